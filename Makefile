@@ -1,0 +1,62 @@
+# The one front door.  `make` alone prints this list; every target sets up what it needs.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.ready
+SOURCES := $(wildcard cpu_node/native/*.[ch] cpu_node/arch/*/*.c)
+PACKAGES := machine cpu_node devices replay_broker deploy
+
+.PHONY: help setup run test check fmt lint type arch proto unit system guest guests debian-packages bench ci clean
+
+help:  ## print this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
+
+setup: $(STAMP)  ## make .venv with everything in it
+
+$(STAMP): pyproject.toml setup.py $(SOURCES)
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+run: setup guest  ## boot the Debian guest to a shell on this terminal, recorded
+	$(BIN)/dejavm record
+
+test: setup guest check unit system  ## everything that must hold
+
+check: setup lint type arch proto-check unit  ## what every commit must pass
+
+fmt: setup  ## format the code
+	$(BIN)/ruff format .
+
+lint: setup  ## style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+type: setup  ## types
+	$(BIN)/mypy $(PACKAGES) tests
+
+arch: setup  ## who may import whom
+	$(BIN)/lint-imports --no-cache
+
+proto: setup  ## generate the wire code from the schemas
+	$(BIN)/python -m grpc_tools.protoc -I proto --python_out=. --pyi_out=. proto/machine/wire/v1/*.proto
+
+proto-check: setup  ## the generated code is current
+	$(BIN)/python -m tests.tidy.generated
+
+unit: setup  ## fast tests
+	$(BIN)/pytest -q -n 2 -m 'not system and not debian'
+
+system: setup guest  ## tests with real processes, the Debian boot among them
+	$(BIN)/pytest -q -m 'system or debian'
+
+guest: setup  ## build the default guest from Debian's packages, once
+	$(BIN)/python -m deploy.guest
+
+guests: setup  ## rebuild the bare-metal guests and compare them with the committed images
+	$(MAKE) -C tests/guests check
+
+bench: setup guest  ## measure; prints tables and JSON
+	$(BIN)/python -m tests.bench
+
+clean:  ## remove what was built here, not the recordings
+	rm -rf .venv build *.egg-info cpu_node/_engine*.so

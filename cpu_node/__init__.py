@@ -1,0 +1,1 @@
+"""One guest CPU with its memory, interrupt controller, timer and firmware."""

@@ -1,0 +1,58 @@
+"""`python -m cpu_node`: the CPU's process."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from cpu_node.arch import ARCHES
+from cpu_node.bus import Bus
+from cpu_node.engine import Cpu
+from cpu_node.link import Link
+from cpu_node.loader import load_guest
+from cpu_node.loop import Loop
+from cpu_node.memory import GuestMemory
+from machine.clock import VirtualClock
+from machine.errors import BoardError
+from machine.node import NodeArguments, announce_ready, introduce, parse_arguments, run_node
+from machine.port import Port
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What only the CPU's process is told."""
+    parser.add_argument("--stop-at", type=int, default=None, metavar="ICOUNT", help="stand still at this instruction")
+    for name, what in (("stop", "stop for nothing"), ("tb", "drop translations"), ("tlb", "flush the TLB")):
+        parser.add_argument(
+            f"--chaos-{name}", type=int, default=0, metavar="BLOCKS", help=f"for tests: {what} once in so many blocks"
+        )
+    parser.add_argument("--chaos-seed", type=int, default=1, help="for tests: seed of the perturbations")
+
+
+def main(arguments: NodeArguments, port: Port) -> None:
+    """Build the CPU, load the guest, run."""
+    board = arguments.board
+    arch = ARCHES.get(board.cpu)
+    if arch is None:
+        raise BoardError(f"machine.cpu: {board.cpu} is not one of {', '.join(sorted(ARCHES))}")
+    memory = GuestMemory(board.memory)
+    introduce(port, arguments.name, memory.path)
+    clock = VirtualClock(board.shift)
+    link = Link(port)
+    bus = Bus(board, link, clock)
+    cpu = Cpu(board, arch, memory, bus.access)
+    options = arguments.options
+    cpu.native.chaos_state = options.chaos_seed
+    cpu.native.chaos_stop = options.chaos_stop
+    cpu.native.chaos_tb = options.chaos_tb
+    cpu.native.chaos_tlb = options.chaos_tlb
+    loop = Loop(cpu, bus, memory, link, clock)
+    bus.attach(cpu, loop)
+    loaded = load_guest(board, arch, memory)
+    cpu.platform.enter(loaded.entry, loaded.device_tree)
+    cpu.native.wake_fd = port.wake_fd
+    announce_ready(port)
+    loop.run(options.stop_at)
+
+
+if __name__ == "__main__":
+    sys.exit(run_node(parse_arguments(sys.argv[1:], add_options), main))

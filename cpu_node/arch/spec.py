@@ -1,0 +1,92 @@
+"""What an architecture is to the rest of the CPU node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from machine.message import PowerOffReason
+
+if TYPE_CHECKING:
+    from unicorn import Uc
+
+    from machine.board import Board
+
+
+class Host(Protocol):
+    """What a platform may ask of the CPU node."""
+
+    @property
+    def now_ns(self) -> int:
+        """Virtual time at the instruction being served."""
+
+    def power_off(self, reason: PowerOffReason) -> None:
+        """The guest switches the machine off; it runs no further instruction."""
+
+    def console_write(self, data: bytes) -> None:
+        """The firmware's console: the machine's first serial line, by the same stores the guest would do."""
+
+    def flush_code(self) -> None:
+        """Drop all translated code."""
+
+    def read_memory(self, address: int, size: int) -> bytes:
+        """Guest physical memory; bytes outside of it read as zero."""
+
+    def write_memory(self, address: int, data: bytes) -> None:
+        """Store into guest physical memory; outside of it nothing happens."""
+
+
+class Platform(Protocol):
+    """Interrupt controller, guest timer and firmware of one CPU, all deterministic, all in this process."""
+
+    state: object
+    """Everything it remembers, a declared vmstate."""
+
+    windows: tuple[tuple[str, int, int], ...]
+    """Registers it answers itself: name, guest physical address, bytes."""
+
+    def read(self, window: str, offset: int, size: int) -> int:
+        """A load from one of its windows."""
+
+    def write(self, window: str, offset: int, size: int, value: int, host: Host) -> None:
+        """A store to one of its windows."""
+
+    def set_line(self, irq: int, level: bool) -> None:
+        """A device drives its interrupt line."""
+
+    def timer_ns(self) -> int | None:
+        """Virtual time at which the guest's timer runs out, None when it is not armed."""
+
+    def firmware_call(self, host: Host) -> None:
+        """The guest has called the firmware; arguments and results are in its registers."""
+
+    def settle(self, now_ns: int) -> None:
+        """At a sync point: show the CPU its pending interrupts as they are now."""
+
+    def wakes(self) -> bool:
+        """Whether a CPU that waits for an interrupt has one."""
+
+    def registers(self) -> tuple[int, ...]:
+        """Every architectural register, in a fixed order."""
+
+    def drop_code_at(self, address: int, size: int) -> None:
+        """Forget translations of code at a guest physical address."""
+
+    def enter(self, entry: int, device_tree: int) -> None:
+        """Set the CPU up as the firmware leaves it to a kernel."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArchSpec:
+    """One row of the architecture table."""
+
+    name: str
+    uc_arch: int
+    uc_mode: int
+    uc_cpu: int
+    load_address: int
+    """Where a kernel that does not say where it belongs is loaded and entered."""
+    create: Callable[[Uc, Board], Platform]
+    device_tree: Callable[[Board, tuple[int, int] | None], bytes]
+    """device_tree(board, (initrd start, initrd end) or None) -> flattened tree."""

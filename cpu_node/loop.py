@@ -1,0 +1,216 @@
+"""The shell of the CPU node: run, stop where something is due, deal with it, run on.
+
+Theory of operation.  Everything happens at a sync point, in one order that is the same in every run:
+gathered stores that are due, timers that have run out, the digest if its interval is over, and last
+what the broker has.  docs/DETERMINISM.md gives the reasons.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from cpu_node import _engine
+from cpu_node.state import registers_digest, whole_digest
+from machine.errors import Divergence
+from machine.icount import BROKER, Icount, Seq, Stamp
+from machine.message import (
+    Digest,
+    DigestScope,
+    Grant,
+    PowerOff,
+    PowerOffReason,
+    StateRequest,
+    Stopped,
+    StopRequest,
+    Sync,
+    SyncPoint,
+)
+
+if TYPE_CHECKING:
+    from cpu_node.bus import Bus
+    from cpu_node.engine import Cpu
+    from cpu_node.link import Link
+    from cpu_node.memory import GuestMemory
+    from machine.clock import VirtualClock
+
+DIGEST_EVERY: Final = 1 << 26
+"""Instructions between two digests of the registers: about a third of a second."""
+
+
+class Loop:
+    """One CPU from power-on to power-off.  Also the Host its platform's firmware works on."""
+
+    def __init__(self, cpu: Cpu, bus: Bus, memory: GuestMemory, link: Link, clock: VirtualClock) -> None:
+        self._cpu = cpu
+        self._native = cpu.native
+        self._bus = bus
+        self._memory = memory
+        self._link = link
+        self._clock = clock
+        self._until: int | None = 0
+        self._wake_ns: int | None = None
+        self._next_digest = DIGEST_EVERY
+        self._stop_at: int | None = None
+        self._powered_off: PowerOffReason | None = None
+        self._over = False
+
+    def run(self, stop_at: int | None = None) -> None:
+        """Run until the machine ends, or stand still at `stop_at` and wait for the end; ShutDown ends it."""
+        if stop_at is not None:
+            self._stop_at = stop_at
+            self._native.target = stop_at
+        self._serve(idle=False)
+        while not self._over:
+            self._set_deadline()
+            # The descriptor speaks only of what comes from now on.
+            self._native.woken = self._link.look() and self._until is None
+            reason = self._native.run()
+            if self._stop_at is not None and self._native.icount >= self._stop_at:
+                self._stand_still()
+            elif reason == _engine.STOP_FIRMWARE:
+                self._firmware()
+            else:
+                self._serve(idle=reason == _engine.STOP_IDLE)
+        self._wait_for_end()
+
+    @property
+    def now_ns(self) -> int:
+        """Virtual time at the instruction being served."""
+        return self._clock.at(self._native.icount)
+
+    def power_off(self, reason: PowerOffReason) -> None:
+        """The guest switches the machine off; it runs no further instruction."""
+        if self._powered_off is None:
+            self._powered_off = reason
+            self._native.stop_now()
+
+    def console_write(self, data: bytes) -> None:
+        """The firmware's console."""
+        self._bus.write_console(data, self._native.icount)
+
+    def flush_code(self) -> None:
+        """Drop all translated code and address translations."""
+        self._native.drop_code()
+
+    def read_memory(self, address: int, size: int) -> bytes:
+        """Guest physical memory."""
+        return self._memory.read(address, size)
+
+    def write_memory(self, address: int, data: bytes) -> None:
+        """Store into guest physical memory."""
+        self._cpu.store(address, data)
+
+    def _set_deadline(self) -> None:
+        deadline = self._next_digest
+        if self._until is not None:
+            deadline = min(deadline, self._until)
+        for time_ns in (self._cpu.platform.timer_ns(), self._bus.timers.next_ns(), self._wake_ns):
+            if time_ns is not None:
+                deadline = min(deadline, self._clock.icount_at(time_ns))
+        self._native.deadline = deadline
+
+    def _firmware(self) -> None:
+        self._cpu.platform.firmware_call(self)
+        self._native.after_firmware()
+        if self._powered_off is not None:
+            self._say_power_off()
+        else:
+            self._cpu.platform.settle(self.now_ns)
+
+    def _serve(self, *, idle: bool) -> None:
+        """Everything that is due where the CPU stands."""
+        native, icount = self._native, self._native.icount
+        native.woken = False
+        self._link.look()
+        if idle or native.posted_at <= icount:
+            self._bus.tell_gathered(icount)
+        self._expire(icount)
+        if icount >= self._next_digest:
+            self._send_digest(icount)
+        if self._powered_off is not None:
+            self._say_power_off()
+            return
+        if idle:
+            self._sleep(icount)
+        elif self._broker_is_due(icount):
+            self._synchronise(icount, Sync())
+        self._expire(icount)
+
+    def _expire(self, icount: int) -> None:
+        self._bus.expire_timers(icount)
+        self._cpu.platform.settle(self._clock.at(icount))
+
+    def _broker_is_due(self, icount: int) -> bool:
+        if self._link.kicked and self._until is None:
+            return True
+        if self._until is not None and icount >= self._until:
+            return True
+        return self._wake_ns is not None and self._clock.at(icount) >= self._wake_ns
+
+    def _sleep(self, icount: int) -> None:
+        """The guest waits for an interrupt: virtual time moves on until there is one."""
+        while not self._cpu.platform.wakes() and not self._over:
+            now_ns = self._clock.at(icount)
+            timers = [t for t in (self._cpu.platform.timer_ns(), self._bus.timers.next_ns()) if t is not None]
+            timer_ns = max(0, min(timers) - now_ns) if timers else None
+            self._synchronise(icount, Sync(idle=True, timer_ns=timer_ns))
+            self._expire(icount)
+
+    def _synchronise(self, icount: int, sync: Sync) -> None:
+        """Tell what was gathered, ask the broker, take what it delivers up to its Grant."""
+        self._bus.tell_gathered(icount)
+        if self._until is not None and icount != self._until:
+            raise Divergence(
+                Stamp(Icount(icount), Seq(0)),
+                "cpu",
+                "sync_point",
+                f"a sync point at {self._until}",
+                f"the guest {'sleeps' if sync.idle else 'has its next one'} at {icount}",
+            )
+        self._link.kicked = False
+        self._link.send(sync, BROKER, icount)
+        while True:
+            frame, message = self._link.next(icount)
+            match message:
+                case Grant(until_icount, wake_ns):
+                    self._until, self._wake_ns = until_icount, wake_ns
+                    return
+                case SyncPoint(idle_ns):
+                    self._native.idle_ns += idle_ns
+                    self._clock.idle_ns = self._native.idle_ns
+                case StopRequest():
+                    self._over = True
+                    return
+                case _:
+                    self._bus.apply(frame.source, message, icount)
+
+    def _send_digest(self, icount: int) -> None:
+        # Which entries live in the TLB depends on the host's clock: start from none in every run.
+        self._native.flush_tlb()
+        self._link.send(Digest(DigestScope.REGISTERS, registers_digest(self._cpu)), BROKER, icount)
+        self._next_digest = (icount // DIGEST_EVERY + 1) * DIGEST_EVERY
+
+    def _say_power_off(self) -> None:
+        assert self._powered_off is not None
+        icount = self._native.icount
+        self._bus.tell_gathered(icount)
+        self._link.send(PowerOff(self._powered_off), BROKER, icount)
+        self._over = True
+
+    def _stand_still(self) -> None:
+        digest = whole_digest(self._cpu, self._bus, self._memory)
+        self._link.send(Stopped(digest), BROKER, self._native.icount)
+        self._over = True
+
+    def _wait_for_end(self) -> None:
+        """Nothing is executed any more; the broker may ask for the state."""
+        icount = self._native.icount
+        while True:
+            frame, message = self._link.next(icount)
+            if isinstance(message, StateRequest):
+                digest = whole_digest(self._cpu, self._bus, self._memory)
+                self._link.send(Digest(DigestScope.ALL, digest), BROKER, icount)
+            elif not isinstance(message, Grant) and self._stop_at is None:
+                raise self._link.protocol_error(message, f"after the end, seq {frame.seq}")
+
+

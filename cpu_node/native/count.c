@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Counting retired instructions at block speed.
+ *
+ * The translator says how many instructions a block has when it translates it; the block hook says
+ * which block is about to run.  A table joins the two.  (pc, size) does not name a block uniquely:
+ * two address spaces can hold different code at one address.  Such pairs are decoded each time.
+ */
+#include "engine.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define FIRST_CAPACITY (1u << 17)
+
+static inline size_t hash_of(uint64_t pc, uint32_t size)
+{
+    uint64_t h = (pc >> 1) * 0x9e3779b97f4a7c15ull;
+    return (size_t)(h >> 29) ^ size;
+}
+
+static inline struct block *front_of(struct engine *e, uint64_t pc)
+{
+    return &e->table.front[(pc >> 1) & (FRONT_ENTRIES - 1)];
+}
+
+int table_init(struct engine *e)
+{
+    e->table.capacity = FIRST_CAPACITY;
+    e->table.used = 0;
+    e->table.rows = calloc(FIRST_CAPACITY, sizeof(struct block));
+    memset(e->table.front, 0, sizeof e->table.front);
+    return e->table.rows ? 0 : -1;
+}
+
+void table_free(struct engine *e)
+{
+    free(e->table.rows);
+    e->table.rows = NULL;
+}
+
+static struct block *table_slot(struct block *rows, size_t capacity, uint64_t pc, uint32_t size)
+{
+    size_t i = hash_of(pc, size) & (capacity - 1);
+    while (rows[i].size && (rows[i].pc != pc || rows[i].size != size))
+        i = (i + 1) & (capacity - 1);
+    return &rows[i];
+}
+
+static void table_grow(struct engine *e)
+{
+    size_t capacity = e->table.capacity * 2;
+    struct block *rows = calloc(capacity, sizeof(struct block));
+    if (!rows)
+        Py_FatalError("out of memory for the block table");
+    for (size_t i = 0; i < e->table.capacity; i++)
+        if (e->table.rows[i].size)
+            *table_slot(rows, capacity, e->table.rows[i].pc, e->table.rows[i].size) = e->table.rows[i];
+    free(e->table.rows);
+    e->table.rows = rows;
+    e->table.capacity = capacity;
+}
+
+static void table_put(struct engine *e, uint64_t pc, uint32_t size, unsigned insns, unsigned flags)
+{
+    struct block *row = table_slot(e->table.rows, e->table.capacity, pc, size);
+    if (row->size) {
+        if (row->insns != insns) {
+            row->flags |= BLOCK_AMBIGUOUS;
+            front_of(e, pc)->size = 0;
+        }
+        if ((row->flags | flags) != row->flags) {
+            row->flags |= flags;
+            front_of(e, pc)->size = 0;
+        }
+        return;
+    }
+    *row = (struct block){pc, size, (uint16_t)insns, (uint16_t)flags};
+    if (++e->table.used * 2 > e->table.capacity)
+        table_grow(e);
+}
+
+/* Instructions in a row of bytes. */
+static unsigned count_bytes(struct engine *e, const uint8_t *p, uint32_t size)
+{
+    unsigned insns = 0;
+    for (uint32_t at = 0; at < size; insns++)
+        at += e->arch->insn_size(p + at);
+    return insns;
+}
+
+/* Instructions from one address up to another inside one block. */
+unsigned count_between(struct engine *e, uint64_t from, uint64_t to)
+{
+    uint8_t code[MAX_BLOCK_BYTES + 4];
+    uint64_t size = to - from;
+    if (size == 0 || size > MAX_BLOCK_BYTES || !read_code(e, from, code, (uint32_t)size))
+        return 0;
+    return count_bytes(e, code, (uint32_t)size);
+}
+
+void on_translated(uc_engine *uc, uc_tb *cur, uc_tb *prev, void *user)
+{
+    struct engine *e = user;
+    uint8_t code[MAX_BLOCK_BYTES + 4];
+    unsigned flags = 0;
+    (void)uc;
+    (void)prev;
+    code_remember(e, cur->pc, cur->size);
+    if (e->partial)
+        return; /* cut short at the address to stop at */
+    if (cur->size == 0 || cur->size > MAX_BLOCK_BYTES)
+        return;
+    if (read_code(e, cur->pc, code, cur->size))
+        flags = e->arch->scan(code, cur->size);
+    table_put(e, cur->pc, cur->size, cur->icount, flags);
+}
+
+/* The block's row when the front table does not know it. */
+static struct block look_up(struct engine *e, uint64_t pc, uint32_t size)
+{
+    struct block *row = table_slot(e->table.rows, e->table.capacity, pc, size);
+    if (row->size && !(row->flags & BLOCK_AMBIGUOUS)) {
+        *front_of(e, pc) = *row;
+        return *row;
+    }
+    /* Ambiguous, or the very first block, for which the translator's hook does not fire. */
+    uint8_t code[MAX_BLOCK_BYTES + 4];
+    struct block found = {pc, size, 0, 0};
+    e->n_decoded++;
+    if (size <= MAX_BLOCK_BYTES && read_code(e, pc, code, size)) {
+        found.insns = (uint16_t)count_bytes(e, code, size);
+        found.flags = (uint16_t)e->arch->scan(code, size);
+    }
+    return found;
+}
+
+/* Part of a block is run on its own; it may still fall into several. */
+static void on_partial_block(struct engine *e, uint64_t pc, uint32_t size)
+{
+    if (pc != e->block_pc)
+        e->icount += count_between(e, e->block_pc, pc);
+    e->block_pc = pc;
+    e->block_size = size;
+    e->block_start = e->icount;
+    e->left = false;
+}
+
+void on_block(uc_engine *uc, uint64_t pc, uint32_t size, void *user)
+{
+    struct engine *e = user;
+    (void)uc;
+    if (__builtin_expect(e->partial, 0)) {
+        on_partial_block(e, pc, size);
+        return;
+    }
+    if (__builtin_expect(e->icount >= e->check_at, 0) && slow_path(e, pc))
+        return;
+    struct block *front = front_of(e, pc), found;
+    if (__builtin_expect(front->pc == pc && front->size == size, 1))
+        found = *front;
+    else
+        found = look_up(e, pc, size);
+    if (__builtin_expect(found.flags | (e->block_flags & (BLOCK_FENCE_I | BLOCK_CLEARS)), 0)) {
+        if (e->block_flags & BLOCK_CLEARS) {
+            uc_ctl_flush_tlb(e->uc);
+            e->n_clears++;
+            e->block_flags &= (uint16_t)~BLOCK_CLEARS;
+        }
+        if (e->block_flags & BLOCK_FENCE_I) {
+            if (!code_unchanged(e)) {
+                request_stop(e, STOP_FLUSH);
+                return;
+            }
+            e->block_flags &= (uint16_t)~BLOCK_FENCE_I;
+        }
+        if (found.flags & BLOCK_EMULATE) {
+            request_stop(e, STOP_EMULATE);
+            return;
+        }
+    }
+    if (__builtin_expect(e->target - e->icount < found.insns, 0)) {
+        request_stop(e, STOP_EXACT);
+        return;
+    }
+    e->block_pc = pc;
+    e->block_size = size;
+    e->block_flags = found.flags;
+    e->block_start = e->icount;
+    e->fresh = false;
+    e->left = false;
+    e->icount += found.insns;
+}

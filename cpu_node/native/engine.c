@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The Python type `Engine`: one guest CPU's counted execution.  See cpu_node/engine.py for its use. */
+#include "engine.h"
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <structmember.h>
+
+static const struct arch *const ARCHES[] = {&arch_riscv64};
+
+static const struct arch *find_arch(const char *name)
+{
+    for (size_t i = 0; i < sizeof ARCHES / sizeof *ARCHES; i++)
+        if (!strcmp(ARCHES[i]->name, name))
+            return ARCHES[i];
+    return NULL;
+}
+
+static int engine_init(struct engine *e, PyObject *args, PyObject *keywords)
+{
+    static char *names[] = {"handle", "arch", "on_access", "shift", "posted_distance", "poll_every", "ram",
+                            "ram_base", "ram_size", NULL};
+    unsigned long long handle, distance, every, ram;
+    const char *arch;
+    PyObject *on_access;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "KsOIKKKKK", names, &handle, &arch, &on_access, &e->shift,
+                                     &distance, &every, &ram, &e->ram_base, &e->ram_size))
+        return -1;
+    e->arch = find_arch(arch);
+    if (!e->arch) {
+        PyErr_Format(PyExc_ValueError, "no engine for architecture %s", arch);
+        return -1;
+    }
+    e->uc = (uc_engine *)(uintptr_t)handle;
+    e->on_access = Py_NewRef(on_access);
+    e->ram = (uint8_t *)(uintptr_t)ram;
+    e->posted_distance = distance;
+    e->poll_every = every;
+    e->deadline = e->target = e->posted_at = NEVER;
+    e->wake_fd = -1;
+    e->fresh = true;
+    uc_hook block, edge;
+    if (table_init(e) < 0 || e->arch->setup(e) < 0 ||
+        uc_hook_add(e->uc, &block, UC_HOOK_BLOCK, (void *)on_block, e, 1, 0) != UC_ERR_OK ||
+        uc_hook_add(e->uc, &edge, UC_HOOK_EDGE_GENERATED, (void *)on_translated, e, 1, 0) != UC_ERR_OK) {
+        PyErr_SetString(PyExc_RuntimeError, "this unicorn is not the one the engine was measured with");
+        return -1;
+    }
+    return 0;
+}
+
+static void engine_dealloc(struct engine *e)
+{
+    for (int i = 0; i < e->window_count; i++)
+        window_free(e->windows[i]);
+    if (e->arch)
+        e->arch->teardown(e);
+    table_free(e);
+    free(e->code.bytes);
+    Py_XDECREF(e->on_access);
+    Py_TYPE(e)->tp_free((PyObject *)e);
+}
+
+PyDoc_STRVAR(run_doc, "run() -> int: run until something is due; the STOP_ constant that says what.");
+static PyObject *engine_run_method(struct engine *e, PyObject *none)
+{
+    enum stop_reason reason;
+    (void)none;
+    Py_BEGIN_ALLOW_THREADS
+    reason = engine_run(e);
+    Py_END_ALLOW_THREADS
+    if (PyErr_Occurred())
+        return NULL;
+    if (reason == STOP_ERROR)
+        return PyErr_Format(PyExc_RuntimeError, "the engine cannot go on at %llu instructions, pc %p: %s",
+                            (unsigned long long)e->icount, (void *)(uintptr_t)engine_pc(e), uc_strerror(e->error));
+    return PyLong_FromLong(reason);
+}
+
+PyDoc_STRVAR(request_sync_doc, "request_sync(): stop at the next sync point.");
+static PyObject *request_sync(struct engine *e, PyObject *none)
+{
+    (void)none;
+    e->deadline = 0;
+    update_check(e);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(stop_now_doc, "stop_now(): for a register access that ends the run; nothing more is executed.");
+static PyObject *stop_now(struct engine *e, PyObject *none)
+{
+    (void)none;
+    e->stop = STOP_SYNC;
+    uc_emu_stop(e->uc);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(drop_code_doc, "drop_code(): forget every translation of code and of addresses.");
+static PyObject *drop_code(struct engine *e, PyObject *none)
+{
+    (void)none;
+    uc_ctl_flush_tb(e->uc);
+    uc_ctl_flush_tlb(e->uc);
+    code_forget(e);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(flush_tlb_doc, "flush_tlb(): forget every translation of addresses.");
+static PyObject *flush_tlb(struct engine *e, PyObject *none)
+{
+    (void)none;
+    uc_ctl_flush_tlb(e->uc);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(after_firmware_doc, "after_firmware(): the firmware call returns behind its instruction.");
+static PyObject *after_firmware(struct engine *e, PyObject *none)
+{
+    uint64_t pc = e->firmware_pc + 4;
+    (void)none;
+    uc_reg_write(e->uc, e->arch->reg_pc, &pc);
+    Py_RETURN_NONE;
+}
+
+static struct window *window_at(struct engine *e, int number)
+{
+    if (number < 0 || number >= e->window_count) {
+        PyErr_Format(PyExc_IndexError, "no register window %d", number);
+        return NULL;
+    }
+    return e->windows[number];
+}
+
+PyDoc_STRVAR(add_window_doc, "add_window(base, size) -> int: registers at a guest physical address.");
+static PyObject *add_window(struct engine *e, PyObject *args)
+{
+    unsigned long long base, size;
+    if (!PyArg_ParseTuple(args, "KK", &base, &size))
+        return NULL;
+    int number = window_add(e, base, size);
+    if (number < 0)
+        return PyErr_Format(PyExc_RuntimeError, "cannot map registers at %p", (void *)(uintptr_t)base);
+    return PyLong_FromLong(number);
+}
+
+PyDoc_STRVAR(add_hole_doc, "add_hole(base, size): an access there gives the guest an access fault.");
+static PyObject *add_hole(struct engine *e, PyObject *args)
+{
+    unsigned long long base, size;
+    if (!PyArg_ParseTuple(args, "KK", &base, &size))
+        return NULL;
+    if (hole_add(e, base, size) < 0)
+        return PyErr_Format(PyExc_RuntimeError, "cannot map a hole at %p", (void *)(uintptr_t)base);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(set_register_doc,
+             "set_register(window, offset, read, write, value, latch_mask, call_mask, fifo_mask).");
+static PyObject *set_register(struct engine *e, PyObject *args)
+{
+    int number, read, write;
+    unsigned offset;
+    unsigned long long value, latch, call, fifo;
+    if (!PyArg_ParseTuple(args, "iIiiKKKK", &number, &offset, &read, &write, &value, &latch, &call, &fifo))
+        return NULL;
+    struct window *w = window_at(e, number);
+    if (!w)
+        return NULL;
+    struct reg row = {(uint8_t)read, (uint8_t)write, (uint16_t)offset, value, latch, call, fifo};
+    if (offset >= PAGE_SIZE || window_set(w, &row) < 0)
+        return PyErr_Format(PyExc_ValueError, "no register can be treated at offset %u", offset);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(push_fifo_doc, "push_fifo(window, data): values for the window's queue; ValueError if it is full.");
+static PyObject *push_fifo(struct engine *e, PyObject *args)
+{
+    int number;
+    Py_buffer data;
+    if (!PyArg_ParseTuple(args, "iy*", &number, &data))
+        return NULL;
+    struct window *w = window_at(e, number);
+    int failed = !w || window_push(w, data.buf, (size_t)data.len) < 0;
+    PyBuffer_Release(&data);
+    if (!w)
+        return NULL;
+    if (failed)
+        return PyErr_Format(PyExc_ValueError, "the queue of register window %d is full", number);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(take_posted_doc, "take_posted(window) -> [(kind, offset, size, value)]: what was gathered, once.");
+static PyObject *take_posted(struct engine *e, PyObject *arg)
+{
+    struct window *w = window_at(e, (int)PyLong_AsLong(arg));
+    return w ? window_take_posted(w) : NULL;
+}
+
+PyDoc_STRVAR(window_state_doc, "window_state(window) -> (registers, queue, gathered): what the window remembers.");
+static PyObject *window_state(struct engine *e, PyObject *arg)
+{
+    struct window *w = window_at(e, (int)PyLong_AsLong(arg));
+    if (!w)
+        return NULL;
+    PyObject *registers = PyList_New(0), *queue = PyBytes_FromStringAndSize(NULL, w->fifo_used);
+    PyObject *gathered = PyList_New(0);
+    for (unsigned i = 0; queue && i < w->fifo_used; i++)
+        PyBytes_AS_STRING(queue)[i] = (char)w->fifo[(w->fifo_head + i) % FIFO_BYTES];
+    for (unsigned at = 0; registers && at < PAGE_SIZE; at++) {
+        struct reg *r = w->index[at] ? &w->regs[w->index[at]] : NULL;
+        PyObject *row = r ? Py_BuildValue("IiiKKKK", at, r->read, r->write, (unsigned long long)r->value,
+                                          (unsigned long long)r->latch_mask, (unsigned long long)r->call_mask,
+                                          (unsigned long long)r->fifo_mask) : NULL;
+        if (row) {
+            PyList_Append(registers, row);
+            Py_DECREF(row);
+        }
+    }
+    for (int i = 0; gathered && i < w->posted_count; i++) {
+        struct access *a = &w->posted[i];
+        PyObject *row = Py_BuildValue("iIiK", a->kind, a->offset, a->size, (unsigned long long)a->value);
+        if (row) {
+            PyList_Append(gathered, row);
+            Py_DECREF(row);
+        }
+    }
+    return PyErr_Occurred() ? NULL : Py_BuildValue("NNN", registers, queue, gathered);
+}
+
+#define METHOD(name, function, flags) {#name, (PyCFunction)(void (*)(void))function, flags, name##_doc}
+static PyMethodDef methods[] = {
+    METHOD(run, engine_run_method, METH_NOARGS),
+    METHOD(request_sync, request_sync, METH_NOARGS),
+    METHOD(stop_now, stop_now, METH_NOARGS),
+    METHOD(drop_code, drop_code, METH_NOARGS),
+    METHOD(flush_tlb, flush_tlb, METH_NOARGS),
+    METHOD(after_firmware, after_firmware, METH_NOARGS),
+    METHOD(add_window, add_window, METH_VARARGS),
+    METHOD(add_hole, add_hole, METH_VARARGS),
+    METHOD(set_register, set_register, METH_VARARGS),
+    METHOD(push_fifo, push_fifo, METH_VARARGS),
+    METHOD(take_posted, take_posted, METH_O),
+    METHOD(window_state, window_state, METH_O),
+    {NULL, NULL, 0, NULL},
+};
+
+#define FIELD(name, type, flags, doc) {#name, type, offsetof(struct engine, name), flags, doc}
+static PyMemberDef members[] = {
+    FIELD(icount, T_ULONGLONG, 0, "instructions retired"),
+    FIELD(access_icount, T_ULONGLONG, READONLY, "instructions retired before the access being served"),
+    FIELD(deadline, T_ULONGLONG, 0, "stop at the first sync point from this count on"),
+    FIELD(target, T_ULONGLONG, 0, "stop exactly at this count"),
+    FIELD(posted_at, T_ULONGLONG, 0, "gathered stores are due from this count on"),
+    FIELD(idle_ns, T_ULONGLONG, 0, "virtual time that passed while the guest slept"),
+    FIELD(wake_fd, T_INT, 0, "a descriptor that asks for a stop when it is readable"),
+    FIELD(woken, T_BOOL, 0, "the descriptor was readable"),
+    FIELD(last_cause, T_UINT, READONLY, "the last exception's cause"),
+    FIELD(n_stops, T_ULONGLONG, READONLY, "times the engine came back"),
+    FIELD(n_fences, T_ULONGLONG, READONLY, "times the TLB was flushed because new code was fenced"),
+    FIELD(n_traps, T_ULONGLONG, READONLY, "exceptions the guest got"),
+    FIELD(n_emulated, T_ULONGLONG, READONLY, "counter reads answered from the instruction counter"),
+    FIELD(n_flushes, T_ULONGLONG, READONLY, "times all translations were dropped"),
+    FIELD(n_clears, T_ULONGLONG, READONLY, "TLB flushes after a block that may clear an accessed bit"),
+    FIELD(n_decoded, T_ULONGLONG, READONLY, "blocks counted by decoding"),
+    FIELD(n_shadow, T_ULONGLONG, READONLY, "loads answered without asking"),
+    FIELD(n_posted, T_ULONGLONG, READONLY, "stores gathered"),
+    FIELD(n_called, T_ULONGLONG, READONLY, "accesses that waited for a device"),
+    FIELD(chaos_state, T_ULONGLONG, 0, "seed of the perturbations, not 0"),
+    FIELD(chaos_stop, T_ULONGLONG, 0, "stop for nothing once in so many blocks"),
+    FIELD(chaos_tb, T_ULONGLONG, 0, "drop all translations once in so many blocks"),
+    FIELD(chaos_tlb, T_ULONGLONG, 0, "flush the TLB once in so many blocks"),
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyTypeObject engine_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "cpu_node._engine.Engine",
+    .tp_basicsize = sizeof(struct engine),
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_doc = "Counted execution of one guest CPU.",
+    .tp_new = PyType_GenericNew,
+    .tp_init = (initproc)engine_init,
+    .tp_dealloc = (destructor)engine_dealloc,
+    .tp_methods = methods,
+    .tp_members = members,
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT, .m_name = "_engine", .m_doc = "Counted execution of one guest CPU.", .m_size = -1,
+};
+
+PyMODINIT_FUNC PyInit__engine(void)
+{
+    if (PyType_Ready(&engine_type) < 0)
+        return NULL;
+    PyObject *m = PyModule_Create(&module);
+    if (!m || PyModule_AddObjectRef(m, "Engine", (PyObject *)&engine_type) < 0)
+        return NULL;
+    PyModule_AddIntConstant(m, "STOP_SYNC", STOP_SYNC);
+    PyModule_AddIntConstant(m, "STOP_IDLE", STOP_IDLE);
+    PyModule_AddIntConstant(m, "STOP_FIRMWARE", STOP_FIRMWARE);
+    PyModule_AddIntConstant(m, "STOP_EXACT", STOP_EXACT);
+    return m;
+}

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The engine: what runs per block, per trap and per register access of the guest.
+ *
+ * Lives here: the shapes that the files of this folder and the architectures share.
+ * docs/adr/0002 says why this is native; cpu_node/engine.py is its only user.
+ */
+#ifndef DEJAVM_ENGINE_H
+#define DEJAVM_ENGINE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <unicorn/unicorn.h>
+
+#define NEVER UINT64_MAX
+#define PAGE_SIZE 4096u
+/* The translator never puts more instructions into one block (TCG_MAX_INSNS). */
+#define MAX_BLOCK_INSNS 512u
+#define MAX_BLOCK_BYTES (MAX_BLOCK_INSNS * 4u)
+#define MAX_WINDOWS 64
+#define MAX_REGISTERS 255
+#define MAX_POSTED 4096
+#define FIFO_BYTES 65536u
+#define FRONT_ENTRIES 4096u
+/* Odd, so that no block ever contains it (a block that does is translated with an extra instruction). */
+#define NO_UNTIL 1u
+
+/* Why run() came back. */
+enum stop_reason {
+    STOP_NONE = 0,
+    STOP_SYNC,     /* a sync point, and something is due there */
+    STOP_IDLE,     /* the guest waits for an interrupt */
+    STOP_FIRMWARE, /* the guest called the firmware */
+    STOP_EXACT,    /* the instruction asked for is the next one */
+    STOP_ERROR,    /* a Python exception is set, or the engine cannot go on */
+    STOP_FLUSH,    /* internal: translations must be dropped */
+    STOP_EMULATE,  /* internal: the block holds an instruction the engine gets wrong */
+    STOP_FAULT,    /* internal: an access to nothing; the trap is entered outside the engine's loop */
+    STOP_RESTART,  /* internal: a test wants a stop for nothing */
+    STOP_PART,     /* internal: run part_from up to part_to first */
+    STOP_TRAPPED,  /* internal: a trap was entered while only part of a block was to run */
+};
+
+/* What is special about a block, found when it is translated. */
+enum block_flag {
+    BLOCK_FENCE_I = 1,   /* ends in an instruction that makes code writes visible */
+    BLOCK_EMULATE = 2,   /* holds an instruction that must be emulated from the instruction counter */
+    BLOCK_CLEARS = 4,    /* may clear a page-table entry's accessed or dirty bit */
+    BLOCK_AMBIGUOUS = 8, /* other code was seen at the same place: decode each time */
+};
+
+struct block {
+    uint64_t pc;
+    uint32_t size; /* bytes; 0 marks an empty row */
+    uint16_t insns;
+    uint16_t flags;
+};
+
+struct block_table {
+    struct block *rows;
+    size_t capacity; /* a power of two */
+    size_t used;
+    struct block front[FRONT_ENTRIES];
+};
+
+/* The bytes of every block translated since the last fence.i, to be compared with memory at the next. */
+struct code_log {
+    uint8_t *bytes; /* rows of {uint64_t offset in RAM, uint32_t size, size bytes} */
+    size_t used, capacity;
+};
+
+enum { READ_CALL = 1, READ_SHADOW = 2, READ_FIFO = 3 };
+enum { WRITE_CALL = 1, WRITE_POSTED = 2 };
+enum { ACCESS_WRITE = 1, ACCESS_READ = 2, ACCESS_POP = 3 };
+
+struct reg {
+    uint8_t read, write;
+    uint16_t offset;
+    uint64_t value, latch_mask, call_mask, fifo_mask;
+};
+
+struct access {
+    uint8_t kind, size;
+    uint32_t offset;
+    uint64_t value;
+};
+
+struct engine;
+
+/* One device's registers on the bus. */
+struct window {
+    struct engine *engine;
+    int number;
+    uint64_t base, size;
+    uc_hook hook_read, hook_write;
+    int registers;
+    uint8_t index[PAGE_SIZE]; /* offset -> row in regs, 0 for none */
+    struct reg regs[MAX_REGISTERS + 1];
+    uint8_t *fifo;
+    uint32_t fifo_head, fifo_used;
+    struct access posted[MAX_POSTED];
+    int posted_count;
+};
+
+/* What the engine must know of an instruction set; one row a guest architecture. */
+struct arch {
+    const char *name;
+    int reg_pc;
+    /* Bytes of the instruction at p. */
+    unsigned (*insn_size)(const uint8_t *p);
+    /* Whether the instruction ends a block in every run, whatever the translator does. */
+    bool (*ends_block)(const uint8_t *p);
+    /* block_flag bits of a block's bytes. */
+    unsigned (*scan)(const uint8_t *p, uint32_t size);
+    /* Whether this instruction is one of those BLOCK_EMULATE stands for. */
+    bool (*must_emulate)(const uint8_t *p);
+    /* Do what it does, from the instruction counter; false: the guest gets an illegal instruction. */
+    bool (*emulate)(struct engine *e, uint64_t pc, const uint8_t *p);
+    /* The engine reports an exception.  Enters the guest's handler, or sets e->stop. */
+    void (*exception)(struct engine *e, uint32_t cause);
+    /* The engine reports ebreak and its like. */
+    bool (*invalid)(struct engine *e);
+    /* An access to nothing by the instruction at pc: enters the guest's handler. */
+    void (*access_fault)(struct engine *e, uint64_t pc, bool write, bool fetch);
+    int (*setup)(struct engine *e);
+    void (*teardown)(struct engine *e);
+};
+
+struct engine {
+    PyObject_HEAD
+    uc_engine *uc;
+    const struct arch *arch;
+    void *arch_state;
+    PyObject *on_access; /* on_access(window, kind, offset, size, value) -> int */
+
+    uint64_t icount;      /* retired, the whole current block included while it runs */
+    uint64_t check_at;    /* the block hook looks closer from this count on */
+    uint64_t deadline;    /* stop at the first sync point from this count on */
+    uint64_t target;      /* stop exactly here */
+    uint64_t poll_at;     /* look at wake_fd then */
+    uint64_t poll_every;
+    uint64_t posted_at;   /* gathered stores must be told from this count on */
+    uint64_t posted_distance;
+    uint64_t access_icount; /* instruction count of the register access being served */
+    int wake_fd;
+    bool woken;
+
+    uint64_t idle_ns;
+    unsigned shift;
+
+    uint64_t block_pc, block_start, pc_at_access;
+    uint64_t part_from, part_to;
+    uint32_t block_size;
+    uint16_t block_flags;
+    bool fresh;      /* the next block starts at a sync point by itself (trap entry, restart at one) */
+    bool left;       /* the current block was left in the middle: it says nothing about the next */
+    enum stop_reason stop;
+    bool fault_write, fault_fetch;
+    bool broke;      /* the guest has executed a breakpoint instruction */
+    bool partial;    /* only part of a block is being run */
+    uc_err error;
+    uint32_t last_cause;
+    uint64_t firmware_pc;
+
+    /* Counters for tests, benchmarks and the curious. */
+    uint64_t n_fences, n_stops, n_traps, n_emulated, n_flushes, n_clears, n_decoded, n_shadow, n_posted, n_called;
+    /* Perturbations for tests: every so many blocks. */
+    uint64_t chaos_state, chaos_stop, chaos_tb, chaos_tlb;
+
+    uint8_t *ram;
+    unsigned long long ram_base, ram_size;
+    struct block_table table;
+    struct code_log code;
+    struct window *windows[MAX_WINDOWS];
+    int window_count;
+};
+
+/* count.c */
+int table_init(struct engine *e);
+void table_free(struct engine *e);
+unsigned count_between(struct engine *e, uint64_t from, uint64_t to);
+void on_block(uc_engine *uc, uint64_t pc, uint32_t size, void *user);
+void on_translated(uc_engine *uc, uc_tb *cur, uc_tb *prev, void *user);
+
+/* code.c */
+bool read_code(struct engine *e, uint64_t pc, uint8_t *out, uint32_t size);
+void code_remember(struct engine *e, uint64_t pc, uint32_t size);
+bool code_unchanged(struct engine *e);
+void code_forget(struct engine *e);
+
+/* run.c */
+void settle_left_block(struct engine *e, uint64_t pc);
+bool slow_path(struct engine *e, uint64_t pc);
+void update_check(struct engine *e);
+void request_stop(struct engine *e, enum stop_reason reason);
+enum stop_reason engine_run(struct engine *e);
+void chaos(struct engine *e);
+
+/* bus.c */
+int window_add(struct engine *e, uint64_t base, uint64_t size);
+int window_set(struct window *w, const struct reg *row);
+int window_push(struct window *w, const uint8_t *data, size_t size);
+void window_free(struct window *w);
+int hole_add(struct engine *e, uint64_t base, uint64_t size);
+PyObject *window_take_posted(struct window *w);
+
+/* arch/ */
+extern const struct arch arch_riscv64;
+
+static inline uint64_t engine_pc(struct engine *e)
+{
+    uint64_t pc = 0;
+    uc_reg_read(e->uc, e->arch->reg_pc, &pc);
+    return pc;
+}
+
+static inline uint64_t virtual_ns(const struct engine *e, uint64_t icount)
+{
+    return (icount << e->shift) + e->idle_ns;
+}
+
+#endif

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Running the engine: sync points, exact stops, and what the engine must be stopped for. */
+#include "engine.h"
+#include <poll.h>
+
+void request_stop(struct engine *e, enum stop_reason reason)
+{
+    if (e->stop == STOP_NONE)
+        e->stop = reason;
+    uc_emu_stop(e->uc);
+}
+
+/* The current block ends at pc, in its middle: count only what came before. */
+void settle_left_block(struct engine *e, uint64_t pc)
+{
+    if (e->left)
+        return;
+    if (pc >= e->block_pc && pc < e->block_pc + e->block_size)
+        e->icount = e->block_start + count_between(e, e->block_pc, pc);
+    e->left = true;
+}
+
+/* Whether the block that is about to run starts at a sync point: the one before it ended because of
+ * what its last instruction is, not because the translator had enough of it. */
+static bool at_sync_point(struct engine *e)
+{
+    uint8_t code[MAX_BLOCK_BYTES + 4];
+    uint32_t at = 0, last = 0;
+    if (e->fresh)
+        return true;
+    if (e->left || e->block_size == 0 || e->block_size > MAX_BLOCK_BYTES)
+        return false;
+    if (!read_code(e, e->block_pc, code, e->block_size))
+        return false;
+    while (at < e->block_size) {
+        last = at;
+        at += e->arch->insn_size(code + at);
+    }
+    return e->arch->ends_block(code + last);
+}
+
+static bool is_due(const struct engine *e)
+{
+    return e->icount >= e->deadline || e->icount >= e->posted_at || e->woken;
+}
+
+void update_check(struct engine *e)
+{
+    uint64_t at = e->deadline < e->posted_at ? e->deadline : e->posted_at;
+    if (e->poll_at < at)
+        at = e->poll_at;
+    if (e->woken || e->chaos_stop || e->chaos_tb || e->chaos_tlb)
+        at = 0;
+    e->check_at = at;
+}
+
+static uint64_t chaos_draw(struct engine *e)
+{
+    uint64_t x = e->chaos_state;
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    return e->chaos_state = x;
+}
+
+/* Perturbations that must not change the run: tests ask for one in so many blocks. */
+void chaos(struct engine *e)
+{
+    if (e->chaos_tlb && chaos_draw(e) % e->chaos_tlb == 0)
+        uc_ctl_flush_tlb(e->uc);
+    if (e->chaos_tb && chaos_draw(e) % e->chaos_tb == 0)
+        request_stop(e, STOP_FLUSH);
+    else if (e->chaos_stop && chaos_draw(e) % e->chaos_stop == 0)
+        request_stop(e, STOP_RESTART);
+}
+
+static void look_at_wake_fd(struct engine *e)
+{
+    struct pollfd fd = {e->wake_fd, POLLIN, 0};
+    e->poll_at = e->icount + e->poll_every;
+    if (e->wake_fd >= 0 && poll(&fd, 1, 0) > 0)
+        e->woken = true;
+}
+
+/* Called before a block when something may be due; true: the block does not run now. */
+bool slow_path(struct engine *e, uint64_t pc)
+{
+    (void)pc;
+    if (e->partial)
+        return false;
+    if (e->icount >= e->poll_at)
+        look_at_wake_fd(e);
+    if (is_due(e) && at_sync_point(e)) {
+        request_stop(e, STOP_SYNC);
+        return true;
+    }
+    update_check(e);
+    if (e->chaos_stop || e->chaos_tb || e->chaos_tlb) {
+        chaos(e);
+        return e->stop != STOP_NONE;
+    }
+    return false;
+}
+
+static void drop_translations(struct engine *e, uint64_t pc, uint64_t size)
+{
+    for (uint64_t at = pc; at < pc + size;) {
+        uint64_t end = (at | (PAGE_SIZE - 1)) + 1;
+        if (end > pc + size)
+            end = pc + size;
+        uc_ctl_remove_cache(e->uc, at, end);
+        at = end;
+    }
+}
+
+/* Run from a block's start up to an instruction inside it.  False: a trap or an error came first. */
+static bool run_part(struct engine *e, uint64_t from, uint64_t to)
+{
+    drop_translations(e, from, to - from + 4);
+    e->partial = true;
+    e->block_pc = from;
+    e->block_size = (uint32_t)(to - from);
+    e->block_start = e->icount;
+    e->block_flags = 0;
+    e->left = false;
+    uc_err err = uc_emu_start(e->uc, from, to, 0, 0);
+    e->partial = false;
+    drop_translations(e, from, to - from + 4);
+    if (e->stop != STOP_NONE)
+        return false;
+    if (err != UC_ERR_OK) {
+        e->error = err;
+        e->stop = STOP_ERROR;
+        return false;
+    }
+    e->icount += count_between(e, e->block_pc, to);
+    e->left = true;
+    e->fresh = false;
+    return true;
+}
+
+/* The next block holds an instruction that the engine gets wrong: run up to it and do it by hand. */
+static void emulate_in_block(struct engine *e)
+{
+    uint64_t start = engine_pc(e), pc = start;
+    uint8_t code[4];
+    for (unsigned n = 0; n < MAX_BLOCK_INSNS; n++) {
+        if (!read_code(e, pc, code, 2) || (e->arch->insn_size(code) == 4 && !read_code(e, pc, code, 4)))
+            return;
+        if (e->arch->must_emulate(code))
+            break;
+        pc += e->arch->insn_size(code);
+    }
+    if (pc != start && !run_part(e, start, pc))
+        return;
+    e->block_size = 0;
+    e->left = true;
+    e->fresh = false;
+    if (e->arch->emulate(e, pc, code)) {
+        uint64_t next = pc + e->arch->insn_size(code);
+        uc_reg_write(e->uc, e->arch->reg_pc, &next);
+        e->icount++;
+        e->n_emulated++;
+    }
+}
+
+/* The target lies inside the next block. */
+static void run_to_target(struct engine *e)
+{
+    uint64_t start = engine_pc(e), pc = start;
+    uint8_t code[4];
+    for (uint64_t n = e->icount; n < e->target; n++) {
+        if (!read_code(e, pc, code, 2))
+            return;
+        if (e->arch->insn_size(code) == 4 && read_code(e, pc, code, 4) && e->arch->must_emulate(code)) {
+            emulate_in_block(e);
+            return;
+        }
+        pc += e->arch->insn_size(code);
+    }
+    if (pc != start)
+        run_part(e, start, pc);
+}
+
+/* What follows from how the engine came back; false: the caller of run() is told. */
+static bool go_on(struct engine *e, uc_err err)
+{
+    switch (e->stop) {
+    case STOP_FLUSH:
+        uc_ctl_flush_tb(e->uc);
+        uc_ctl_flush_tlb(e->uc);
+        code_forget(e);
+        e->block_flags &= (uint16_t)~BLOCK_FENCE_I;
+        e->n_flushes++;
+        return true;
+    case STOP_RESTART:
+    case STOP_TRAPPED:
+        return true;
+    case STOP_EMULATE:
+        e->stop = STOP_NONE;
+        emulate_in_block(e);
+        return e->stop == STOP_NONE || go_on(e, UC_ERR_OK);
+    case STOP_PART:
+        e->stop = STOP_NONE;
+        run_part(e, e->part_from, e->part_to);
+        return e->stop == STOP_NONE || go_on(e, UC_ERR_OK);
+    case STOP_EXACT:
+        e->stop = STOP_NONE;
+        run_to_target(e);
+        return e->stop == STOP_NONE || go_on(e, UC_ERR_OK);
+    case STOP_FAULT:
+        settle_left_block(e, e->pc_at_access);
+        e->arch->access_fault(e, e->pc_at_access, e->fault_write, e->fault_fetch);
+        return true;
+    case STOP_NONE:
+        /* After a breakpoint instruction the engine keeps its error although the hook took it. */
+        if (e->broke && e->fresh)
+            return true;
+        if (err == UC_ERR_OK || e->broke) {
+            e->stop = STOP_IDLE;
+            return false;
+        }
+        e->error = err;
+        e->stop = STOP_ERROR;
+        return false;
+    default:
+        return false;
+    }
+}
+
+enum stop_reason engine_run(struct engine *e)
+{
+    for (;;) {
+        e->stop = STOP_NONE;
+        e->broke = false;
+        update_check(e);
+        if (e->icount == e->target)
+            return e->stop = STOP_EXACT;
+        uc_err err = uc_emu_start(e->uc, engine_pc(e), NO_UNTIL, 0, 0);
+        e->n_stops++;
+        if (!go_on(e, err))
+            return e->stop;
+    }
+}

@@ -1,0 +1,1 @@
+"""The subcommands of `dejavm`: one file each, one row each in the table of cli.py."""

@@ -1,0 +1,50 @@
+"""`dejavm record`: run a machine and write everything down."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from deploy.environment import cache_directory
+from deploy.launch import launch
+from deploy.library import new_path
+from deploy.options import add_machine_options, machine_options
+from deploy.plan import Launch
+from deploy.reporting import complain, say
+from deploy.resolve import resolve_board
+from machine.message import RunMode
+from machine.recording import Recording
+
+if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+
+    from machine.message import Status
+
+HELP = "start a machine and record it"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The arguments."""
+    add_machine_options(parser)
+    parser.add_argument(
+        "-o", "--output", metavar="REC", help="the new directory (default: a new one in ./recordings)"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Record the guest to its end, then say where the recording is."""
+    board = resolve_board(options.board, machine_options(options), cache_directory())
+    path = new_path(options.output, board.name, datetime.now().astimezone())
+    outcome = launch(Launch(board, RunMode.RECORD, path))
+    for line in outcome.lines:
+        complain(line)
+    if path.is_dir():
+        say(recorded(path, outcome.status))
+    return outcome.exit_code
+
+
+def recorded(path: Path, status: Status) -> str:
+    """What has been recorded where, as far as the broker has told."""
+    size = (Recording.open(path).log_bytes + 1023) // 1024
+    return f"recorded {path}: {status.icount:,} instructions, {status.messages:,} messages, {size:,} KB"

@@ -1,0 +1,49 @@
+"""`dejavm replay`: run a recording again, to its end or to an exact instruction."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from deploy.launch import launch
+from deploy.library import open_recording
+from deploy.options import SERIAL_HELP, add_devices, add_json, add_recording
+from deploy.replaying import plan_replay
+from deploy.reporting import complain, put, say
+from machine.errors import EXIT_DONE
+from machine.message import RunState
+
+if TYPE_CHECKING:
+    import argparse
+
+    from deploy.outcome import Outcome
+
+HELP = "run a recording again"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The arguments."""
+    add_recording(parser)
+    add_devices(parser)
+    parser.add_argument("--serial", metavar="BACKEND", action="append", default=[], help=SERIAL_HELP)
+    parser.add_argument("--until", metavar="ICOUNT", type=int, help="stop exactly at this instruction")
+    add_json(parser, "print icount and digest as JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Replay; where it stopped and the digest there."""
+    recording = open_recording(options.recording)
+    outcome = launch(plan_replay(recording, options.devices, tuple(options.serial), options.until))
+    for line in outcome.lines:
+        complain(line)
+    if outcome.exit_code == EXIT_DONE:
+        if options.json:
+            put(json.dumps({"icount": outcome.status.icount, "digest": outcome.status.digest.hex()}))
+        else:
+            say(f"{_manner(outcome)} {recording.path}: {outcome.status.icount:,} instructions")
+            say(f"digest {outcome.status.digest.hex()}")
+    return outcome.exit_code
+
+
+def _manner(outcome: Outcome) -> str:
+    return "stopped in" if outcome.status.state is RunState.STOPPED else "replayed"

@@ -1,0 +1,36 @@
+"""`dejavm run`: start a machine without recording it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deploy.commands import record
+from deploy.environment import cache_directory
+from deploy.launch import launch
+from deploy.options import add_machine_options, machine_options
+from deploy.plan import Launch
+from deploy.reporting import complain
+from deploy.resolve import resolve_board
+from machine.message import RunMode
+
+if TYPE_CHECKING:
+    import argparse
+
+HELP = "start a machine; with -o, record it as `record` does"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The arguments."""
+    add_machine_options(parser)
+    parser.add_argument("-o", "--output", metavar="REC", help="record into this new directory")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the guest to its end."""
+    if options.output is not None:
+        return record.run(options)
+    board = resolve_board(options.board, machine_options(options), cache_directory())
+    outcome = launch(Launch(board, RunMode.NONE))
+    for line in outcome.lines:
+        complain(line)
+    return outcome.exit_code

@@ -1,0 +1,62 @@
+"""`dejavm verify`: does a recording still replay bit for bit?"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from deploy.launch import launch
+from deploy.library import open_recording
+from deploy.options import add_devices, add_json, add_recording
+from deploy.replaying import plan_replay
+from deploy.reporting import complain, put
+from machine.errors import EXIT_DIVERGED, EXIT_DONE
+from machine.message import RunState
+
+if TYPE_CHECKING:
+    import argparse
+
+    from deploy.outcome import Outcome
+
+HELP = "replay a recording and say whether it was bit-exact"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The arguments."""
+    add_recording(parser)
+    add_devices(parser)
+    add_json(parser, "print bit_exact, instructions, messages, inputs, final_digest, seconds as JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Replay to the end; the verdict goes to standard output, a divergence to standard error as well."""
+    recording = open_recording(options.recording)
+    outcome = launch(plan_replay(recording, options.devices))
+    for line in outcome.lines:
+        complain(line)
+    if outcome.exit_code in (EXIT_DONE, EXIT_DIVERGED):
+        facts = verdict(outcome)
+        put(json.dumps(facts) if options.json else _sentence(facts))
+    return outcome.exit_code
+
+
+def verdict(outcome: Outcome) -> dict[str, object]:
+    """The JSON object: what was compared, up to where; `divergence` is there only if there is one."""
+    status = outcome.status
+    facts: dict[str, object] = {
+        "bit_exact": outcome.exit_code == EXIT_DONE and status.state is RunState.ENDED,
+        "instructions": status.icount,
+        "messages": status.messages,
+        "inputs": status.inputs,
+        "final_digest": status.digest.hex(),
+        "seconds": round(outcome.seconds, 3),
+    }
+    if outcome.exit_code == EXIT_DIVERGED:
+        facts["divergence"] = " ".join(outcome.lines)
+    return facts
+
+
+def _sentence(facts: dict[str, object]) -> str:
+    counts = f"{facts['instructions']:,} instructions, {facts['messages']:,} messages, {facts['inputs']:,} inputs"
+    words = "bit-exact" if facts["bit_exact"] else "not bit-exact"
+    return f"{words}: {counts} in {facts['seconds']} s\nfinal digest {facts['final_digest']}"

@@ -1,0 +1,60 @@
+"""The launcher's line to the broker: ask for the status, ask for the end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from machine.codec import decode
+from machine.icount import BROKER
+from machine.message import Quit, Status, StatusRequest
+from machine.port import Port
+
+if TYPE_CHECKING:
+    from deploy.plan import Places
+
+
+class Control:
+    """One question at a time; nothing is sent before the broker listens, so nothing is left unsent."""
+
+    def __init__(self, places: Places) -> None:
+        self._path = places.control_path
+        self._port = Port(places.control)
+        self._asked = False
+        self._quit_wanted = False
+
+    @property
+    def wake_fd(self) -> int:
+        """Becomes readable when an answer may have come; only after latest() has returned."""
+        return self._port.wake_fd
+
+    @property
+    def listening(self) -> bool:
+        """Whether the broker has opened its end."""
+        return self._path.exists()
+
+    def ask(self) -> None:
+        """Ask for the status, unless an answer is still due or nobody listens yet."""
+        if not self._asked and self.listening:
+            self._port.send(StatusRequest(), BROKER, 0)
+            self._asked = True
+
+    def quit(self) -> None:
+        """Ask for the end of the run; kept until the broker listens."""
+        self._quit_wanted = True
+
+    def latest(self) -> Status | None:
+        """The newest status that has come; None if none has.  RemoteWireError if it is not one."""
+        if self._quit_wanted and self.listening:
+            self._quit_wanted = False
+            self._port.send(Quit(), BROKER, 0)
+        newest: Status | None = None
+        while (frame := self._port.receive(0)) is not None:
+            message = decode(frame.type, frame.payload)
+            if isinstance(message, Status):
+                newest = message
+                self._asked = False
+        return newest
+
+    def close(self) -> None:
+        """Hang up; by now every process has gone, so nobody would take what is unsent."""
+        self._port.close(linger_ms=0)

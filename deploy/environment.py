@@ -1,0 +1,31 @@
+"""The one place of the command that reads the environment."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Final
+
+HIGHEST_BASE: Final = 60
+"""Characters of a runtime directory's path; a Unix socket's whole path must stay below 108."""
+
+
+def cache_directory() -> Path:
+    """Where built guests are kept: $DEJAVM_CACHE or ~/.cache/dejavm."""
+    given = os.environ.get("DEJAVM_CACHE")
+    return Path(given) if given else Path.home() / ".cache" / "dejavm"
+
+
+def runtime_directory() -> Path:
+    """Where the directory of a running machine is made: short, and the user's own if the host has such."""
+    given = os.environ.get("XDG_RUNTIME_DIR", "")
+    if given and len(given) <= HIGHEST_BASE and os.access(given, os.W_OK | os.X_OK):
+        return Path(given)
+    temporary = tempfile.gettempdir()
+    return Path(temporary if len(temporary) <= HIGHEST_BASE else "/tmp")
+
+
+def node_environment() -> dict[str, str]:
+    """The environment of the machine's processes: ours, with our own packages before any others."""
+    root = str(Path(__file__).resolve().parent.parent)
+    paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}

@@ -1,0 +1,50 @@
+"""`python -m deploy.guest`: build the default guest if it is not there, and say where it is."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from deploy.guest.errors import GuestError
+from deploy.guest.store import ensure_guest
+
+
+def main() -> int:
+    """Build; 0 if the guest can be used."""
+    arguments = _parser().parse_args()
+    try:
+        guest = ensure_guest(arguments.cache, mirror=arguments.mirror)
+    except GuestError as error:
+        sys.stderr.write(f"guest: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("guest: interrupted; packages already fetched are kept\n")
+        return 130
+    sys.stdout.write(f"{guest.kernel}\n{guest.initrd}\n")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m deploy.guest", description=__doc__)
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=default_cache(),
+        help="where to keep it (default: $DEJAVM_CACHE or ~/.cache/dejavm)",
+    )
+    parser.add_argument(
+        "--mirror",
+        metavar="URL",
+        help="the Debian archive to fetch from (default: the one this host installs from)",
+    )
+    return parser
+
+
+def default_cache() -> Path:
+    """Return the cache directory of the user."""
+    given = os.environ.get("DEJAVM_CACHE")
+    return Path(given) if given else Path.home() / ".cache" / "dejavm"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""From packages to the files of a guest.
+
+Lives here: the order of the steps.
+Never here: each step itself, and where the result is kept.
+"""
+
+import gzip
+import zlib
+from pathlib import Path
+from typing import Final
+
+from deploy.guest import apt, cpio, recipe
+from deploy.guest.errors import CpioError, PackageUnexpected
+from deploy.guest.image import initramfs
+from deploy.guest.manifest import MANIFEST_NAME, Manifest, record_file, render
+from deploy.guest.modules import ModuleTree, module_tree, select
+from deploy.guest.packages import PackageCache
+from deploy.guest.progress import Say
+
+KERNEL_NAME: Final = "linux"
+INITRD_NAME: Final = "initrd.cpio"
+
+
+def build(directory: Path, cache: PackageCache, say: Say) -> None:
+    """Put a guest and its manifest into an empty directory."""
+    apt.require_tools()
+    packages = cache.provide(recipe.PACKAGES)
+    path = {package.name: cache.directory / package.file for package in packages}
+    say("unpacking the kernel, its modules and busybox")
+    installer = apt.package_members(
+        path[recipe.INSTALLER_PACKAGE], (recipe.INSTALLER_KERNEL, recipe.INSTALLER_INITRD)
+    )
+    busybox = apt.package_members(path[recipe.BUSYBOX_PACKAGE], (recipe.BUSYBOX_PROGRAM,))
+    selection = select(
+        installer_modules(installer[recipe.INSTALLER_INITRD]),
+        recipe.REQUIRED_MODULES,
+        recipe.OPTIONAL_MODULES,
+    )
+    (directory / KERNEL_NAME).write_bytes(installer[recipe.INSTALLER_KERNEL])
+    archive = initramfs(busybox[recipe.BUSYBOX_PROGRAM], selection)
+    (directory / INITRD_NAME).write_bytes(archive)
+    manifest = Manifest(
+        recipe=recipe.RECIPE_VERSION,
+        recipe_sha256=recipe.recipe_sha256(),
+        kernel_release=selection.release,
+        modules=tuple(sorted(module.name for module in selection.modules)),
+        modules_built_in=selection.built_in,
+        modules_missing=selection.missing,
+        files=tuple(record_file(directory / name) for name in (INITRD_NAME, KERNEL_NAME)),
+        packages=packages,
+    )
+    (directory / MANIFEST_NAME).write_text(render(manifest))
+
+
+def installer_modules(initrd: bytes) -> ModuleTree:
+    """Find the kernel modules in the installer's compressed initrd."""
+    try:
+        entries = cpio.read(gzip.decompress(initrd))
+        return module_tree({entry.name.removeprefix("./"): entry.data for entry in entries})
+    except (OSError, EOFError, zlib.error, CpioError) as error:
+        detail = f"its initrd cannot be read ({error})"
+        raise PackageUnexpected(recipe.INSTALLER_PACKAGE, detail) from error

@@ -1,0 +1,198 @@
+"""One run from start to end: start the processes, watch them, end them.
+
+Lives here: the launcher's one loop.
+Never here: what a process does; what an end means (outcome.py).
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from deploy.children import Child, Children
+from deploy.control import Control
+from deploy.environment import runtime_directory
+from deploy.host_signals import EndingSignals
+from deploy.outcome import TERMINAL_STATES, Death, Outcome, judge, judge_death
+from deploy.plan import BROKER, Launch, Places, ProcessPlan, plan_processes
+from deploy.progress import Progress, Screen
+from deploy.terminal import KeptTerminal, is_owned
+from machine.board import render_board
+from machine.errors import EXIT_FAILED, MachineError
+from machine.message import RunState, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+POLL_S: Final = 0.2
+"""Between two questions to the broker."""
+
+START_POLL_S: Final = 0.02
+"""Between two looks whether the broker listens."""
+
+GRACE_S: Final = 3.0
+"""How long the broker may take to say why a process has ended."""
+
+LAST_WORD_S: Final = 0.3
+"""How long what the broker said before it ended itself may be on its way."""
+
+QUIT_S: Final = 15.0
+"""How long a run may take to end after it was asked to."""
+
+LEAVE_S: Final = 15.0
+"""How long processes may take to leave after an orderly end; the broker closes the log in it."""
+
+ABANDON_S: Final = 0.5
+"""The same when the run has come apart."""
+
+
+def launch(
+    run: Launch, plan: Callable[[Launch, Places], tuple[ProcessPlan, ...]] = plan_processes
+) -> Outcome:
+    """Run a machine to its end and tell how it ended, on standard error too.
+
+    Every process is gone and the running machine's directory removed when this returns or raises.
+    MachineError if the host cannot start a process.
+    """
+    owned = is_owned(run.board)
+    screen = Screen(sys.stderr, owned=owned)
+    with _places(run) as places, KeptTerminal(owned=owned), EndingSignals() as signals:
+        children = Children(screen.line)
+        control = Control(places)
+        watch = _Watch(run, children, control, signals, screen)
+        patience_s = ABANDON_S
+        try:
+            for process in plan(run, places):
+                children.start(process)
+            outcome = watch.until_the_end()
+            patience_s = LEAVE_S if outcome.status.state in TERMINAL_STATES else ABANDON_S
+        except OSError as error:
+            raise MachineError(f"cannot start the machine's processes: {error}") from error
+        finally:
+            screen.clear()
+            watch.say_goodbye()
+            children.end(patience_s)
+            control.close()
+    # Only now have all processes told how they ended.
+    if outcome.status.state in TERMINAL_STATES:
+        exit_codes = {child.name: child.exit_code or 0 for child in children.all}
+        outcome = judge(run.mode, outcome.status, exit_codes, outcome.seconds)
+    return outcome
+
+
+@contextmanager
+def _places(run: Launch) -> Iterator[Places]:
+    """The running machine's own directory, for as long as it runs."""
+    base = runtime_directory()
+    try:
+        directory = Path(tempfile.mkdtemp(prefix="dejavm-", dir=base))
+    except OSError as error:
+        raise MachineError(f"{base}: cannot make the machine's directory: {error.strerror}") from error
+    try:
+        places = Places(directory)
+        _write_machine(run, places)
+        yield places
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _write_machine(run: Launch, places: Places) -> None:
+    try:
+        places.machine.write_text(render_board(run.board))
+    except OSError as error:
+        raise MachineError(f"{places.machine}: cannot write the machine: {error.strerror}") from error
+
+
+class _Watch:
+    """Looks after a started machine until it has ended or come apart."""
+
+    def __init__(
+        self, run: Launch, children: Children, control: Control, signals: EndingSignals, screen: Screen
+    ) -> None:
+        self._run = run
+        self._children = children
+        self._control = control
+        self._signals = signals
+        self._screen = screen
+        self._progress = Progress(run.end_icount)
+        self._status = Status(RunState.STARTING)
+        self._started_s = time.monotonic()
+        self._ask_at_s = 0.0
+        self._noticed: dict[str, float] = {}
+        self._quit_at_s: float | None = None
+        children.also_wake_on(control.wake_fd)
+        children.also_wake_on(signals.fd)
+
+    def until_the_end(self) -> Outcome:
+        """Watch; the outcome as far as it is known while processes still live."""
+        while True:
+            if (outcome := self._step()) is not None:
+                return replace(outcome, seconds=self._now_s())
+            now_s = self._now_s()
+            self._children.wait((self._ask_at_s if self._control.listening else now_s + START_POLL_S) - now_s)
+
+    def say_goodbye(self) -> None:
+        """Tell the broker, if it is there, that nobody waits for more."""
+        if self._broker_lives():
+            self._control.quit()
+            self._control.latest()
+
+    def _now_s(self) -> float:
+        return time.monotonic() - self._started_s
+
+    def _broker_lives(self) -> bool:
+        return any(child.name == BROKER and child.exit_code is None for child in self._children.all)
+
+    def _step(self) -> Outcome | None:
+        # The order matters: a process that is found dead here has said its last word before the answer is read.
+        dead = self._children.dead()
+        stop = self._heed_signals()
+        self._hear()
+        if self._status.state in TERMINAL_STATES:
+            return Outcome(self._status, EXIT_FAILED)
+        return stop or self._mourn(dead)
+
+    def _hear(self) -> None:
+        now_s = self._now_s()
+        if now_s >= self._ask_at_s and self._broker_lives():
+            self._control.ask()
+            self._ask_at_s = now_s + POLL_S
+        if (status := self._control.latest()) is not None:
+            self._status = status
+            if status.state is RunState.RUNNING:
+                self._screen.progress(now_s, self._progress.text(now_s, status.icount))
+
+    def _heed_signals(self) -> Outcome | None:
+        """Pass the first signal on as Quit; the second, or a Quit that is not obeyed, ends the run by force."""
+        count = self._signals.drain()
+        if count and self._quit_at_s is None:
+            self._quit_at_s = self._now_s()
+            self._control.quit()
+        if count > 1:
+            return Outcome(self._status, EXIT_FAILED, ("ended by force",))
+        if self._quit_at_s is not None and self._now_s() - self._quit_at_s > QUIT_S:
+            return Outcome(self._status, EXIT_FAILED, (f"the run did not end within {QUIT_S:.0f} s; ended by force",))
+        return None
+
+    def _mourn(self, dead: list[Child]) -> Outcome | None:
+        """What a process's death means, once the broker has had time to say it; None while there is time left."""
+        now_s = self._now_s()
+        for child in dead:
+            if child.name not in self._noticed:
+                self._noticed[child.name] = now_s
+                self._ask_at_s = now_s
+        if not dead:
+            return None
+        # Whoever failed is to be named, not one that left because of it.
+        first = min(dead, key=lambda child: (child.exit_code == 0, self._noticed[child.name]))
+        since = self._noticed[BROKER] + LAST_WORD_S if BROKER in self._noticed else self._noticed[first.name] + GRACE_S
+        if now_s < since:
+            return None
+        death = Death(first.name, first.exit_code or 0, first.last_line)
+        return judge_death(death, self._status, now_s)

@@ -1,0 +1,103 @@
+"""Which processes a run needs and how each is called; pure."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from machine.message import RunMode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from machine.board import Board
+
+BROKER: Final = "broker"
+CPU: Final = "cpu"
+TERMINAL_BACKEND: Final = "stdio"
+MODE_NAMES: Final = {
+    RunMode.NONE: "none",
+    RunMode.RECORD: "record",
+    RunMode.REPLAY_LOG: "replay-log",
+    RunMode.REPLAY_LIVE: "replay-live",
+}
+"""The words of the broker's --mode."""
+
+_PYTHON: Final = (sys.executable, "-P", "-m")
+"""-P: a directory called `devices` where the user happens to stand is not our package."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One run: the machine, what the broker does with the log, where that is and where to stop.
+
+    `end_icount` is the recording's length at replay, 0 otherwise.
+    """
+
+    board: Board
+    mode: RunMode
+    recording: Path | None = None
+    until: int | None = None
+    end_icount: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """A running machine's own directory: its sockets and its resolved board."""
+
+    directory: Path
+
+    @property
+    def machine(self) -> Path:
+        """The resolved board."""
+        return self.directory / "machine.toml"
+
+    @property
+    def control_path(self) -> Path:
+        """The control socket's path; it is there once the broker listens."""
+        return self.directory / "control"
+
+    @property
+    def control(self) -> str:
+        """The control socket's endpoint."""
+        return f"ipc://{self.control_path}"
+
+    @property
+    def bus(self) -> str:
+        """The endpoint the nodes connect to."""
+        return f"ipc://{self.directory / 'bus'}"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessPlan:
+    """One process: its name in messages to the user, its command line, whether it needs the terminal."""
+
+    name: str
+    argv: tuple[str, ...]
+    terminal: bool = False
+
+
+def plan_processes(launch: Launch, places: Places) -> tuple[ProcessPlan, ...]:
+    """The processes of a run, the broker first; a replay from the log needs no device."""
+    machine = ("--board", str(places.machine))
+    node = (*machine, "--broker", places.bus)
+    stop = () if launch.until is None else ("--stop-at", str(launch.until))
+    plans = [
+        ProcessPlan(BROKER, (*_PYTHON, "replay_broker", *machine, *_broker_arguments(launch, places))),
+        ProcessPlan(CPU, (*_PYTHON, "cpu_node", "--node", CPU, *node, *stop)),
+    ]
+    if launch.mode is not RunMode.REPLAY_LOG:
+        for slot in launch.board.devices:
+            argv = (*_PYTHON, "devices", "--node", slot.name, *node)
+            plans.append(ProcessPlan(slot.name, argv, slot.backend == TERMINAL_BACKEND))
+    return tuple(plans)
+
+
+def _broker_arguments(launch: Launch, places: Places) -> tuple[str, ...]:
+    arguments = ["--bus", places.bus, "--control", places.control, "--mode", MODE_NAMES[launch.mode]]
+    if launch.recording is not None:
+        arguments += ["--recording", str(launch.recording.absolute())]
+    if launch.until is not None:
+        arguments += ["--until", str(launch.until)]
+    return tuple(arguments)

@@ -1,0 +1,119 @@
+"""From what the command line says to a resolved board: every value written out, every file there."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from deploy.guest import find_guest
+from machine.board import Board, check_board, parse_board, parse_size
+from machine.errors import BoardError, UsageError
+
+BOARDS: Final = Path(__file__).parent / "boards"
+SERIAL_KIND: Final = "serial"
+FILE_BACKENDS: Final = ("file:", "script:")
+"""Backends whose rest is a path, which a recording had better hold whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class MachineOptions:
+    """What the command line may say about a machine; None and () leave the board as it is."""
+
+    kernel: str | None = None
+    initrd: str | None = None
+    append: str | None = None
+    memory: str | None = None
+    serial: tuple[str, ...] = ()
+    sleep: str | None = None
+
+
+def resolve_board(name: str, options: MachineOptions, cache: Path) -> Board:
+    """The board of that name or TOML file with the options applied; `cache` is where guests are kept.
+
+    BoardError or UsageError, one line each, if anything is wrong or a file is missing or empty.
+    """
+    board, home = load_board(name)
+    board = _with_guest(board, options, home, cache)
+    if options.append is not None:
+        board = replace(board, append=options.append)
+    if options.memory is not None:
+        board = replace(board, memory=parse_size(options.memory))
+    if options.sleep is not None:
+        board = replace(board, sleep=options.sleep == "on")
+    board = with_serial(board, options.serial)
+    check_board(board, "command line")
+    return board
+
+
+def load_board(name: str) -> tuple[Board, Path]:
+    """The board and the directory its relative paths start from; BoardError if there is none."""
+    path = Path(name)
+    if "/" not in name and path.suffix != ".toml":
+        path = BOARDS / f"{name}.toml"
+        if not path.is_file():
+            known = ", ".join(sorted(board.stem for board in BOARDS.glob("*.toml")))
+            raise BoardError(f"there is no board {name}: take one of {known}, or give a TOML file's path")
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise BoardError(f"{path}: cannot read the board: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise BoardError(f"{path}: not TOML: {error}") from error
+    return parse_board(text, str(path)), path.absolute().parent
+
+
+def with_serial(board: Board, backends: tuple[str, ...]) -> Board:
+    """The board with the first backend behind its first serial line, the second behind the second, ..."""
+    lines = [slot.name for slot in board.devices if slot.kind == SERIAL_KIND]
+    if len(backends) > len(lines):
+        raise UsageError(f"--serial given {len(backends)} times; board {board.name} has {len(lines)} serial lines")
+    for name, backend in zip(lines, backends, strict=False):
+        board = board.with_backend(name, absolute_backend(backend))
+    return board
+
+
+def absolute_backend(backend: str) -> str:
+    """A backend with its path made absolute, if its rest is a path."""
+    for kind in FILE_BACKENDS:
+        if backend.startswith(kind) and len(backend) > len(kind):
+            return kind + str(Path(backend.removeprefix(kind)).absolute())
+    return backend
+
+
+def _with_guest(board: Board, options: MachineOptions, home: Path, cache: Path) -> Board:
+    """The board with its kernel and initrd: the command line's, the board's own, or the built guest's."""
+    kernel = str(home / board.kernel) if board.kernel else ""
+    initrd = str(home / board.initrd) if board.initrd else ""
+    if options.kernel is not None:
+        board, kernel, initrd = replace(board, guest=""), options.kernel, ""
+    elif board.guest and not kernel:
+        guest = find_guest(cache)
+        if guest is None:
+            raise UsageError(
+                f"board {board.name} runs the {board.guest} guest, which is not in {cache}; run: make guest"
+            )
+        kernel, initrd = str(guest.kernel), str(guest.initrd)
+    if options.initrd is not None:
+        initrd = options.initrd
+    if not kernel:
+        raise UsageError(f"board {board.name} has no kernel; give one with --kernel FILE")
+    initrd = _guest_file("initrd", initrd) if initrd else ""
+    return replace(board, kernel=_guest_file("kernel", kernel), initrd=initrd)
+
+
+def _guest_file(role: str, path: str) -> str:
+    """The absolute path of a file the guest will see; UsageError if it is no file with something in it."""
+    whole = Path(path).absolute()
+    try:
+        str(whole).encode()
+        with whole.open("rb") as file:
+            if not os.fstat(file.fileno()).st_size:
+                raise UsageError(f"{path}: the {role} is empty; give another file with --{role}")
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{path!r}: the {role}'s path is not UTF-8; give it another name") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UsageError(f"{path}: cannot read the {role}: {reason}; give another file with --{role}") from error
+    return str(whole)

@@ -1,0 +1,192 @@
+"""A stream socket, TCP or unix, as server or client: one peer at a time, who may come and go.
+
+While no peer is there, output is taken and dropped, as QEMU does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import stat
+import sys
+from typing import TYPE_CHECKING, Final
+
+from devices.backends.char.address import StreamAddress, parse_tcp, parse_unix
+from devices.backends.char.base import CharBackend
+from machine.errors import BackendError
+from machine.message import BackendResult, HostEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from devices.model import Backend, Submit
+
+CONNECT_TIMEOUT_S: Final = 10.0
+
+
+class StreamBackend(CharBackend):
+    """One listening socket, or none; one peer, or none."""
+
+    def __init__(self, address: StreamAddress, name: str) -> None:
+        super().__init__(name)
+        self.address = address
+        """Where it is; a chosen port is filled in once open."""
+        self._listener: socket.socket | None = None
+        self._peer: socket.socket | None = None
+        self._peer_listens = False
+        self._blocked = False
+        self._ever_opened = False
+
+    def open(self, submit: Submit) -> None:
+        """Listen, or connect; BackendError names the address."""
+        super().open(submit)
+        try:
+            if self.address.server:
+                self._listen()
+            else:
+                self._adopt(self._connect())
+        except OSError as error:
+            text = error.strerror or str(error)
+            raise BackendError(f"{self._name}: {self.address}: {text}") from error
+
+    def close(self) -> None:
+        """Close everything; a server's socket file goes with it."""
+        if self._peer is not None:
+            self._peer.close()
+            self._peer = None
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+            if self.address.path:
+                with contextlib.suppress(OSError):
+                    os.unlink(self.address.path)
+
+    def waiting(self) -> bool:
+        """A server told to wait has seen nobody yet."""
+        return self.address.server and self.address.wait and not self._ever_opened
+
+    def descriptors(self, room: int) -> Sequence[tuple[int, bool, bool]]:
+        """The peer as far as there is room; without a peer the listener."""
+        if self._peer is not None:
+            return [(self._peer.fileno(), room > 0, self._blocked)] if room > 0 or self._blocked else ()
+        return [(self._listener.fileno(), True, False)] if self._listener is not None else ()
+
+    def ready(self, descriptor: int, readable: bool, writable: bool, room: int) -> None:
+        """Accept, read, or go on writing."""
+        if self._peer is None:
+            self._accept()
+            return
+        if writable and self._blocked:
+            self._blocked = False
+            self._submit(HostEvent.WRITABLE, b"", 0)
+        if readable and room > 0:
+            self._read(self._peer, room)
+
+    def write(self, data: bytes) -> BackendResult:
+        """Send as much as goes.  A peer that stops listening is an error once, then as good as gone."""
+        if self._peer is None or not self._peer_listens:
+            return BackendResult(len(data))
+        done = 0
+        try:
+            while done < len(data):
+                done += self._peer.send(data[done:], socket.MSG_NOSIGNAL)
+        except BlockingIOError:
+            self._blocked = True
+        except OSError as error:
+            # What it said before it went is still read; its end shows there.
+            self._peer_listens = False
+            return BackendResult(done, error.errno or 0)
+        return BackendResult(done)
+
+    def _listen(self) -> None:
+        family = socket.AF_INET6 if ":" in self.address.host else socket.AF_INET
+        listener = socket.socket(socket.AF_UNIX if self.address.path else family, socket.SOCK_STREAM)
+        try:
+            if self.address.path:
+                _remove_stale(self.address.path)
+                listener.bind(self.address.path)
+            else:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind((self.address.host, self.address.port))
+            listener.listen(1)
+        except OSError:
+            listener.close()
+            raise
+        listener.setblocking(False)
+        self._listener = listener
+        if not self.address.path:
+            port = listener.getsockname()[1]
+            self.address = StreamAddress(self.address.host, port, server=True, wait=self.address.wait)
+        print(f"{self._name}: listening on {self.address}", file=sys.stderr, flush=True)
+        if not self.address.wait:
+            self._submit(HostEvent.CLOSED, b"", 0)
+
+    def _connect(self) -> socket.socket:
+        if not self.address.path:
+            return socket.create_connection((self.address.host, self.address.port), CONNECT_TIMEOUT_S)
+        peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            peer.connect(self.address.path)
+        except OSError:
+            peer.close()
+            raise
+        return peer
+
+    def _accept(self) -> None:
+        assert self._listener is not None
+        # The caller may have gone between the poll and now.
+        with contextlib.suppress(OSError):
+            self._adopt(self._listener.accept()[0])
+
+    def _adopt(self, peer: socket.socket) -> None:
+        peer.setblocking(False)
+        if not self.address.path:
+            # A typed character must not wait for the one before it to be acknowledged.
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._peer = peer
+        self._peer_listens = True
+        self._ever_opened = True
+        self._submit(HostEvent.OPENED, b"", 0)
+
+    def _read(self, peer: socket.socket, room: int) -> None:
+        try:
+            data = peer.recv(room)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            self._submit(HostEvent.DATA, data, 0)
+            return
+        peer.close()
+        self._peer = None
+        self._blocked = False
+        self._submit(HostEvent.CLOSED, b"", 0)
+
+
+def _remove_stale(path: str) -> None:
+    """Remove a socket file nobody listens on any more; OSError if somebody does."""
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            return
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+        except BlockingIOError:
+            return
+
+
+def create_tcp(argument: str, name: str) -> Backend:
+    """`tcp:HOST:PORT[,server=on][,wait=off]`."""
+    return StreamBackend(parse_tcp(argument, name), name)
+
+
+def create_unix(argument: str, name: str) -> Backend:
+    """`unix:PATH[,server=on][,wait=off]`."""
+    return StreamBackend(parse_unix(argument, name), name)

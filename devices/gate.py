@@ -1,0 +1,222 @@
+"""Where a device meets its backend: one gate for the present, one for what is past.
+
+Lives here: who decides what the backend took, and what becomes of what it wants to say.
+Never here: which mode is which to a model; it cannot tell.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import select
+from typing import TYPE_CHECKING, Final, Protocol
+
+from machine.icount import BROKER
+from machine.message import BackendResult, HostEvent, HostInput, HostOutput, Quit, RunMode
+
+if TYPE_CHECKING:
+    from devices.link import Link
+    from devices.model import Backend
+
+log = logging.getLogger("dejavm")
+
+HELD_BYTES: Final = 1 << 18
+"""Recorded output kept for a local backend that is slower than the replay."""
+REPLAY_ROOM: Final = 4096
+"""While replaying the backend is always read, so that its escape keys work; what it says is refused."""
+DRAIN_MS: Final = 2000
+"""How long a leaving replay waits for a local backend that still takes recorded output."""
+
+
+class Gate(Protocol):
+    """The shell's view of its backend."""
+
+    def open(self) -> None:
+        """Open the backend; BackendError names what cannot be had."""
+
+    def room(self, model_room: int) -> int:
+        """How many bytes the backend may be read for, when the model can hold `model_room`."""
+
+    def output(self, data: bytes) -> BackendResult:
+        """Give bytes to the backend; the answer is the recorded one."""
+
+    def delivered(self, size: int) -> None:
+        """The broker has delivered that many bytes of input."""
+
+    def handled(self, room: int) -> None:
+        """A message has been handled; its Done has not been sent."""
+
+    def served(self) -> None:
+        """The backend's descriptors have been served."""
+
+    def close(self) -> None:
+        """Let go of the backend; nothing is raised."""
+
+
+class LiveGate:
+    """The present: the backend's answers count and go into the log."""
+
+    def __init__(self, link: Link, backend: Backend) -> None:
+        self._link = link
+        self._backend = backend
+        self._quit_said = False
+        self._in_flight = 0
+        """Bytes submitted and not delivered yet."""
+        self._powered = False
+        self._early: list[HostInput] = []
+        """What the backend said before the device's power-on; it is said behind that."""
+
+    def open(self) -> None:
+        """Open the backend for both directions."""
+        self._backend.open(self._submit)
+
+    def room(self, model_room: int) -> int:
+        """What is on its way takes room too."""
+        return max(0, model_room - self._in_flight)
+
+    def output(self, data: bytes) -> BackendResult:
+        """Ask the host and write down what it says."""
+        self._link.say(HostOutput(data), BROKER)
+        result = self._backend.write(data)
+        self._link.say(result, BROKER)
+        return result
+
+    def delivered(self, size: int) -> None:
+        """Room is the model's business again."""
+        self._in_flight = max(0, self._in_flight - size)
+
+    def handled(self, room: int) -> None:
+        """What the backend says now precedes Done, in every run."""
+        self._powered = True
+        for message in self._early:
+            self._link.say(message, BROKER)
+        self._early.clear()
+        self._backend.advance(room)
+        self._say_quit()
+
+    def served(self) -> None:
+        """Pass on what the backend had to say."""
+        self._say_quit()
+        self._link.flush()
+
+    def close(self) -> None:
+        """Close the backend."""
+        self._backend.close()
+
+    def _submit(self, event: HostEvent, data: bytes, delay_ns: int) -> None:
+        if event is HostEvent.DATA:
+            self._in_flight += len(data)
+        message = HostInput(event, data, delay_ns)
+        if self._powered:
+            self._link.say(message, BROKER)
+        else:
+            self._early.append(message)
+
+    def _say_quit(self) -> None:
+        if not self._quit_said and self._backend.wants_quit():
+            self._quit_said = True
+            self._link.say(Quit(), BROKER)
+
+
+class ReplayGate:
+    """The past: the log's answers count; a local backend only listens."""
+
+    def __init__(self, link: Link, backend: Backend) -> None:
+        self._link = link
+        self._backend = backend
+        self._quit_said = False
+        self._held = bytearray()
+        self._blocked = False
+        self.dropped = 0
+        """Recorded bytes the local backend did not take."""
+        self.refused = 0
+        """Submissions of the local backend that are not part of the recording."""
+
+    def open(self) -> None:
+        """Open the backend to listen."""
+        self._backend.open(self._refuse)
+
+    def room(self, model_room: int) -> int:
+        """Independent of the model: nothing that is read here reaches it."""
+        return REPLAY_ROOM
+
+    def output(self, data: bytes) -> BackendResult:
+        """What the recorded backend took is what this one gets."""
+        result = self._link.ask(HostOutput(data), BackendResult)
+        self._listen(data[: result.accepted])
+        return result
+
+    def delivered(self, size: int) -> None:
+        """Recorded input does not come from here."""
+
+    def handled(self, room: int) -> None:
+        """Nothing is submitted, so nothing has waited."""
+
+    def served(self) -> None:
+        """Go on with what the backend did not take before; pass on that the user wants to leave."""
+        self._pass_on()
+        if not self._quit_said and self._backend.wants_quit():
+            self._quit_said = True
+            self._link.say(Quit(), BROKER)
+            self._link.flush()
+
+    def close(self) -> None:
+        """Give the backend the rest it is still willing to take, then close it."""
+        while self._held and self._wait_writable():
+            self._pass_on()
+        if self.dropped or self._held:
+            log.warning("%d bytes of recorded output were not taken here", self.dropped + len(self._held))
+        self._backend.close()
+
+    def _listen(self, data: bytes) -> None:
+        space = HELD_BYTES - len(self._held)
+        self._held += data[:space]
+        self._drop(len(data[space:]), "it is slower than the replay")
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        """A local backend's trouble stays local."""
+        if not self._held or self._blocked:
+            return
+        result = self._backend.write(bytes(self._held))
+        del self._held[: result.accepted]
+        if result.error:
+            self._drop(len(self._held), os.strerror(result.error) if result.error in errno.errorcode else "it failed")
+            self._held.clear()
+        self._blocked = bool(self._held)
+
+    def _drop(self, count: int, why: str) -> None:
+        if count and not self.dropped:
+            log.warning("this backend misses recorded output: %s; the replay is not affected", why)
+        self.dropped += count
+
+    def _refuse(self, event: HostEvent, data: bytes, delay_ns: int) -> None:
+        """WRITABLE is for us; all else would be new and the recording has no place for it."""
+        if event is HostEvent.WRITABLE:
+            self._blocked = False
+        elif event in (HostEvent.DATA, HostEvent.BREAK):
+            if not self.refused:
+                log.warning("input is ignored: this is a replay")
+            self.refused += 1
+
+    def _wait_writable(self) -> bool:
+        """Wait for the backend to take more; False when it does not."""
+        if not self._blocked:
+            return True
+        poller = select.poll()
+        wanted = [fd for fd, _, writes in self._backend.descriptors(0) if writes]
+        for descriptor in wanted:
+            poller.register(descriptor, select.POLLOUT)
+        if not wanted or not poller.poll(DRAIN_MS):
+            return False
+        for descriptor in wanted:
+            self._backend.ready(descriptor, False, True, 0)
+        return not self._blocked
+
+
+def open_gate(mode: RunMode, link: Link, backend: Backend) -> Gate:
+    """The gate for a mode; the log replaces devices in REPLAY_LOG, so it has none."""
+    gate: Gate = ReplayGate(link, backend) if mode is RunMode.REPLAY_LIVE else LiveGate(link, backend)
+    gate.open()
+    return gate

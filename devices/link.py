@@ -1,0 +1,67 @@
+"""A device's side of the wire: what it says carries the stamp of the message it is handling.
+
+Lives here: saying, asking and waiting for the one answer.
+Never here: what the messages mean to a device.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from machine.codec import decode, name_of
+from machine.errors import RemoteWireError
+from machine.icount import BROKER
+from machine.message import Message, Shutdown
+from machine.node import ShutDown
+
+if TYPE_CHECKING:
+    from machine.frame import Frame
+    from machine.port import Port
+
+M = TypeVar("M")
+
+
+class Link:
+    """The port and the instruction count of the message being handled."""
+
+    def __init__(self, port: Port) -> None:
+        self._port = port
+        self.icount = 0
+
+    @property
+    def wake_fd(self) -> int:
+        """Becomes readable when something may have come; ask pending() then."""
+        return self._port.wake_fd
+
+    def pending(self) -> bool:
+        """Whether next() has a frame."""
+        return self._port.pending()
+
+    def next(self) -> Frame | None:
+        """The next frame, None if there is none; RemoteWireError if it is not for this node."""
+        frame = self._port.receive(0)
+        if frame is not None and frame.target != self._port.number:
+            raise RemoteWireError(f"{name_of(frame.type)} for node {frame.target} came to node {self._port.number}")
+        return frame
+
+    def say(self, message: Message, target: int) -> None:
+        """Add a message to the next breath."""
+        self._port.queue(message, target, self.icount)
+
+    def flush(self) -> None:
+        """Send what has been said."""
+        self._port.flush()
+
+    def ask(self, question: Message, answer: type[M]) -> M:
+        """Ask the broker and wait: it feeds nothing else meanwhile but Shutdown; RemoteWireError if it does."""
+        self.say(question, BROKER)
+        self.flush()
+        frame = self._port.receive(None)
+        if frame is None:
+            raise RemoteWireError(f"the broker did not answer {question!r}")
+        message = decode(frame.type, frame.payload)
+        if isinstance(message, Shutdown):
+            raise ShutDown
+        if not isinstance(message, answer):
+            raise RemoteWireError(f"the broker answered {question!r} with {name_of(frame.type)}")
+        return message

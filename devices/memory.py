@@ -1,0 +1,78 @@
+"""Guest memory as a device sees it: a read-only mapping, and the writes that are on their way."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from typing import Final
+
+from machine.board import RAM_BASE
+from machine.errors import MachineError
+
+LARGEST_READ: Final = 1 << 24
+"""A device that asks for more in one piece is wrong."""
+
+
+class GuestMemory:
+    """RAM of `size` bytes from RAM_BASE on, found at `path`; mapped when it is first looked at."""
+
+    def __init__(self, path: str, size: int) -> None:
+        self._path = path
+        self._size = size
+        self._map: mmap.mmap | None = None
+        self._written: list[tuple[int, bytes]] = []
+        """Writes of the message being handled: the CPU node has not applied them."""
+
+    def read(self, address: int, size: int) -> bytes:
+        """Guest physical memory as it is after all writes so far; bytes outside of RAM read as zero."""
+        assert 0 <= size <= LARGEST_READ, f"a device reads {size} bytes in one piece"
+        out = bytearray(size)
+        self._copy(out, address)
+        for at, data in self._written:
+            start, end = max(at, address), min(at + len(data), address + size)
+            if start < end:
+                out[start - address : end - address] = data[start - at : end - at]
+        return bytes(out)
+
+    def written(self, address: int, data: bytes) -> None:
+        """A write has been sent to the CPU node."""
+        self._written.append((address, data))
+
+    def settled(self) -> None:
+        """The CPU node applies everything sent before it goes on."""
+        self._written.clear()
+
+    def inside(self, address: int, data: bytes) -> tuple[int, bytes]:
+        """The part of a write that lies in RAM: first address and bytes, which may be none."""
+        start = max(address, RAM_BASE)
+        end = min(address + len(data), RAM_BASE + self._size)
+        return start, data[start - address : max(start, end) - address]
+
+    def close(self) -> None:
+        """Let go of the mapping."""
+        if self._map is not None:
+            self._map.close()
+            self._map = None
+
+    def _copy(self, out: bytearray, address: int) -> None:
+        start, end = max(address, RAM_BASE), min(address + len(out), RAM_BASE + self._size)
+        if start < end:
+            mapped = self._mapped()
+            out[start - address : end - address] = mapped[start - RAM_BASE : end - RAM_BASE]
+
+    def _mapped(self) -> mmap.mmap:
+        if self._map is None:
+            self._map = self._open()
+        return self._map
+
+    def _open(self) -> mmap.mmap:
+        if not self._path:
+            raise MachineError("guest memory cannot be read: the CPU node has not said where it is")
+        try:
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                return mmap.mmap(descriptor, self._size, mmap.MAP_SHARED, mmap.PROT_READ)
+            finally:
+                os.close(descriptor)
+        except (OSError, ValueError) as error:
+            raise MachineError(f"{self._path}: cannot map {self._size} bytes of guest memory: {error}") from error

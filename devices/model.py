@@ -1,0 +1,130 @@
+"""What every device model is: registers and state behind one narrow door to its surroundings.
+
+Lives here: the protocols that models, backends and the shell (devices/node.py) meet in.
+Never here: sockets, clocks, threads.
+
+A model acts only when one of its methods is called; each call is one stamped message.  Everything it
+wants done goes through the DeviceContext it is handed with the call; it keeps no reference to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from machine.message import BackendResult, HostEvent, Register
+
+
+class DeviceContext(Protocol):
+    """The door of a model for the length of one message.  What is asked for happens in the order asked."""
+
+    def set_irq(self, level: bool) -> None:
+        """Drive the interrupt line.  A level that is already driven says nothing."""
+
+    def set_registers(self, registers: Sequence[Register]) -> None:
+        """Tell the CPU node how to treat registers from now on."""
+
+    def push_fifo(self, data: bytes) -> None:
+        """Append values to the queue that READ_KIND_FIFO loads are answered from."""
+
+    def output(self, data: bytes) -> BackendResult:
+        """Give bytes (or one packet) to the backend; what it took and its errno are a recorded input."""
+
+    def read_clock(self) -> int:
+        """The host's real-time clock, nanoseconds since the epoch; a recorded input."""
+
+    def arm_timer(self, timer: int, delay_ns: int) -> None:
+        """Have timer_expired(timer) called `delay_ns` of virtual time from now, at a sync point."""
+
+    def cancel_timer(self, timer: int) -> None:
+        """Disarm a timer; one that is not armed is left alone."""
+
+    def dma_read(self, address: int, size: int) -> bytes:
+        """Guest memory; bytes outside of it read as zero."""
+
+    def dma_write(self, address: int, data: bytes) -> None:
+        """Store into guest memory before the access that caused it completes; outside of it nothing happens."""
+
+
+class DeviceModel(Protocol):
+    """The register-visible half of a device.  `state` is all it remembers, a declared vmstate."""
+
+    state: Any
+
+    def reset(self, context: DeviceContext) -> None:
+        """Power-on: back to the initial state, register treatment announced."""
+
+    def read(self, offset: int, size: int, context: DeviceContext) -> int:
+        """A load the CPU node could not answer itself.  Any offset and size is answered."""
+
+    def write(self, offset: int, size: int, value: int, context: DeviceContext) -> None:
+        """A store.  Any offset, size and value is taken."""
+
+    def popped(self, offset: int, count: int, context: DeviceContext) -> None:
+        """The guest has taken `count` values from the queue through the register at `offset`."""
+
+    def settle(self, context: DeviceContext) -> None:
+        """Called once after the last access, input or expiry of a message: drive what has changed."""
+
+    def host_input(self, event: HostEvent, data: bytes, context: DeviceContext) -> None:
+        """Something from the backend."""
+
+    def timer_expired(self, timer: int, context: DeviceContext) -> None:
+        """A timer armed with arm_timer() has run out."""
+
+    def input_room(self) -> int:
+        """How many bytes of host input the model can take now; the shell reads the backend no further."""
+
+
+Submit = Callable[[HostEvent, bytes, int], None]
+"""submit(event, data, delay_ns): how a backend hands the outside's doing to the broker."""
+
+
+class Backend(Protocol):
+    """The host-facing half of a device; devices/backends/ holds one file for each.
+
+    A backend that also waits for the host lists what it waits for; the shell polls those descriptors
+    and calls `ready`.  It may submit at any time from the shell's thread.
+    """
+
+    def open(self, submit: Submit) -> None:
+        """Take hold of the host's resources; BackendError names what cannot be had."""
+
+    def close(self) -> None:
+        """Give everything back: terminal modes, socket files, children.  Safe to call twice and without open()."""
+
+    def descriptors(self, room: int) -> Sequence[tuple[int, bool, bool]]:
+        """(descriptor, wants to read, wants to write) to wait for, while the device takes `room` more bytes."""
+
+    def ready(self, descriptor: int, readable: bool, writable: bool, room: int) -> None:
+        """A descriptor has become ready; submits at most `room` bytes of data."""
+
+    def advance(self, room: int) -> None:
+        """The device has handled a message and its Done has not been sent: submit what only waited for that.
+
+        Never called while a recording is replayed: what comes in comes from the log.
+        """
+
+    def waiting(self) -> bool:
+        """Whether the machine must not start yet because the other side has not appeared."""
+
+    def write(self, data: bytes) -> BackendResult:
+        """Take as much of the bytes as the host takes without waiting.
+
+        Less than all without an error is a promise to submit HostEvent.WRITABLE later.
+        """
+
+    def wants_quit(self) -> bool:
+        """Whether the user has asked, through this backend, to end the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSpec:
+    """One row of the device table."""
+
+    kind: str
+    summary: str
+    create: Callable[[], DeviceModel]
+    backend_kind: str
+    """Which table of devices/backends/ the slot's backend is looked up in: `char`, or `none` for no backend."""

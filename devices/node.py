@@ -1,0 +1,163 @@
+"""The shell around one device: broker on one side, backend on the other; the only loop.
+
+Lives here: the order in which a message's effects, its answer and the host's events go out.
+Never here: what a register or a byte means.
+"""
+
+from __future__ import annotations
+
+import select
+from typing import TYPE_CHECKING, Final
+
+from devices.backends import create_backend
+from devices.context import ShellContext
+from devices.gate import Gate, open_gate
+from devices.link import Link
+from devices.memory import GuestMemory
+from devices.registry import find_device
+from machine.codec import decode, name_of
+from machine.errors import RemoteWireError
+from machine.icount import BROKER, CPU
+from machine.message import (
+    Access,
+    AccessKind,
+    Digest,
+    DigestScope,
+    Done,
+    HostEvent,
+    HostInput,
+    MmioAccess,
+    Reset,
+    Shutdown,
+    StateRequest,
+    TimerExpired,
+)
+from machine.node import NodeArguments, ShutDown, announce_ready, introduce
+from machine.vmstate import digest
+
+if TYPE_CHECKING:
+    from devices.model import Backend, DeviceModel
+    from machine.frame import Frame
+    from machine.port import Port
+
+READABLE: Final = select.POLLIN | select.POLLHUP | select.POLLERR | select.POLLNVAL
+WRITABLE: Final = select.POLLOUT | select.POLLHUP | select.POLLERR | select.POLLNVAL
+"""A descriptor in trouble is ready for whatever tells the backend so."""
+
+
+def run_device(arguments: NodeArguments, port: Port) -> None:
+    """A device's life, until Shutdown.  BoardError, BackendError when it cannot begin."""
+    welcome = introduce(port, arguments.name)
+    slot = arguments.board.device(arguments.name)
+    spec = find_device(slot)
+    backend = create_backend(spec.backend_kind, slot.backend, slot.name)
+    link = Link(port)
+    memory = GuestMemory(welcome.memory_path, arguments.board.memory)
+    try:
+        gate = open_gate(welcome.mode, link, backend)
+        try:
+            Shell(link, spec.create(), gate, backend, memory).run(port)
+        finally:
+            gate.close()
+    finally:
+        backend.close()
+        memory.close()
+
+
+class Shell:
+    """Port, model and backend of one device, used by one thread."""
+
+    def __init__(self, link: Link, model: DeviceModel, gate: Gate, backend: Backend, memory: GuestMemory) -> None:
+        self._link = link
+        self._model = model
+        self._gate = gate
+        self._backend = backend
+        self._memory = memory
+        self._context = ShellContext(link, gate, memory)
+        self._poller = select.poll()
+        self._polled: list[tuple[int, bool, bool]] = []
+
+    def run(self, port: Port) -> None:
+        """Say Ready once the backend's other side is there, then serve; ends with ShutDown."""
+        self._poller.register(self._link.wake_fd, select.POLLIN)
+        ready = False
+        while True:
+            if not ready and not self._backend.waiting():
+                announce_ready(port)
+                ready = True
+            # The port's descriptor tells of changes only: all that has come must be taken before waiting.
+            while (frame := self._link.next()) is not None:
+                self.handle(frame)
+            self._gate.served()
+            if not self._link.pending():
+                self._wait()
+
+    def handle(self, frame: Frame) -> None:
+        """One message: the model acts, every effect goes out, the answer last.  RemoteWireError if it is no message."""
+        self._link.icount = frame.icount
+        message = decode(frame.type, frame.payload)
+        match message:
+            case MmioAccess(accesses):
+                self._finish(self._access(accesses), CPU)
+            case TimerExpired(timer):
+                self._model.timer_expired(timer, self._context)
+                self._finish(0, CPU)
+            case HostInput(event, data):
+                if event is HostEvent.DATA:
+                    self._gate.delivered(len(data))
+                self._model.host_input(event, data, self._context)
+                self._finish(0, BROKER)
+            case Reset():
+                self._model.reset(self._context)
+                self._finish(0, BROKER)
+            case StateRequest():
+                self._link.say(Digest(DigestScope.ALL, digest(self._model.state)), BROKER)
+                self._link.flush()
+            case Shutdown():
+                raise ShutDown
+            case _:
+                raise RemoteWireError(f"{name_of(frame.type)} is not a message for a device")
+
+    def _access(self, accesses: tuple[Access, ...]) -> int:
+        """The guest's accesses in their order; the value of the read that may end them."""
+        value = 0
+        for i, access in enumerate(accesses):
+            match access.kind:
+                case AccessKind.WRITE:
+                    self._model.write(access.offset, access.size, access.value, self._context)
+                case AccessKind.POP:
+                    self._model.popped(access.offset, access.value, self._context)
+                case AccessKind.READ:
+                    if i != len(accesses) - 1:
+                        raise RemoteWireError(f"access {i + 1} of {len(accesses)} is a read; only the last may be")
+                    value = self._model.read(access.offset, access.size, self._context)
+        return value & (1 << 64) - 1
+
+    def _finish(self, value: int, target: int) -> None:
+        self._model.settle(self._context)
+        self._gate.handled(self._room())
+        self._memory.settled()
+        self._link.say(Done(value), target)
+        self._link.flush()
+
+    def _room(self) -> int:
+        return self._gate.room(self._model.input_room())
+
+    def _wait(self) -> None:
+        """Wait for the broker or the host, and let the backend serve the host."""
+        room = self._room()
+        self._watch(list(self._backend.descriptors(room)))
+        for descriptor, events in self._poller.poll():
+            if descriptor != self._link.wake_fd:
+                self._backend.ready(descriptor, bool(events & READABLE), bool(events & WRITABLE), self._room())
+        self._gate.served()
+
+    def _watch(self, wanted: list[tuple[int, bool, bool]]) -> None:
+        """Make the poller watch the backend's descriptors; they seldom change."""
+        if wanted == self._polled:
+            return
+        for descriptor, _, _ in self._polled:
+            self._poller.unregister(descriptor)
+        for descriptor, reads, writes in wanted:
+            self._poller.register(descriptor, (select.POLLIN if reads else 0) | (select.POLLOUT if writes else 0))
+        self._polled = wanted

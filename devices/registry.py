@@ -1,0 +1,41 @@
+"""Every device there is, in one table; a device from outside is named by where it is found."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Final
+
+from devices.model import DeviceSpec
+from devices.rtc import SPEC as RTC
+from devices.serial import SPEC as SERIAL
+from machine.errors import BoardError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from machine.board import DeviceSlot
+
+DEVICES: Final[Mapping[str, DeviceSpec]] = {
+    "serial": SERIAL,
+    "rtc": RTC,
+}
+"""Kind on the board -> device."""
+
+
+def find_device(slot: DeviceSlot) -> DeviceSpec:
+    """A slot's device: a kind of DEVICES, or `package.module:NAME` of a DeviceSpec.  BoardError if there is none."""
+    spec = DEVICES.get(slot.kind)
+    if spec is not None:
+        return spec
+    where = f"device.{slot.name}.kind"
+    module_name, colon, name = slot.kind.partition(":")
+    if not (module_name and colon and name):
+        known = ", ".join(sorted(DEVICES))
+        raise BoardError(f"{where}: unknown device {slot.kind!r} (known: {known}, or package.module:NAME)")
+    try:
+        found = getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise BoardError(f"{where}: cannot import {slot.kind}: {error}") from error
+    if not isinstance(found, DeviceSpec):
+        raise BoardError(f"{where}: {slot.kind} is a {type(found).__name__}, not a DeviceSpec")
+    return found

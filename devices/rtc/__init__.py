@@ -1,0 +1,6 @@
+"""The real-time clock: Google's goldfish RTC."""
+
+from devices.model import DeviceSpec
+from devices.rtc.model import Rtc
+
+SPEC = DeviceSpec("rtc", "goldfish real-time clock with alarm", Rtc, "none")

@@ -1,0 +1,25 @@
+"""Virtual time: a pure function of the instruction counter and the recorded idle time.
+
+Lives here: arithmetic.  Never here: the host's clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class VirtualClock:
+    """Virtual nanoseconds = icount x 2^shift + idle nanoseconds (QEMU's `-icount shift=N`)."""
+
+    shift: int = 0
+    idle_ns: int = 0
+
+    def at(self, icount: int) -> int:
+        """The virtual time, in nanoseconds, at an instruction count."""
+        return (icount << self.shift) + self.idle_ns
+
+    def icount_at(self, time_ns: int) -> int:
+        """The first instruction count at or after a virtual time, if the guest does not sleep before it."""
+        running_ns = max(0, time_ns - self.idle_ns)
+        return (running_ns + (1 << self.shift) - 1) >> self.shift

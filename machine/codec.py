@@ -1,0 +1,197 @@
+"""Message <-> payload bytes and header <-> header bytes; the only importer of the generated wire code.
+
+Each row of MESSAGES pairs a type number with the dataclass and the protobuf class of one message.
+The conversion is read off the dataclass's fields once, at import: the names are the same on both sides.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from typing import Final
+
+from google.protobuf.message import DecodeError, Message as ProtobufMessage
+
+from machine import message as m
+from machine.errors import LocalWireError, RemoteWireError
+from machine.frame import Frame
+from machine.wire.v1 import bus_pb2, frame_pb2, host_pb2, session_pb2, time_pb2
+
+MAX_PAYLOAD_BYTES: Final = 1 << 24
+"""A larger payload is refused on both sides: no message of the protocol needs it."""
+
+MESSAGES: Final[Mapping[int, tuple[type[m.Message], type[ProtobufMessage]]]] = {
+    1: (m.Hello, session_pb2.Hello),
+    2: (m.Welcome, session_pb2.Welcome),
+    3: (m.Refused, session_pb2.Refused),
+    4: (m.Ready, session_pb2.Ready),
+    5: (m.Fault, session_pb2.Fault),
+    6: (m.Shutdown, session_pb2.Shutdown),
+    16: (m.Sync, time_pb2.Sync),
+    17: (m.Grant, time_pb2.Grant),
+    18: (m.Kick, time_pb2.Kick),
+    19: (m.Credit, time_pb2.Credit),
+    20: (m.Stopped, time_pb2.Stopped),
+    24: (m.StatusRequest, session_pb2.StatusRequest),
+    25: (m.Status, session_pb2.Status),
+    26: (m.Quit, session_pb2.Quit),
+    32: (m.SyncPoint, time_pb2.SyncPoint),
+    33: (m.Reset, time_pb2.Reset),
+    34: (m.HostInput, host_pb2.HostInput),
+    35: (m.BackendResult, host_pb2.BackendResult),
+    36: (m.ClockReading, host_pb2.ClockReading),
+    37: (m.StopRequest, time_pb2.StopRequest),
+    38: (m.StateRequest, time_pb2.StateRequest),
+    39: (m.End, time_pb2.End),
+    64: (m.MmioAccess, bus_pb2.MmioAccess),
+    65: (m.Done, bus_pb2.Done),
+    66: (m.IrqLevel, bus_pb2.IrqLevel),
+    67: (m.RegisterMap, bus_pb2.RegisterMap),
+    68: (m.FifoData, bus_pb2.FifoData),
+    69: (m.DmaWrite, bus_pb2.DmaWrite),
+    70: (m.TimerArm, bus_pb2.TimerArm),
+    71: (m.TimerCancel, bus_pb2.TimerCancel),
+    72: (m.TimerExpired, bus_pb2.TimerExpired),
+    73: (m.HostOutput, host_pb2.HostOutput),
+    74: (m.ClockRead, host_pb2.ClockRead),
+    75: (m.Digest, time_pb2.Digest),
+    76: (m.PowerOff, time_pb2.PowerOff),
+}
+
+NESTED: Final[Mapping[type, type[ProtobufMessage]]] = {
+    m.Access: bus_pb2.Access,
+    m.Register: bus_pb2.Register,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """How one dataclass field crosses: `lower` towards protobuf, `lift` back; both None for the plain ones."""
+
+    name: str
+    lower: Callable[[object], object] | None = None
+    lift: Callable[[object], object] | None = None
+    optional: bool = False
+
+
+def _plan(cls: type) -> tuple[_Field, ...]:
+    """The crossing of each field of a message dataclass."""
+    hints = typing.get_type_hints(cls)
+    return tuple(_plan_field(field.name, hints[field.name]) for field in fields(cls))
+
+
+def _plan_field(name: str, hint: object) -> _Field:
+    arguments = typing.get_args(hint)
+    if type(None) in arguments:
+        return _Field(name, optional=True)
+    if typing.get_origin(hint) is tuple:
+        return _nested(name, arguments[0])
+    if isinstance(hint, type) and issubclass(hint, IntEnum):
+        return _Field(name, lift=_enum_lifter(hint))
+    return _Field(name)
+
+
+def _enum_lifter(enum: type[IntEnum]) -> Callable[[object], object]:
+    return lambda value: enum(typing.cast("int", value))
+
+
+def _nested(name: str, cls: type) -> _Field:
+    plan = _plan(cls)
+    wire_cls = NESTED[cls]
+
+    def lower(items: object) -> object:
+        return [_lower(item, plan, wire_cls) for item in typing.cast("tuple[object, ...]", items)]
+
+    def lift(items: object) -> object:
+        return tuple(_lift(item, plan, cls) for item in typing.cast("list[object]", items))
+
+    return _Field(name, lower, lift)
+
+
+def _lower(item: object, plan: tuple[_Field, ...], wire_cls: type[ProtobufMessage]) -> ProtobufMessage:
+    values = {}
+    for field in plan:
+        value = getattr(item, field.name)
+        if value is not None:
+            values[field.name] = field.lower(value) if field.lower else value
+    return wire_cls(**values)
+
+
+def _lift(wire: object, plan: tuple[_Field, ...], cls: type) -> object:
+    values = {}
+    for field in plan:
+        if field.optional and not typing.cast("ProtobufMessage", wire).HasField(field.name):
+            continue
+        value = getattr(wire, field.name)
+        values[field.name] = field.lift(value) if field.lift else value
+    return cls(**values)
+
+
+_PLANS: Final = {number: _plan(cls) for number, (cls, _) in MESSAGES.items()}
+_NUMBERS: Final = {cls: number for number, (cls, _) in MESSAGES.items()}
+
+
+def type_of(cls: type[m.Message]) -> int:
+    """The type number of a message class."""
+    return _NUMBERS[cls]
+
+
+def name_of(message_type: int) -> str:
+    """The message's name as `dejavm dump` prints it, e.g. `mmio_access`."""
+    row = MESSAGES.get(message_type)
+    if row is None:
+        return f"type_{message_type}"
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in row[0].__name__).lstrip("_")
+
+
+def descriptor_of(message_type: int) -> type[ProtobufMessage]:
+    """The protobuf class of a message type, for the schemas a log embeds."""
+    return MESSAGES[message_type][1]
+
+
+def encode(message: m.Message) -> bytes:
+    """The payload bytes of a message; LocalWireError if a value does not fit its field."""
+    number = _NUMBERS[type(message)]
+    try:
+        payload = _lower(message, _PLANS[number], MESSAGES[number][1]).SerializeToString()
+    except (ValueError, TypeError) as error:
+        raise LocalWireError(f"cannot encode {message!r}: {error}") from error
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise LocalWireError(f"{name_of(number)} of {len(payload)} bytes is too large to send")
+    return payload
+
+
+def decode(message_type: int, payload: bytes) -> m.Message:
+    """The message in a payload; RemoteWireError if there is none."""
+    row = MESSAGES.get(message_type)
+    if row is None:
+        raise RemoteWireError(f"unknown message type {message_type}")
+    try:
+        wire = row[1].FromString(payload)
+        return typing.cast("m.Message", _lift(wire, _PLANS[message_type], row[0]))
+    except (DecodeError, ValueError, TypeError) as error:
+        raise RemoteWireError(f"bad {name_of(message_type)}: {error}") from error
+
+
+def encode_header(frame: Frame) -> bytes:
+    """The header bytes of a frame."""
+    return frame_pb2.Header(
+        icount=frame.icount,
+        seq=frame.seq,
+        type=typing.cast("frame_pb2.MessageType", frame.type),
+        source=frame.source,
+        target=frame.target,
+    ).SerializeToString()
+
+
+def decode_frame(header: bytes, payload: bytes) -> Frame:
+    """The frame in two ZeroMQ parts; RemoteWireError if the header is none or the payload too large."""
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise RemoteWireError(f"payload of {len(payload)} bytes is too large")
+    try:
+        wire = frame_pb2.Header.FromString(header)
+    except DecodeError as error:
+        raise RemoteWireError(f"bad header: {error}") from error
+    return Frame(int(wire.type), wire.source, wire.target, wire.icount, payload, wire.seq)

@@ -1,0 +1,98 @@
+"""The error tree: every expected failure of the machine, each with the exit code it leads to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from machine.icount import Stamp
+
+EXIT_DONE = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_DIVERGED = 3
+EXIT_UNREADABLE = 4
+
+
+class MachineError(Exception):
+    """Something expected went wrong; its text is one line that says what, where and what to do."""
+
+    exit_code: ClassVar[int] = EXIT_FAILED
+
+
+class UsageError(MachineError):
+    """The command line asks for something that is not there."""
+
+    exit_code = EXIT_USAGE
+
+
+class BoardError(UsageError):
+    """The machine's description is wrong: names file and key."""
+
+
+class BackendError(MachineError):
+    """The host could not give a backend what it needs; never reaches a device model."""
+
+    exit_code = EXIT_USAGE
+
+
+class WireError(MachineError):
+    """A message is not what the protocol allows."""
+
+
+class LocalWireError(WireError):
+    """This process tried to send something that cannot be sent."""
+
+
+class RemoteWireError(WireError):
+    """A peer sent something that is not part of the protocol."""
+
+
+class StateError(MachineError):
+    """Saved state does not fit: unknown, of another version, out of range or left over."""
+
+
+class LogError(MachineError):
+    """A recording cannot be read."""
+
+    exit_code = EXIT_UNREADABLE
+
+
+class TruncatedLog(LogError):
+    """The log ends in the middle; everything before `offset` is good."""
+
+    def __init__(self, path: str, offset: int, detail: str) -> None:
+        super().__init__(f"{path}: log ends at byte {offset}: {detail}")
+        self.offset = offset
+
+
+class CorruptRecord(LogError):
+    """The log is damaged at `offset`; everything before it is good."""
+
+    def __init__(self, path: str, offset: int, detail: str) -> None:
+        super().__init__(f"{path}: log is damaged at byte {offset}: {detail}")
+        self.offset = offset
+
+
+class UnknownLogVersion(LogError):
+    """The recording was made by a format this program does not read."""
+
+
+class ChangedGuest(LogError):
+    """A file the guest saw is not the one that was recorded."""
+
+
+class Divergence(MachineError):
+    """The replay is not what was recorded; carries the first difference."""
+
+    exit_code = EXIT_DIVERGED
+
+    def __init__(self, stamp: Stamp, process: str, kind: str, expected: str, actual: str) -> None:
+        super().__init__(
+            f"divergence at {stamp} in {process}, {kind}: expected {expected}; actual {actual}"
+        )
+        self.stamp = stamp
+        self.process = process
+        self.kind = kind
+        self.expected = expected
+        self.actual = actual

@@ -1,0 +1,116 @@
+"""How every process of the machine starts, introduces itself and ends.
+
+Lives here: arguments, Hello/Welcome/Ready, diagnostics, the one place that reads the environment.
+Never here: what a node does once it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from machine.board import Board, parse_board
+from machine.codec import decode
+from machine.errors import EXIT_FAILED, EXIT_USAGE, BackendError, BoardError, Divergence, MachineError, RemoteWireError
+from machine.icount import BROKER
+from machine.message import WIRE_VERSION, Fault, FaultCode, Hello, Ready, Refused, Shutdown, Welcome
+from machine.port import Port
+
+log = logging.getLogger("dejavm")
+WELCOME_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeArguments:
+    """What a node's process is told: its name, the resolved board, the broker's endpoint."""
+
+    name: str
+    board: Board
+    endpoint: str
+    options: argparse.Namespace
+
+
+class ShutDown(Exception):
+    """The broker has told this node to leave."""
+
+
+def parse_arguments(
+    argv: Sequence[str], extend: Callable[[argparse.ArgumentParser], None] | None = None
+) -> NodeArguments:
+    """A node's command line; UsageError-like exits are argparse's own (2)."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--node", required=True, help="the node's name on the board")
+    parser.add_argument("--board", required=True, type=Path, help="the resolved board file")
+    parser.add_argument("--broker", required=True, help="the broker's ZeroMQ endpoint")
+    if extend is not None:
+        extend(parser)
+    options = parser.parse_args(argv)
+    board = parse_board(options.board.read_text(), str(options.board))
+    return NodeArguments(options.node, board, options.broker, options)
+
+
+def introduce(port: Port, name: str, memory_path: str = "") -> Welcome:
+    """Say Hello and wait to be let in; RemoteWireError if the broker refuses or is not there."""
+    port.send(Hello(WIRE_VERSION, name, os.getpid(), memory_path), BROKER, 0)
+    frame = port.receive(WELCOME_TIMEOUT_S)
+    if frame is None:
+        raise RemoteWireError(f"{name}: the broker did not answer within {WELCOME_TIMEOUT_S:.0f} s")
+    message = decode(frame.type, frame.payload)
+    match message:
+        case Welcome():
+            port.number = message.number
+            return message
+        case Refused():
+            raise RemoteWireError(f"{name}: refused by the broker: {message.reason}")
+        case Shutdown():
+            raise ShutDown
+        case _:
+            raise RemoteWireError(f"{name}: the broker answered Hello with {message!r}")
+
+
+def announce_ready(port: Port) -> None:
+    """Tell the broker that everything this node needs is open."""
+    port.send(Ready(), BROKER, 0)
+
+
+def run_node(arguments: NodeArguments, main: Callable[[NodeArguments, Port], None]) -> int:
+    """Run a node's main to its end; the process's exit code.  A failure's last word is a Fault."""
+    start_diagnostics(arguments.name)
+    # The launcher ends a run through the broker; a terminal's own Ctrl-C must not end one node alone.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    port = Port(arguments.endpoint)
+    try:
+        main(arguments, port)
+    except ShutDown:
+        return 0
+    except (BackendError, BoardError) as error:
+        return _fail(port, FaultCode.SETUP, error, EXIT_USAGE)
+    except Divergence as error:
+        return _fail(port, FaultCode.DIVERGENCE, error, error.exit_code)
+    except (MachineError, OSError, MemoryError) as error:
+        return _fail(port, FaultCode.INTERNAL, error, EXIT_FAILED)
+    except Exception as error:
+        log.exception("%s failed", arguments.name)
+        return _fail(port, FaultCode.INTERNAL, f"{type(error).__name__}: {error}", EXIT_FAILED)
+    finally:
+        port.close()
+    return 0
+
+
+def _fail(port: Port, code: FaultCode, error: object, exit_code: int) -> int:
+    port.send(Fault(code, str(error)), BROKER, 0)
+    return exit_code
+
+
+def start_diagnostics(name: str) -> None:
+    """Diagnostics go to standard error, one line each, the node's name in front."""
+    if not __debug__:
+        sys.exit("dejavm does not run with python -O: its assertions guard the recording")
+    level = os.environ.get("DEJAVM_DIAGNOSTICS", "WARNING").upper()
+    logging.basicConfig(stream=sys.stderr, level=level, format=f"{name}: %(message)s")

@@ -1,0 +1,169 @@
+"""What a recording remembers about the world it was made in: the [recording] table of machine.toml."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+import secrets
+import typing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from machine.errors import ChangedGuest, LogError, UnknownLogVersion, UsageError
+from machine.message import WIRE_VERSION
+from machine.recording.format import FORMAT_VERSION
+
+if typing.TYPE_CHECKING:
+    from machine.board import Board
+
+LIBRARIES: Final = ("unicorn", "protobuf", "mcap", "dejavm")
+"""The packages whose versions a replay may depend on."""
+
+_READ_BYTES: Final = 1 << 20
+_NS_PER_S: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class GuestFile:
+    """A file the guest saw: its role (`kernel`, `initrd`), absolute path, bytes, SHA-256 in hex."""
+
+    role: str
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Who recorded what, and with which versions.
+
+    `id` is 128 random bits in hex; `created` an ISO 8601 date and time in UTC; `versions` pairs of
+    name and version, Python's first.
+    """
+
+    id: str
+    created: str
+    format: int = FORMAT_VERSION
+    wire: int = WIRE_VERSION
+    versions: tuple[tuple[str, str], ...] = ()
+    files: tuple[GuestFile, ...] = ()
+
+
+def gather_facts(board: Board, created_ns: int) -> Facts:
+    """The facts of a recording that starts now; `created_ns` is the host's Unix time in nanoseconds.
+
+    Reads the board's kernel and initrd whole, for their digests.  UsageError if one cannot be read.
+    """
+    created = datetime.fromtimestamp(created_ns / _NS_PER_S, UTC).isoformat(timespec="microseconds")
+    roles = (("kernel", board.kernel), ("initrd", board.initrd))
+    files = tuple(_guest_file(role, path) for role, path in roles if path)
+    return Facts(secrets.token_hex(16), created, versions=_versions(), files=files)
+
+
+def check_files(facts: Facts) -> None:
+    """Every guest file is still the recorded one; ChangedGuest names the file and both digests."""
+    for file in facts.files:
+        try:
+            found = _sha256(Path(file.path))
+        except OSError as error:
+            raise ChangedGuest(
+                f"{file.path}: the recorded {file.role} cannot be read: {error.strerror}; "
+                f"put back the file with sha256 {file.sha256}"
+            ) from error
+        if found != file.sha256:
+            raise ChangedGuest(
+                f"{file.path}: the {file.role} has changed since it was recorded: "
+                f"recorded sha256 {file.sha256}, found {found}"
+            )
+
+
+def render_facts(facts: Facts) -> str:
+    """The [recording] table as TOML text."""
+    lines = ["[recording]"]
+    lines += [f"{key} = {_toml(getattr(facts, key))}" for key in ("id", "format", "wire", "created")]
+    lines += ["", "[recording.versions]"]
+    lines += [f"{name} = {_toml(version)}" for name, version in facts.versions]
+    for file in facts.files:
+        lines += ["", "[[recording.file]]"]
+        lines += [f"{key} = {_toml(getattr(file, key))}" for key in ("role", "path", "size", "sha256")]
+    return "\n".join(lines) + "\n"
+
+
+def parse_facts(table: object, source: str) -> Facts:
+    """The facts in a parsed [recording] table; LogError names `source` and key, UnknownLogVersion is newer."""
+    if not isinstance(table, dict):
+        raise LogError(f"{source}: recording: the [recording] table is missing; this is not a recording")
+    version = _value(table, "format", int, source)
+    if version != FORMAT_VERSION:
+        raise UnknownLogVersion(
+            f"{source}: recording.format: the recording has format {version}, "
+            f"this program reads format {FORMAT_VERSION}; use the dejavm that made it"
+        )
+    versions = table.get("versions", {})
+    files = table.get("file", [])
+    if not isinstance(versions, dict) or not isinstance(files, list):
+        raise LogError(f"{source}: recording: versions must be a table and file a list of tables")
+    return Facts(
+        id=_value(table, "id", str, source),
+        created=_value(table, "created", str, source),
+        format=version,
+        wire=_value(table, "wire", int, source),
+        versions=tuple((str(name), str(value)) for name, value in versions.items()),
+        files=tuple(_parse_file(entry, source) for entry in files),
+    )
+
+
+def _parse_file(entry: object, source: str) -> GuestFile:
+    if not isinstance(entry, dict):
+        raise LogError(f"{source}: recording.file: write each file as a [[recording.file]] table")
+    return GuestFile(
+        role=_value(entry, "role", str, source),
+        path=_value(entry, "path", str, source),
+        size=_value(entry, "size", int, source),
+        sha256=_value(entry, "sha256", str, source),
+    )
+
+
+_T = typing.TypeVar("_T", int, str)
+
+
+def _value(table: dict[str, object], key: str, kind: type[_T], source: str) -> _T:
+    value = table.get(key)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise LogError(f"{source}: recording {key}: missing or not {'a number' if kind is int else 'a string'}")
+    return value
+
+
+def _toml(value: int | str) -> str:
+    """A TOML number or basic string; JSON's escapes are TOML's, but for DEL, which TOML wants escaped."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _guest_file(role: str, path: str) -> GuestFile:
+    try:
+        return GuestFile(role, path, Path(path).stat().st_size, _sha256(Path(path)))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot read the {role}: {error.strerror}") from error
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while data := file.read(_READ_BYTES):
+            digest.update(data)
+    return digest.hexdigest()
+
+
+def _versions() -> tuple[tuple[str, str], ...]:
+    return (("python", platform.python_version()), *((name, _version(name)) for name in LIBRARIES))
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,116 @@
+"""Reading a recording: open the directory, walk its messages, never past the last good checksum."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from machine.board import Board, parse_board
+from machine.errors import BoardError, LogError
+from machine.recording.facts import Facts, parse_facts
+from machine.recording.format import LOG_NAME, MACHINE_NAME
+from machine.recording.summary import Summary, summarise
+from machine.recording.tail import Tail, read_tail
+from machine.recording.walk import LogWalk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from machine.frame import Frame
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recording's directory, its machine, and its messages."""
+
+    path: Path
+    board: Board
+    facts: Facts
+
+    @classmethod
+    def open(cls, path: Path) -> Recording:
+        """The recording in a directory.
+
+        LogError if a file is missing or machine.toml is wrong, UnknownLogVersion if its format is
+        another.  The log itself is only looked at when it is read.
+        """
+        machine = path / MACHINE_NAME
+        text = _read_text(path, machine)
+        try:
+            data = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise LogError(f"{machine}: not TOML: {error}") from error
+        facts = parse_facts(data.get("recording"), str(machine))
+        try:
+            board = parse_board(text, str(machine))
+        except BoardError as error:
+            raise LogError(str(error)) from error
+        if not (path / LOG_NAME).is_file():
+            raise LogError(f"{path / LOG_NAME}: the recording's log is missing")
+        return cls(path, board, facts)
+
+    def frames(self) -> Iterator[Frame]:
+        """Every message from the first, in seq order.
+
+        Behind the last good one, TruncatedLog or CorruptRecord if the log is cut or damaged there; an
+        unclosed log that was cut between two records just ends.
+        """
+        for chunk in LogWalk(self.path / LOG_NAME).chunks():
+            yield from chunk
+
+    def summary(self) -> Summary:
+        """What the recording comes to; reads all of it, tells damage instead of raising it."""
+        return summarise(self.board, self.frames())
+
+    @property
+    def clean_end(self) -> bool:
+        """Whether the log was closed in order and its last message is End; looks at the log's end only."""
+        return self._tail is not None and self._tail.ended
+
+    @property
+    def end_icount(self) -> int:
+        """The icount of the last good message; reads the whole log only if it is unclosed or damaged."""
+        return self._extent[0]
+
+    @property
+    def messages(self) -> int:
+        """How many good messages there are; as end_icount."""
+        return self._extent[1]
+
+    @property
+    def inputs(self) -> int:
+        """How many of them are inputs; as end_icount."""
+        return self._extent[2]
+
+    @property
+    def log_bytes(self) -> int:
+        """The size of the log file."""
+        return (self.path / LOG_NAME).stat().st_size
+
+    @cached_property
+    def _tail(self) -> Tail | None:
+        try:
+            return read_tail(self.path / LOG_NAME)
+        except OSError as error:
+            raise LogError(f"{self.path / LOG_NAME}: cannot read the log: {error.strerror}") from error
+
+    @cached_property
+    def _extent(self) -> tuple[int, int, int]:
+        if self._tail is not None:
+            return self._tail.icount, self._tail.messages, self._tail.inputs
+        summary = self.summary()
+        return summary.instructions, summary.messages, summary.inputs
+
+
+def _read_text(path: Path, machine: Path) -> str:
+    if not path.is_dir():
+        raise LogError(f"{path}: there is no such recording")
+    try:
+        return machine.read_text()
+    except OSError as error:
+        raise LogError(f"{machine}: cannot read: {error.strerror}; is {path} a recording?") from error
+    except UnicodeDecodeError as error:
+        raise LogError(f"{machine}: not TOML: {error}") from error

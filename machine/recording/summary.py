@@ -1,0 +1,87 @@
+"""What a whole recording comes to, counted in one pass over its messages."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from machine.clock import VirtualClock
+from machine.codec import decode, name_of, type_of
+from machine.errors import CorruptRecord, TruncatedLog
+from machine.frame import Frame, class_of
+from machine.message import End, MessageClass, SyncPoint
+from machine.recording.chain import Chain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from machine.board import Board
+
+_SYNC_POINT: Final = type_of(SyncPoint)
+_END: Final = type_of(End)
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelCount:
+    """How many messages of one type one node has sent another, and the bytes of their payloads."""
+
+    source: int
+    target: int
+    type: str
+    messages: int
+    payload_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a recording comes to.
+
+    `instructions` is the icount of the last good message, `virtual_ns` the virtual time there, `digest`
+    the chain up to it; `ended` says whether it is End; `damage` is one line, or "" for a log without any.
+    """
+
+    instructions: int
+    virtual_ns: int
+    messages: int
+    inputs: int
+    digest: bytes
+    ended: bool
+    damage: str
+    channels: tuple[ChannelCount, ...]
+
+
+def summarise(board: Board, frames: Iterator[Frame]) -> Summary:
+    """Count what is good of a log; damage ends the count and is told, not raised."""
+    chain = Chain()
+    counts: Counter[tuple[int, int, int]] = Counter()
+    sizes: Counter[tuple[int, int, int]] = Counter()
+    clock = VirtualClock(board.shift)
+    last: Frame | None = None
+    damage = ""
+    try:
+        for last in frames:
+            key = (last.source, last.target, last.type)
+            chain.add(last)
+            counts[key] += 1
+            sizes[key] += len(last.payload)
+            if last.type == _SYNC_POINT:
+                clock.idle_ns += _idle_ns(last)
+    except (TruncatedLog, CorruptRecord) as error:
+        damage = str(error)
+    icount = last.icount if last else 0
+    return Summary(
+        instructions=icount,
+        virtual_ns=clock.at(icount),
+        messages=counts.total(),
+        inputs=sum(n for key, n in counts.items() if class_of(key[2]) is MessageClass.INPUT),
+        digest=chain.digest(),
+        ended=last is not None and last.type == _END,
+        damage=damage,
+        channels=tuple(ChannelCount(*key[:2], name_of(key[2]), counts[key], sizes[key]) for key in sorted(counts)),
+    )
+
+
+def _idle_ns(frame: Frame) -> int:
+    message = decode(frame.type, frame.payload)
+    return message.idle_ns if isinstance(message, SyncPoint) else 0

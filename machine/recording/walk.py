@@ -1,0 +1,168 @@
+"""Walking a log from its first byte, strictly: what is not as the format says ends the walk.
+
+MCAP's own stream reader skips what it does not know and trusts lengths; a log that is to be replayed
+bit for bit must not be read that way.  The grammar here: magic, Header, Chunk..., DataEnd, summary,
+Footer, magic (docs/log-format.md).
+
+Lives here: the records of the file.  Never here: what is in a chunk.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from mcap.opcode import Opcode
+
+from machine.errors import CorruptRecord, LogError, TruncatedLog
+from machine.recording.chunk import Damage, Route, open_chunk, read_frames
+from machine.recording.format import HIGHEST_CHUNK_BYTES, MAGIC, PROFILE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from machine.frame import Frame
+
+RECORD: Final = struct.Struct("<BQ")
+FOOTER: Final = struct.Struct("<BQQQI")
+"""Opcode, length, summary_start, summary_offset_start, summary_crc."""
+FOOTER_LENGTH: Final = FOOTER.size - RECORD.size
+TRAILER_BYTES: Final = FOOTER.size + len(MAGIC)
+_DATA_END: Final = struct.Struct("<I")
+_HEADER_BYTES: Final = 1 << 16
+_LIMITS: Final = {
+    Opcode.HEADER: _HEADER_BYTES,
+    Opcode.CHUNK: HIGHEST_CHUNK_BYTES,
+    Opcode.DATA_END: _DATA_END.size,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    opcode: int
+    offset: int
+    body: bytes
+
+
+class LogWalk:
+    """One pass over a log file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._routes: dict[int, Route] = {}
+        self._offset = 0
+        self._size = 0
+        self._crc = 0
+        self._seq = 0
+        self._icount = 0
+        self.closed = False
+        """Whether the walk came to a valid footer; a writer that was killed leaves none."""
+
+    def chunks(self) -> Iterator[list[Frame]]:
+        """The frames of each chunk, in order.
+
+        Raises TruncatedLog or CorruptRecord behind the last good frame; ends without either when the
+        log is whole, or unclosed but cut between two records.
+        """
+        try:
+            with self._path.open("rb") as file:
+                self._size = os.fstat(file.fileno()).st_size
+                yield from self._walk(file)
+        except OSError as error:
+            raise LogError(f"{self._path}: cannot read the log: {error.strerror}") from error
+
+    def _walk(self, file: BinaryIO) -> Iterator[list[Frame]]:
+        self._read_magic(file)
+        header = self._next_record(file)
+        if header is None:
+            raise self._truncated(self._offset, "nothing but the magic is there")
+        self._check_header(header)
+        while (record := self._next_record(file)) is not None:
+            if record.opcode == Opcode.DATA_END:
+                self._finish(file, record)
+                return
+            if record.opcode != Opcode.CHUNK:
+                raise self._corrupt(record.offset, "a second header")
+            yield from self._frames(record)
+
+    def _frames(self, record: _Record) -> Iterator[list[Frame]]:
+        frames: list[Frame] = []
+        damage: Damage | None = None
+        try:
+            read_frames(open_chunk(record.body), self._routes, self._seq + 1, frames)
+        except Damage as error:
+            damage = error
+        if frames:
+            self._seq = frames[-1].seq
+            self._icount = frames[-1].icount
+            yield frames
+        if damage is not None:
+            raise self._corrupt(record.offset, str(damage)) from damage
+
+    def _read_magic(self, file: BinaryIO) -> None:
+        magic = file.read(len(MAGIC))
+        if magic != MAGIC:
+            if MAGIC.startswith(magic):
+                raise self._truncated(len(magic), "its magic is not complete")
+            raise self._corrupt(0, "this is not an MCAP file")
+        self._offset = len(magic)
+        self._crc = zlib.crc32(magic)
+
+    def _next_record(self, file: BinaryIO) -> _Record | None:
+        """The next record of the data section; None where the file ends between two."""
+        offset = self._offset
+        head = file.read(RECORD.size)
+        if not head:
+            return None
+        if len(head) < RECORD.size:
+            raise self._truncated(offset, "a record's first bytes are missing")
+        opcode, length = RECORD.unpack(head)
+        limit = _LIMITS.get(opcode)
+        if limit is None or length > limit:
+            raise self._corrupt(offset, f"a record of kind {opcode} with {length} bytes does not belong here")
+        if length > self._size - offset - RECORD.size:
+            raise self._truncated(offset, "its last record is not complete")
+        body = file.read(length)
+        self._offset = offset + RECORD.size + length
+        if opcode != Opcode.DATA_END:
+            self._crc = zlib.crc32(body, zlib.crc32(head, self._crc))
+        return _Record(opcode, offset, body)
+
+    def _check_header(self, record: _Record) -> None:
+        profile = PROFILE.encode()
+        expected = struct.pack("<I", len(profile)) + profile
+        if record.opcode != Opcode.HEADER or not record.body.startswith(expected):
+            raise self._corrupt(record.offset, f"its header is not that of a {PROFILE} log")
+
+    def _finish(self, file: BinaryIO, data_end: _Record) -> None:
+        """Check what stands behind the last chunk: the data section's checksum, the summary, the footer."""
+        if data_end.body != _DATA_END.pack(self._crc):
+            raise self._corrupt(data_end.offset, "the checksum of all chunks is wrong")
+        rest = file.read()
+        if len(rest) < TRAILER_BYTES or not rest.endswith(MAGIC):
+            raise self._truncated(self._offset, "its summary is not complete; all messages are there")
+        if footer_of(rest[-TRAILER_BYTES:], rest[:-TRAILER_BYTES]) != self._offset:
+            raise self._corrupt(self._offset, "its summary is damaged; all messages are good")
+        self.closed = True
+
+    def _truncated(self, offset: int, detail: str) -> TruncatedLog:
+        return TruncatedLog(str(self._path), offset, f"{detail}{self._good()}")
+
+    def _corrupt(self, offset: int, detail: str) -> CorruptRecord:
+        return CorruptRecord(str(self._path), offset, f"{detail}{self._good()}")
+
+    def _good(self) -> str:
+        return f"; good up to instruction {self._icount}, message {self._seq}"
+
+
+def footer_of(trailer: bytes, summary: bytes) -> int | None:
+    """Where the summary begins, as a file's last bytes say; None if they or the summary are damaged."""
+    opcode, length, start, _, crc = FOOTER.unpack_from(trailer)
+    if opcode != Opcode.FOOTER or length != FOOTER_LENGTH or trailer[FOOTER.size :] != MAGIC:
+        return None
+    covered = trailer[: FOOTER.size - _DATA_END.size]
+    return int(start) if zlib.crc32(covered, zlib.crc32(summary)) == crc else None

@@ -1,0 +1,178 @@
+"""Writing a recording: create the directory, append messages, close it.
+
+Lives here: when a chunk is closed, what a full disk leads to.
+Never here: the order of messages (the caller stamps them), the host's clock (the caller reads it).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import typing
+from typing import IO
+
+from mcap.writer import IndexType, Writer
+
+from machine.board import Board, render_board
+from machine.errors import LogError, UsageError
+from machine.recording.facts import Facts, render_facts
+from machine.recording.format import (
+    CHUNK_BYTES,
+    CHUNK_NS,
+    DIRECTORY_MODE,
+    FILE_MODE,
+    HIGHEST_CHUNK_BYTES,
+    LOG_NAME,
+    MACHINE_NAME,
+    MESSAGE_ENCODING,
+    PROFILE,
+    SCHEMA_ENCODING,
+    SEQ_MASK,
+    channel_metadata,
+    node_names,
+    schema_name,
+    topic_of,
+)
+from machine.recording.schema import schema_of
+
+if typing.TYPE_CHECKING:
+    from pathlib import Path
+
+    from machine.frame import Frame
+
+_MESSAGE_OVERHEAD = 31
+"""Bytes of an MCAP message record around its payload."""
+
+
+class RecordingWriter:
+    """A recording that is being made.
+
+    UsageError if `directory` exists; LogError, here and in every method, when the host refuses a
+    write: what was written until then stays readable, nothing more can be written.
+    """
+
+    def __init__(self, directory: Path, board: Board, facts: Facts) -> None:
+        self._names = node_names(board)
+        self._channels: dict[tuple[int, int, int], int] = {}
+        self._schemas: dict[int, int] = {}
+        self._seq = 0
+        self._chunk_bytes = 0
+        self._opened_ns: int | None = None
+        self._file = _create(directory, render_board(board) + "\n" + render_facts(facts))
+        # Chunks are closed here, by time and by size, and never by the library's own limit.
+        self._mcap = Writer(
+            typing.cast("IO[bytes]", self._file),
+            chunk_size=HIGHEST_CHUNK_BYTES,
+            index_types=IndexType.CHUNK,
+            enable_data_crcs=True,
+        )
+        self._mcap.start(PROFILE)
+        self._file.flush()
+
+    @property
+    def due_ns(self) -> int | None:
+        """The host time at which the open chunk must be closed; None while it is empty."""
+        return None if self._opened_ns is None else self._opened_ns + CHUNK_NS
+
+    def append(self, frame: Frame, host_ns: int) -> None:
+        """Append a stamped message; `host_ns` is the host's time now, in nanoseconds."""
+        self._seq += 1
+        assert frame.seq == self._seq, f"message {frame.seq} appended where {self._seq} belongs"
+        channel = self._channels.get((frame.type, frame.source, frame.target))
+        if channel is None:
+            channel = self._open_channel(frame)
+        self._mcap.add_message(channel, frame.icount, frame.payload, host_ns, frame.seq & SEQ_MASK)
+        self._chunk_bytes += _MESSAGE_OVERHEAD + len(frame.payload)
+        if self._opened_ns is None:
+            self._opened_ns = host_ns
+        if self._chunk_bytes >= CHUNK_BYTES:
+            self._close_chunk()
+        else:
+            self.flush_if_due(host_ns)
+
+    def flush_if_due(self, host_ns: int) -> None:
+        """Close the open chunk and hand it to the host if it has been open for 100 ms."""
+        if self._opened_ns is not None and host_ns - self._opened_ns >= CHUNK_NS:
+            self._close_chunk()
+
+    def finish(self) -> None:
+        """Close the log with its summary; a log closed so, whose last message is End, has a clean end."""
+        self._mcap.finish()  # type: ignore[no-untyped-call]
+        self._file.flush()
+        self._file.close()
+
+    def abandon(self) -> None:
+        """Leave the log as the host has it; the open chunk is lost.  Allowed at any time, more than once."""
+        self._file.close()
+
+    def _close_chunk(self) -> None:
+        self._mcap.flush()  # type: ignore[no-untyped-call]
+        self._chunk_bytes = 0
+        self._opened_ns = None
+
+    def _open_channel(self, frame: Frame) -> int:
+        schema = self._schemas.get(frame.type)
+        if schema is None:
+            schema = self._mcap.register_schema(schema_name(frame.type), SCHEMA_ENCODING, schema_of(frame.type))
+            self._schemas[frame.type] = schema
+        channel = self._mcap.register_channel(
+            topic_of(self._names, frame.source, frame.target, frame.type),
+            MESSAGE_ENCODING,
+            schema,
+            channel_metadata(frame.source, frame.target, frame.type),
+        )
+        self._channels[frame.type, frame.source, frame.target] = channel
+        return channel
+
+
+class _LogFile:
+    """The log's file: gathers what MCAP's writer says, hands it to the host whole chunks at a time.
+
+    Python's own buffered files write again what failed when they are closed; this one does not.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+        self._pending = bytearray()
+        self._written = 0
+
+    def write(self, data: bytes) -> int:
+        self._pending += data
+        return len(data)
+
+    def tell(self) -> int:
+        return self._written + len(self._pending)
+
+    def flush(self) -> None:
+        try:
+            while self._pending:
+                written = os.write(self._fd, self._pending)
+                self._written += written
+                del self._pending[:written]
+        except OSError as error:
+            raise LogError(f"{self._path}: cannot write the log: {error.strerror}") from error
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def _create(directory: Path, machine: str) -> _LogFile:
+    """The directory with its machine.toml and an empty log; nothing is left behind if that fails."""
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(DIRECTORY_MODE)
+    except FileExistsError as error:
+        raise UsageError(f"{directory}: exists already; give the recording another name") from error
+    except OSError as error:
+        raise LogError(f"{directory}: cannot create the recording: {error.strerror}") from error
+    try:
+        path = directory / MACHINE_NAME
+        path.touch(FILE_MODE)
+        path.write_text(machine)
+        return _LogFile(directory / LOG_NAME)
+    except OSError as error:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise LogError(f"{directory}: cannot create the recording: {error.strerror}") from error

@@ -1,0 +1,182 @@
+"""State as data: a frozen name, a version, and one canonical row of bytes.
+
+Theory of operation.  A state is a slotted dataclass of int, bool, bytes, str, tuple and nested states.
+Its encoding is canonical: equal states give equal bytes in every process on every host, so digests
+compare.  Every value begins with a one-byte tag; lengths and counts are four bytes, big-endian.
+
+    i  length, two's complement, most significant byte first, as short as it goes
+    t  f          true, false
+    b  s          length, bytes; length, UTF-8
+    l             count, values
+    d             name as s, version as i, count of fields, values in the order of declaration
+"""
+
+from __future__ import annotations
+
+import hashlib
+import typing
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from typing import Final, TypeVar
+
+from machine.errors import StateError
+
+T = TypeVar("T")
+_LENGTH_BYTES: Final = 4
+
+
+def vmstate(name: str, version: int) -> Callable[[type[T]], type[T]]:
+    """Declare a dataclass as saved state under a name and a version."""
+
+    def declare(cls: type[T]) -> type[T]:
+        cls.__vmstate__ = (name, version)  # type: ignore[attr-defined]
+        return cls
+
+    return declare
+
+
+def identity(cls: type) -> tuple[str, int]:
+    """The name and version a state was declared with; StateError if it never was."""
+    declared = getattr(cls, "__vmstate__", None)
+    if declared is None:
+        raise StateError(f"{cls.__name__} is not declared as vmstate")
+    return typing.cast("tuple[str, int]", declared)
+
+
+def encode(state: object) -> bytes:
+    """The canonical bytes of a state."""
+    out = bytearray()
+    _put(out, state)
+    return bytes(out)
+
+
+def digest(state: object) -> bytes:
+    """SHA-256 of the canonical bytes."""
+    return hashlib.sha256(encode(state)).digest()
+
+
+def decode(cls: type[T], data: bytes) -> T:
+    """The state in its canonical bytes; StateError if it is another, damaged, or something is left over."""
+    reader = _Reader(data)
+    value = reader.value(cls)
+    if reader.offset != len(data):
+        raise StateError(f"{len(data) - reader.offset} bytes are left over behind {identity(cls)[0]}")
+    return typing.cast("T", value)
+
+
+def _put(out: bytearray, value: object) -> None:
+    match value:
+        case bool():
+            out += b"t" if value else b"f"
+        case int():
+            data = int(value).to_bytes(value.bit_length() // 8 + 1, "big", signed=True)
+            _put_sized(out, b"i", data)
+        case bytes():
+            _put_sized(out, b"b", value)
+        case str():
+            _put_sized(out, b"s", value.encode())
+        case tuple():
+            out += b"l" + len(value).to_bytes(_LENGTH_BYTES, "big")
+            for item in value:
+                _put(out, item)
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            _put_state(out, value)
+        case _:
+            raise StateError(f"state cannot hold a {type(value).__name__}")
+
+
+def _put_sized(out: bytearray, tag: bytes, data: bytes) -> None:
+    out += tag + len(data).to_bytes(_LENGTH_BYTES, "big") + data
+
+
+def _put_state(out: bytearray, state: object) -> None:
+    name, version = identity(type(state))
+    members = fields(typing.cast("typing.Any", state))
+    out += b"d"
+    _put(out, name)
+    _put(out, version)
+    out += len(members).to_bytes(_LENGTH_BYTES, "big")
+    for member in members:
+        _put(out, getattr(state, member.name))
+
+
+class _Reader:
+    """Walks canonical bytes against the types that are expected there."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.offset = 0
+
+    def value(self, hint: object) -> object:
+        if isinstance(hint, type) and is_dataclass(hint):
+            return self._state(hint)
+        if typing.get_origin(hint) is tuple:
+            return self._row(hint)
+        return self._scalar(hint)
+
+    def _scalar(self, hint: object) -> object:
+        tag = self._take(1)
+        if hint is bool and tag in (b"t", b"f"):
+            return tag == b"t"
+        if (hint is int or (isinstance(hint, type) and issubclass(hint, int) and hint is not bool)) and tag == b"i":
+            return self._number(hint)
+        if hint is bytes and tag == b"b":
+            return self._sized()
+        if hint is str and tag == b"s":
+            return self._text()
+        raise StateError(f"byte {self.offset - 1} of saved state: {tag!r} where {hint} belongs")
+
+    def _number(self, kind: type[int]) -> int:
+        value = int.from_bytes(self._sized(), "big", signed=True)
+        try:
+            return kind(value)
+        except ValueError as error:
+            raise StateError(f"saved state ending at byte {self.offset}: {error}") from error
+
+    def _text(self) -> str:
+        try:
+            return self._sized().decode()
+        except UnicodeDecodeError as error:
+            raise StateError(f"text ending at byte {self.offset} of saved state is not UTF-8") from error
+
+    def _row(self, hint: object) -> object:
+        if self._take(1) != b"l":
+            raise StateError(f"byte {self.offset - 1} of saved state: no tuple where {hint} belongs")
+        arguments = typing.get_args(hint)
+        count = self._count()
+        if len(arguments) == 2 and arguments[1] is Ellipsis:  # noqa: PLR2004
+            return tuple(self.value(arguments[0]) for _ in range(count))
+        if count != len(arguments):
+            raise StateError(f"a tuple of {count} where one of {len(arguments)} belongs")
+        return tuple(self.value(argument) for argument in arguments)
+
+    def _state(self, cls: type) -> object:
+        name, version = identity(cls)
+        if self._take(1) != b"d":
+            raise StateError(f"byte {self.offset - 1} of saved state: no state where {name} belongs")
+        saved_name = typing.cast("str", self._scalar(str))
+        saved_version = typing.cast("int", self._scalar(int))
+        if saved_name != name:
+            raise StateError(f"saved state is of {saved_name}, not of {name}")
+        if saved_version != version:
+            raise StateError(f"saved state of {name} is version {saved_version}, this program reads {version}")
+        members = fields(cls)
+        count = self._count()
+        if count != len(members):
+            raise StateError(f"saved state of {name} has {count} fields, not {len(members)}")
+        hints = typing.get_type_hints(cls)
+        return cls(**{member.name: self.value(hints[member.name]) for member in members})
+
+    def _sized(self) -> bytes:
+        return self._take(self._count())
+
+    def _count(self) -> int:
+        return int.from_bytes(self._take(_LENGTH_BYTES), "big")
+
+    def _take(self, size: int) -> bytes:
+        end = self.offset + size
+        if end > len(self._data):
+            raise StateError(f"saved state ends at byte {len(self._data)}, in the middle of a value")
+        data = self._data[self.offset : end]
+        self.offset = end
+        return data

@@ -1,0 +1,119 @@
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class RunMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RUN_MODE_UNSPECIFIED: _ClassVar[RunMode]
+    RUN_MODE_NONE: _ClassVar[RunMode]
+    RUN_MODE_RECORD: _ClassVar[RunMode]
+    RUN_MODE_REPLAY_LOG: _ClassVar[RunMode]
+    RUN_MODE_REPLAY_LIVE: _ClassVar[RunMode]
+
+class FaultCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FAULT_CODE_UNSPECIFIED: _ClassVar[FaultCode]
+    FAULT_CODE_SETUP: _ClassVar[FaultCode]
+    FAULT_CODE_INTERNAL: _ClassVar[FaultCode]
+    FAULT_CODE_DIVERGENCE: _ClassVar[FaultCode]
+
+class RunState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RUN_STATE_UNSPECIFIED: _ClassVar[RunState]
+    RUN_STATE_STARTING: _ClassVar[RunState]
+    RUN_STATE_RUNNING: _ClassVar[RunState]
+    RUN_STATE_ENDED: _ClassVar[RunState]
+    RUN_STATE_FAILED: _ClassVar[RunState]
+    RUN_STATE_DIVERGED: _ClassVar[RunState]
+    RUN_STATE_STOPPED: _ClassVar[RunState]
+RUN_MODE_UNSPECIFIED: RunMode
+RUN_MODE_NONE: RunMode
+RUN_MODE_RECORD: RunMode
+RUN_MODE_REPLAY_LOG: RunMode
+RUN_MODE_REPLAY_LIVE: RunMode
+FAULT_CODE_UNSPECIFIED: FaultCode
+FAULT_CODE_SETUP: FaultCode
+FAULT_CODE_INTERNAL: FaultCode
+FAULT_CODE_DIVERGENCE: FaultCode
+RUN_STATE_UNSPECIFIED: RunState
+RUN_STATE_STARTING: RunState
+RUN_STATE_RUNNING: RunState
+RUN_STATE_ENDED: RunState
+RUN_STATE_FAILED: RunState
+RUN_STATE_DIVERGED: RunState
+RUN_STATE_STOPPED: RunState
+
+class Hello(_message.Message):
+    __slots__ = ("wire_version", "node", "pid", "memory_path")
+    WIRE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_PATH_FIELD_NUMBER: _ClassVar[int]
+    wire_version: int
+    node: str
+    pid: int
+    memory_path: str
+    def __init__(self, wire_version: _Optional[int] = ..., node: _Optional[str] = ..., pid: _Optional[int] = ..., memory_path: _Optional[str] = ...) -> None: ...
+
+class Welcome(_message.Message):
+    __slots__ = ("number", "mode", "memory_path")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_PATH_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    mode: RunMode
+    memory_path: str
+    def __init__(self, number: _Optional[int] = ..., mode: _Optional[_Union[RunMode, str]] = ..., memory_path: _Optional[str] = ...) -> None: ...
+
+class Refused(_message.Message):
+    __slots__ = ("reason",)
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    def __init__(self, reason: _Optional[str] = ...) -> None: ...
+
+class Ready(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Fault(_message.Message):
+    __slots__ = ("code", "detail")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    code: FaultCode
+    detail: str
+    def __init__(self, code: _Optional[_Union[FaultCode, str]] = ..., detail: _Optional[str] = ...) -> None: ...
+
+class Shutdown(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class StatusRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Status(_message.Message):
+    __slots__ = ("state", "icount", "end_icount", "messages", "inputs", "digest", "detail", "power_off_reason")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    ICOUNT_FIELD_NUMBER: _ClassVar[int]
+    END_ICOUNT_FIELD_NUMBER: _ClassVar[int]
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    INPUTS_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    POWER_OFF_REASON_FIELD_NUMBER: _ClassVar[int]
+    state: RunState
+    icount: int
+    end_icount: int
+    messages: int
+    inputs: int
+    digest: bytes
+    detail: str
+    power_off_reason: int
+    def __init__(self, state: _Optional[_Union[RunState, str]] = ..., icount: _Optional[int] = ..., end_icount: _Optional[int] = ..., messages: _Optional[int] = ..., inputs: _Optional[int] = ..., digest: _Optional[bytes] = ..., detail: _Optional[str] = ..., power_off_reason: _Optional[int] = ...) -> None: ...
+
+class Quit(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

@@ -1,0 +1,86 @@
+"""`python -m replay_broker`: the broker's process."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from machine.board import Board, parse_board
+from machine.errors import MachineError
+from machine.message import RunMode
+from machine.node import start_diagnostics
+from machine.recording.facts import gather_facts
+from machine.recording.reader import Recording
+from replay_broker.ledger import LogLedger, NullLedger
+from replay_broker.roster import Roster
+from replay_broker.server import Server
+from replay_broker.session.live import LiveReplaySession
+from replay_broker.session.log import LogReplaySession
+from replay_broker.session.record import RecordSession
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from machine.frame import Frame
+    from replay_broker.session.base import Session
+
+    Begin = Callable[[Callable[[Frame], None]], Session]
+
+MODES = {
+    "none": RunMode.NONE,
+    "record": RunMode.RECORD,
+    "replay-log": RunMode.REPLAY_LOG,
+    "replay-live": RunMode.REPLAY_LIVE,
+}
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The broker's command line."""
+    parser = argparse.ArgumentParser(prog="replay_broker")
+    parser.add_argument("--board", required=True, type=Path, help="the resolved board file")
+    parser.add_argument("--bus", required=True, help="endpoint for the machine's nodes")
+    parser.add_argument("--control", required=True, help="endpoint for control clients")
+    parser.add_argument("--mode", required=True, choices=sorted(MODES))
+    parser.add_argument("--recording", type=Path, help="the recording's directory")
+    parser.add_argument("--until", type=int, default=None, metavar="ICOUNT", help="where the CPU was told to stop")
+    return parser.parse_args(argv)
+
+
+def session_maker(options: argparse.Namespace, board: Board) -> Begin:
+    """How the session is made once every node is ready: nothing is written before that."""
+    recording: Path = options.recording
+    match MODES[options.mode]:
+        case RunMode.NONE:
+            return lambda send: RecordSession(board, send, NullLedger())
+        case RunMode.RECORD:
+            facts = gather_facts(board, time.time_ns())
+            return lambda send: RecordSession(board, send, LogLedger(recording, board, facts))
+        case RunMode.REPLAY_LOG:
+            return lambda send: LogReplaySession(Recording.open(recording), send, options.until)
+        case RunMode.REPLAY_LIVE:
+            return lambda send: LiveReplaySession(Recording.open(recording), send, options.until)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Serve one run; the exit code says whether the broker itself could."""
+    options = parse(argv)
+    start_diagnostics("broker")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        board = parse_board(options.board.read_text(), str(options.board))
+        mode = MODES[options.mode]
+        devices = () if mode is RunMode.REPLAY_LOG else tuple(slot.name for slot in board.devices)
+        begin = session_maker(options, board)
+        Server(options.bus, options.control, Roster.of(("cpu", *devices)), mode, begin).run()
+    except (MachineError, OSError) as error:
+        sys.stderr.write(f"broker: {error}\n")
+        return error.exit_code if isinstance(error, MachineError) else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,32 @@
+"""What waits for the CPU's next sync point: inputs from the outside, each with its earliest time."""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from machine.frame import Frame
+
+
+class PendingInputs:
+    """A queue by (virtual time before which it must not be delivered, order of arrival)."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int, Frame]] = []
+        self._arrivals = 0
+
+    def add(self, frame: Frame, due_ns: int) -> None:
+        """Queue an input; of those that are due the one that came first goes first."""
+        self._arrivals += 1
+        heapq.heappush(self._heap, (due_ns, self._arrivals, frame))
+
+    def take(self, now_ns: int) -> Frame | None:
+        """The next input that is due, if there is one."""
+        if not self._heap or self._heap[0][0] > now_ns:
+            return None
+        return heapq.heappop(self._heap)[2]
+
+    def next_ns(self) -> int | None:
+        """The earliest time at which something is due."""
+        return self._heap[0][0] if self._heap else None

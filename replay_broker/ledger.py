@@ -1,0 +1,113 @@
+"""What is written down: stamps, the running digest, and the log where there is one.
+
+Lives here: the total order.  Never here: what a message means.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, Protocol
+
+from machine.errors import LogError
+from machine.frame import class_of
+from machine.message import MessageClass
+from machine.recording.chain import Chain
+from machine.recording.writer import RecordingWriter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from machine.board import Board
+    from machine.frame import Frame
+    from machine.recording.facts import Facts
+
+
+FOREVER_NS: Final = 1 << 62
+
+
+class Ledger(Protocol):
+    """Gives every message its place."""
+
+    messages: int
+    inputs: int
+    keeps: bool
+    """Whether anything is kept; where not, nobody needs digests either."""
+
+    def enter(self, frame: Frame) -> Frame:
+        """The frame with its stamp; LogError if it cannot be written down."""
+
+    def tick(self) -> None:
+        """Called several times a second."""
+
+    def digest(self) -> bytes:
+        """The digest of everything entered so far; empty where nobody will compare it."""
+
+    def close(self, *, clean: bool) -> None:
+        """Nothing more is entered; `clean` when the last message was the run's end."""
+
+
+class NullLedger:
+    """Mode `none`: stamps, and forgets."""
+
+    keeps = False
+
+    def __init__(self) -> None:
+        self.messages = 0
+        self.inputs = 0
+
+    def enter(self, frame: Frame) -> Frame:
+        """The frame with its stamp."""
+        self.messages += 1
+        self.inputs += class_of(frame.type) is MessageClass.INPUT
+        return replace(frame, seq=self.messages)
+
+    def tick(self) -> None:
+        """Nothing is due."""
+
+    def digest(self) -> bytes:
+        """Nobody will compare it."""
+        return b""
+
+    def close(self, *, clean: bool) -> None:
+        """Nothing was opened."""
+
+
+class LogLedger:
+    """Mode `record`: stamps, digests and logs."""
+
+    keeps = True
+
+    def __init__(self, directory: Path, board: Board, facts: Facts) -> None:
+        self._writer = RecordingWriter(directory, board, facts)
+        self._chain = Chain()
+        self.messages = 0
+        self.inputs = 0
+
+    def enter(self, frame: Frame) -> Frame:
+        """The frame with its stamp, written down."""
+        self.messages += 1
+        self.inputs += class_of(frame.type) is MessageClass.INPUT
+        stamped = replace(frame, seq=self.messages)
+        self._writer.append(stamped, time.time_ns())
+        self._chain.add(stamped)
+        return stamped
+
+    def tick(self) -> None:
+        """Hand the open chunk to the host when it is due."""
+        self._writer.flush_if_due(time.time_ns())
+
+    def digest(self) -> bytes:
+        """The chain's digest (docs/log-format.md)."""
+        return self._chain.digest()
+
+    def close(self, *, clean: bool) -> None:
+        """Finish a clean log with its summary; hand over what there is of another."""
+        if clean:
+            self._writer.finish()
+            return
+        # Where the host has just refused a write it may refuse this one too: what it has, it has.
+        with suppress(LogError):
+            self._writer.flush_if_due(FOREVER_NS)
+        self._writer.abandon()

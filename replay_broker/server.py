@@ -1,0 +1,297 @@
+"""The shell of the broker: two sockets and the one loop; bytes in, bytes out.
+
+Lives here: ZeroMQ, the barrier, telling control clients.
+Never here: what a message leads to (replay_broker/session/).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import defaultdict
+from typing import TYPE_CHECKING, Final
+
+import zmq
+
+from machine import message as m
+from machine.codec import decode, encode, encode_header, type_of
+from machine.errors import Divergence, MachineError, RemoteWireError
+from machine.frame import Frame
+from machine.icount import BROKER, CPU
+from machine.port import frames_of
+from replay_broker.outcome import Outcome
+from replay_broker.session.base import Session, check_origin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from replay_broker.roster import Member, Roster
+
+log = logging.getLogger("dejavm")
+HELLO_TIMEOUT_S: Final = 60.0
+FAREWELL_S: Final = 10.0
+"""How long the broker stays after the end for a control client to dismiss it."""
+TICK_MS: Final = 50
+NS_PER_MS: Final = 1_000_000
+
+
+class Server:
+    """One machine's broker.  `begin` makes the session once every node is ready."""
+
+    def __init__(
+        self, bus: str, control: str, roster: Roster, mode: m.RunMode, begin: Callable[[Callable[[Frame], None]], Session]
+    ) -> None:
+        self._roster = roster
+        self._mode = mode
+        self._begin = begin
+        self._session: Session | None = None
+        self._outcome: Outcome | None = None
+        self._context = zmq.Context(io_threads=1)
+        self._bus = self._bind(bus)
+        self._control = self._bind(control)
+        self._outgoing: dict[bytes, list[bytes]] = defaultdict(list)
+        self._welcomed: set[bytes] = set()
+        self._watchers: dict[bytes, None] = {}
+        self._early: list[tuple[int, Frame]] = []
+        self._over_since: float | None = None
+        self._dismissed = False
+        self.refused = 0
+
+    def run(self) -> None:
+        """Serve until the run is over and a control client has dismissed the broker."""
+        poller = zmq.Poller()
+        poller.register(self._bus, zmq.POLLIN)
+        poller.register(self._control, zmq.POLLIN)
+        started = time.monotonic()
+        while not self._over():
+            ready = dict(poller.poll(self._timeout_ms()))
+            if self._bus in ready:
+                self._drain(self._bus, self._on_bus)
+            if self._control in ready:
+                self._drain(self._control, self._on_control)
+            self._tick(started)
+        self._bus.close()
+        self._control.close()
+        self._context.term()
+
+    def _bind(self, endpoint: str) -> zmq.Socket[bytes]:
+        socket = self._context.socket(zmq.ROUTER)
+        socket.setsockopt(zmq.LINGER, 1000)
+        socket.setsockopt(zmq.SNDHWM, 0)
+        socket.setsockopt(zmq.RCVHWM, 0)
+        socket.setsockopt(zmq.MAXMSGSIZE, 64 << 20)
+        socket.bind(endpoint)
+        return socket
+
+    def _over(self) -> bool:
+        if self._over_since is None:
+            return False
+        return self._dismissed or time.monotonic() - self._over_since > FAREWELL_S
+
+    def _timeout_ms(self) -> int:
+        if self._session is None or self._outcome is not None:
+            return TICK_MS
+        timeout_ns = self._session.timeout_ns()
+        return TICK_MS if timeout_ns is None else -(-timeout_ns // NS_PER_MS)
+
+    def _drain(self, socket: zmq.Socket[bytes], handle: Callable[[bytes, Sequence[bytes]], None]) -> None:
+        """Everything that has come; what it leads to goes out in one message for each node."""
+        while True:
+            try:
+                identity, *parts = socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                handle(identity, parts)
+            except Divergence as error:
+                self._end(Outcome(m.RunState.DIVERGED, detail=str(error)))
+            except MachineError as error:
+                self._end(Outcome(m.RunState.FAILED, detail=str(error)))
+            self._flush()
+
+    def _tick(self, started: float) -> None:
+        if self._outcome is not None:
+            return
+        missing = self._roster.missing()
+        if missing and time.monotonic() - started > HELLO_TIMEOUT_S:
+            names = ", ".join(missing)
+            self._end(Outcome(m.RunState.FAILED, detail=f"not here after {HELLO_TIMEOUT_S:.0f} s: {names}"))
+        if self._session is not None:
+            try:
+                self._session.tick()
+            except MachineError as error:
+                self._end(Outcome(m.RunState.FAILED, detail=str(error)))
+            self._notice_end()
+        self._flush()
+
+    # The machine's nodes.
+
+    def _on_bus(self, identity: bytes, parts: Sequence[bytes]) -> None:
+        number = self._roster.numbers.get(identity)
+        try:
+            frames = frames_of(parts)
+        except RemoteWireError as error:
+            self._stranger(identity, str(error), known=number is not None)
+            return
+        for frame in frames:
+            if self._outcome is not None:
+                return
+            if number is None:
+                self._on_stranger(identity, frame)
+                return
+            self._on_frame(number, frame)
+
+    def _on_frame(self, number: int, frame: Frame) -> None:
+        member = self._roster.by_number(number)
+        assert member is not None
+        if frame.type == type_of(m.Fault):
+            self._on_fault(member, frame)
+            return
+        if self._session is None:
+            self._on_ready(member, frame)
+            return
+        if frame.source != number:
+            raise RemoteWireError(f"{member.name} speaks as node {frame.source}")
+        if frame.type == type_of(m.Quit):
+            self._session.quit()
+        else:
+            check_origin(frame, len(self._session.board.devices) + CPU + 1)
+            self._session.handle(frame)
+        self._notice_end()
+
+    def _on_ready(self, member: Member, frame: Frame) -> None:
+        if frame.type == type_of(m.Ready):
+            member.ready = True
+        else:
+            self._early.append((member.number, frame))
+        if self._session is None and self._roster.all_ready():
+            self._session = self._begin(self._queue)
+            self._session.start()
+            early, self._early = self._early, []
+            for number, waiting in early:
+                self._on_frame(number, waiting)
+
+    def _on_stranger(self, identity: bytes, frame: Frame) -> None:
+        """Somebody who has not been let in may say Hello and nothing else."""
+        try:
+            hello = decode(frame.type, frame.payload)
+        except RemoteWireError as error:
+            self._stranger(identity, str(error), known=False)
+            return
+        if not isinstance(hello, m.Hello):
+            self._stranger(identity, "no Hello", known=False)
+            return
+        reason = self._roster.admit(identity, hello)
+        if reason:
+            self._tell(identity, m.Refused(reason))
+            self._stranger(identity, reason, known=False)
+            return
+        if self._roster.memory_path:
+            self._welcome_waiting()
+
+    def _welcome_waiting(self) -> None:
+        """Devices need to know where guest memory is, so nobody is welcome before the CPU."""
+        for member in self._roster.members.values():
+            if member.identity is not None and member.identity not in self._welcomed:
+                self._welcomed.add(member.identity)
+                self._tell(member.identity, m.Welcome(member.number, self._mode, self._roster.memory_path))
+
+    def _stranger(self, identity: bytes, reason: str, *, known: bool) -> None:
+        """What is not part of the protocol: a stranger's is refused and counted, a node's ends the run."""
+        if known:
+            number = self._roster.numbers[identity]
+            raise RemoteWireError(f"node {number}: {reason}")
+        self.refused += 1
+        log.warning("refused a stranger: %s", reason)
+
+    def _on_fault(self, member: Member, frame: Frame) -> None:
+        fault = decode(frame.type, frame.payload)
+        assert isinstance(fault, m.Fault)
+        state = m.RunState.DIVERGED if fault.code is m.FaultCode.DIVERGENCE else m.RunState.FAILED
+        self._end(Outcome(state, detail=fault.detail if state is m.RunState.DIVERGED else f"{member.name}: {fault.detail}"))
+
+    # Control clients.
+
+    def _on_control(self, identity: bytes, parts: Sequence[bytes]) -> None:
+        try:
+            for frame in frames_of(parts):
+                self._on_request(identity, decode(frame.type, frame.payload))
+        except RemoteWireError as error:
+            self.refused += 1
+            log.warning("refused a control message: %s", error)
+
+    def _on_request(self, identity: bytes, request: m.Message) -> None:
+        match request:
+            case m.StatusRequest():
+                self._watchers[identity] = None
+                self._send_status(identity)
+            case m.Quit():
+                self._quit()
+            case _:
+                raise RemoteWireError(f"{type(request).__name__} is not for the broker's control")
+
+    def _quit(self) -> None:
+        if self._session is not None and self._outcome is None:
+            self._session.quit()
+            self._notice_end()
+        elif self._outcome is None:
+            self._end(Outcome(m.RunState.STOPPED, detail="ended before it began"))
+        else:
+            self._dismissed = True
+
+    def _send_status(self, identity: bytes) -> None:
+        status = self.status()
+        frame = Frame(type_of(m.Status), BROKER, BROKER, status.icount, encode(status))
+        self._control.send_multipart([identity, encode_header(frame), frame.payload])
+
+    def status(self) -> m.Status:
+        """How the machine is."""
+        session, outcome = self._session, self._outcome
+        if outcome is not None:
+            state = outcome.state
+        else:
+            state = m.RunState.STARTING if session is None else m.RunState.RUNNING
+        return m.Status(
+            state=state,
+            icount=session.icount if session else 0,
+            end_icount=session.end_icount if session else 0,
+            messages=session.messages if session else 0,
+            inputs=session.inputs if session else 0,
+            digest=outcome.digest if outcome else b"",
+            detail=outcome.detail if outcome else "",
+            power_off_reason=outcome.reason if outcome else m.PowerOffReason.OUTSIDE,
+        )
+
+    # Ends, and what goes out.
+
+    def _notice_end(self) -> None:
+        if self._session is not None and self._session.outcome is not None:
+            self._end(self._session.outcome)
+
+    def _end(self, outcome: Outcome) -> None:
+        """The run is over: every node leaves, every watcher is told."""
+        if self._outcome is not None:
+            return
+        self._outcome = outcome
+        self._over_since = time.monotonic()
+        if self._session is not None and self._session.outcome is None:
+            self._session.fail(outcome)
+        for identity in self._roster.numbers:
+            self._tell(identity, m.Shutdown())
+        self._flush()
+        for identity in self._watchers:
+            self._send_status(identity)
+
+    def _tell(self, identity: bytes, message: m.Message) -> None:
+        frame = Frame(type_of(type(message)), BROKER, 0, 0, encode(message))
+        self._outgoing[identity] += (encode_header(frame), frame.payload)
+
+    def _queue(self, frame: Frame) -> None:
+        member = self._roster.by_number(frame.target)
+        if member is not None and member.identity is not None:
+            self._outgoing[member.identity] += (encode_header(frame), frame.payload)
+
+    def _flush(self) -> None:
+        for identity, parts in self._outgoing.items():
+            self._bus.send_multipart([identity, *parts])
+        self._outgoing.clear()

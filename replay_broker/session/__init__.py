@@ -1,0 +1,1 @@
+"""What the broker does with a message: one small class for recording, two for replaying."""

@@ -1,0 +1,101 @@
+"""What every session is to the server, and what they share.
+
+Lives here: the interface, the books that sessions keep alike.
+Never here: sockets (replay_broker/server.py).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from machine import message as m
+from machine.codec import encode, name_of, type_of
+from machine.errors import RemoteWireError
+from machine.frame import Frame
+from machine.icount import BROKER, CPU
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from machine.board import Board
+    from replay_broker.outcome import Outcome
+
+    Send = Callable[[Frame], None]
+
+FROM_CPU: Final = frozenset(
+    type_of(cls)
+    for cls in (m.Sync, m.Credit, m.Stopped, m.Fault, m.MmioAccess, m.TimerExpired, m.Digest, m.PowerOff)
+)
+FROM_DEVICE: Final = frozenset(
+    type_of(cls)
+    for cls in (
+        m.Quit, m.Fault, m.HostInput, m.BackendResult, m.Done, m.IrqLevel, m.RegisterMap, m.FifoData,
+        m.DmaWrite, m.TimerArm, m.TimerCancel, m.HostOutput, m.ClockRead, m.Digest,
+    )
+)  # fmt: skip
+
+
+class Session(ABC):
+    """One run of the machine, from the moment all nodes are ready."""
+
+    name: ClassVar[str]
+
+    def __init__(self, board: Board, send: Send) -> None:
+        self.board = board
+        self.icount = 0
+        self.end_icount = 0
+        self.outcome: Outcome | None = None
+        self._send_frame = send
+        self._handlers: Mapping[int, Callable[[Frame], None]] = {}
+
+    @property
+    @abstractmethod
+    def messages(self) -> int:
+        """Messages stamped so far."""
+
+    @property
+    @abstractmethod
+    def inputs(self) -> int:
+        """Inputs among them."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """All nodes are ready."""
+
+    @abstractmethod
+    def handle(self, frame: Frame) -> None:
+        """A frame from a node; its source has been checked."""
+
+    def timeout_ns(self) -> int | None:
+        """Nanoseconds until tick() is wanted; None when only a frame changes anything."""
+        return None
+
+    def tick(self) -> None:
+        """Time has passed."""
+
+    @abstractmethod
+    def quit(self) -> None:
+        """Somebody outside wants the run to end."""
+
+    @abstractmethod
+    def fail(self, outcome: Outcome) -> None:
+        """The run cannot go on."""
+
+    def send(self, message: m.Message, target: int, icount: int) -> None:
+        """Send an unlogged message of the broker's own."""
+        frame = Frame(type_of(type(message)), BROKER, target, icount, encode(message))
+        self._send_frame(frame)
+
+    def node_name(self, number: int) -> str:
+        """A node's name on the board."""
+        return ("broker", "cpu", *(slot.name for slot in self.board.devices))[number]
+
+
+def check_origin(frame: Frame, nodes: int) -> None:
+    """RemoteWireError unless this node may say this to that one."""
+    allowed = FROM_CPU if frame.source == CPU else FROM_DEVICE
+    if frame.type not in allowed:
+        raise RemoteWireError(f"node {frame.source} may not send {name_of(frame.type)}")
+    if not 0 <= frame.target < nodes or frame.target == frame.source:
+        raise RemoteWireError(f"node {frame.source} sent {name_of(frame.type)} to node {frame.target}, which is none")

@@ -1,0 +1,93 @@
+"""Replaying with the devices running: they are fed what was recorded, and everything they say is compared."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from machine import message as m
+from machine.codec import decode, name_of, type_of
+from machine.errors import RemoteWireError
+from machine.frame import FIRST_DERIVED_TYPE, FIRST_INPUT_TYPE, Frame
+from machine.icount import BROKER, CPU
+from replay_broker.session.replay import END, SYNC_POINT, ReplaySession
+
+if TYPE_CHECKING:
+    from machine.recording.reader import Recording
+    from replay_broker.session.base import Send
+
+_STOP_REQUEST = type_of(m.StopRequest)
+
+
+class LiveReplaySession(ReplaySession):
+    """Mode `replay --devices live`.  Whatever a node says must be the recording's next message."""
+
+    name = "replay-live"
+
+    def __init__(self, recording: Recording, send: Send, until: int | None) -> None:
+        super().__init__(recording, send, until)
+        self._synced_at: int | None = None
+        self._in_sync_point = False
+
+    def start(self) -> None:
+        """The CPU comes to the first sync point, power-on, by itself."""
+        self._sync_points.take()
+
+    def handle(self, frame: Frame) -> None:
+        """A derived message is compared and passed on; flow control moves the replay along."""
+        if frame.type >= FIRST_DERIVED_TYPE:
+            recorded = self._match(frame)
+            if recorded.target != BROKER:
+                self._send_frame(recorded)
+            self._feed()
+        elif frame.type == type_of(m.Sync):
+            self._on_sync(frame)
+        elif frame.type == type_of(m.Stopped):
+            self._on_stopped(frame)
+        elif frame.type >= FIRST_INPUT_TYPE:
+            raise RemoteWireError(f"{self.node_name(frame.source)} sent {name_of(frame.type)} into a replay")
+
+    def _on_sync(self, frame: Frame) -> None:
+        self.icount = max(self.icount, frame.icount)
+        self._synced_at = frame.icount
+        self._feed()
+        if self._synced_at is not None and self.outcome is None:
+            message = decode(frame.type, frame.payload)
+            raise self._missed(f"the CPU stands at {frame.icount}, saying {message}")
+
+    def _feed(self) -> None:
+        """Deliver the inputs that come next, up to where a node has to say something."""
+        while (ahead := self._cursor.next) is not None and ahead.type < FIRST_DERIVED_TYPE:
+            if ahead.type == SYNC_POINT and not self._open_sync_point(ahead):
+                return
+            self._deliver(self._cursor.pass_next())
+        self._close_sync_point()
+        self._finish_if_over()
+
+    def _open_sync_point(self, ahead: Frame) -> bool:
+        self._close_sync_point()
+        if self._synced_at is None:
+            return False
+        if self._synced_at != ahead.icount:
+            raise self._missed(f"the CPU stands at {self._synced_at}")
+        self._synced_at = None
+        self._in_sync_point = True
+        return True
+
+    def _close_sync_point(self) -> None:
+        """The stop is over when the CPU, or nobody, has the next word."""
+        ahead = self._cursor.next
+        over = ahead is None or ahead.source == CPU or ahead.type == SYNC_POINT
+        if self._in_sync_point and over:
+            self._in_sync_point = False
+            self.send(self._grant_until(), CPU, self.icount)
+
+    def _deliver(self, frame: Frame) -> None:
+        if frame.type == END:
+            return
+        if frame.type == _STOP_REQUEST:
+            self._in_sync_point = False
+        # A backend's result was the device's own word when it was recorded; now the device is told.
+        target = frame.source if frame.target == BROKER else frame.target
+        self._send_frame(Frame(frame.type, frame.source, target, frame.icount, frame.payload, frame.seq))
+
+

@@ -1,0 +1,266 @@
+"""Recording lives in the present: it orders what happens, writes it down and passes it on.
+
+Theory of operation.  The CPU runs freely until it asks (Sync).  Then, with the CPU stopped, inputs are
+delivered one after the other: each goes to its device, the device says what follows from it and Done,
+and only then comes the next, so that the order is one that a replay can follow.  A Grant ends it.
+
+Without a log (NullLedger) this is mode `none`: the same program, so that the two compare.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from machine import message as m
+from machine.clock import VirtualClock
+from machine.codec import decode, encode, type_of
+from machine.errors import RemoteWireError
+from machine.frame import FIRST_DERIVED_TYPE, Frame
+from machine.icount import BROKER, CPU, FIRST_DEVICE
+from replay_broker.inputs import PendingInputs
+from replay_broker.outcome import Outcome
+from replay_broker.session.base import Session
+
+if TYPE_CHECKING:
+    from machine.board import Board
+    from replay_broker.ledger import Ledger
+    from replay_broker.session.base import Send
+
+TICK_NS: Final = 50_000_000
+NS_PER_S: Final = 1_000_000_000
+
+
+class RecordSession(Session):
+    """Modes `record` and `none`."""
+
+    name = "record"
+
+    def __init__(self, board: Board, send: Send, ledger: Ledger) -> None:
+        super().__init__(board, send)
+        self._ledger = ledger
+        self._clock = VirtualClock(board.shift)
+        self._pending = PendingInputs()
+        self._deliveries: deque[tuple[m.Message, int]] = deque()
+        self._sync: m.Sync | None = None
+        self._stopped = False
+        self._kicked = False
+        self._idle_from_ns: int | None = None
+        self._idle_until_ns: int | None = None
+        self._awaiting: int | None = None
+        self._asked: deque[int] = deque()
+        self._ending: m.PowerOffReason | None = None
+        self._quit = False
+        self._handlers = {
+            type_of(m.Sync): self._on_sync,
+            type_of(m.Credit): lambda _: None,
+            type_of(m.HostInput): self._on_host_input,
+            type_of(m.BackendResult): self._on_logged,
+            type_of(m.Done): self._on_done,
+            type_of(m.ClockRead): self._on_clock_read,
+            type_of(m.Digest): self._on_digest,
+            type_of(m.PowerOff): self._on_power_off,
+        }
+
+    @property
+    def messages(self) -> int:
+        """Messages stamped so far."""
+        return self._ledger.messages
+
+    @property
+    def inputs(self) -> int:
+        """Inputs among them."""
+        return self._ledger.inputs
+
+    def start(self) -> None:
+        """The first sync point is power-on: every device is reset, in board order."""
+        for number in range(len(self.board.devices)):
+            self._deliveries.append((m.Reset(), FIRST_DEVICE + number))
+
+    def handle(self, frame: Frame) -> None:
+        """Stamp it, write it down, pass it on."""
+        handler = self._handlers.get(frame.type, self._on_routed)
+        handler(frame)
+
+    def timeout_ns(self) -> int | None:
+        """While the guest sleeps: to its next timer."""
+        if self._idle_until_ns is None:
+            return TICK_NS
+        return max(0, min(TICK_NS, self._idle_until_ns - time.monotonic_ns()))
+
+    def tick(self) -> None:
+        """Close the log's chunk when it is due; wake the guest when its time has come."""
+        self._ledger.tick()
+        if self._idle_until_ns is not None and time.monotonic_ns() >= self._idle_until_ns:
+            self._wake()
+
+    def quit(self) -> None:
+        """End the run at the next sync point."""
+        self._quit = True
+        self._attend()
+
+    def fail(self, outcome: Outcome) -> None:
+        """Keep what has been written."""
+        if self.outcome is None:
+            self.outcome = outcome
+            self._ledger.close(clean=False)
+
+    # What nodes say.
+
+    def _enter(self, frame: Frame) -> Frame:
+        self.icount = max(self.icount, frame.icount)
+        return self._ledger.enter(frame)
+
+    def _on_routed(self, frame: Frame) -> None:
+        """A derived message: whom it is for gets it."""
+        if frame.type < FIRST_DERIVED_TYPE:
+            raise RemoteWireError(f"{self.node_name(frame.source)} sent a message of type {frame.type} in a recording")
+        stamped = self._enter(frame)
+        if frame.target != BROKER:
+            self._send_frame(stamped)
+
+    def _on_logged(self, frame: Frame) -> None:
+        self._enter(frame)
+
+    def _on_done(self, frame: Frame) -> None:
+        self._on_routed(frame)
+        if frame.target == BROKER:
+            if frame.source != self._awaiting:
+                raise RemoteWireError(f"{self.node_name(frame.source)} sent Done for nothing")
+            self._awaiting = None
+            self._go_on()
+
+    def _on_clock_read(self, frame: Frame) -> None:
+        self._on_routed(frame)
+        self._say(m.ClockReading(self._read_clock(frame.source)), frame.source, frame.icount)
+
+    def _read_clock(self, node: int) -> int:
+        """The host's clock, unless the board says that time stands still."""
+        kind, _, seconds = self.board.devices[node - FIRST_DEVICE].backend.partition(":")
+        if kind == "fixed":
+            return int(seconds) * NS_PER_S
+        return time.time_ns()
+
+    def _on_host_input(self, frame: Frame) -> None:
+        message = decode(frame.type, frame.payload)
+        assert isinstance(message, m.HostInput)
+        # Not stamped yet: that happens where it is delivered.
+        delivered = replace(frame, source=BROKER, target=frame.source)
+        self._pending.add(delivered, self._clock.at(frame.icount) + message.delay_ns)
+        self._attend()
+
+    def _on_sync(self, frame: Frame) -> None:
+        message = decode(frame.type, frame.payload)
+        assert isinstance(message, m.Sync)
+        self.icount = max(self.icount, frame.icount)
+        self._sync = message
+        self._kicked = False
+        if not message.idle:
+            self._open(0)
+            return
+        self._idle_from_ns = time.monotonic_ns()
+        self._consider_idle()
+
+    # One sync point.
+
+    def _attend(self) -> None:
+        """Something waits for a sync point: wake a sleeping guest, or ask a running one to stop."""
+        if self._stopped or self._ending is not None:
+            return
+        if self._idle_from_ns is not None:
+            self._consider_idle()
+        elif not self._kicked:
+            self._kicked = True
+            self.send(m.Kick(), CPU, self.icount)
+
+    def _consider_idle(self) -> None:
+        """The guest sleeps: what ends it, and when?"""
+        assert self._sync is not None
+        now_ns = self._clock.at(self.icount)
+        ways = [] if self._sync.timer_ns is None else [self._sync.timer_ns]
+        input_ns = self._pending.next_ns()
+        if input_ns is not None:
+            ways.append(max(0, input_ns - now_ns))
+        if self._quit or self._deliveries or (ways and min(ways) == 0):
+            self._wake()
+        elif not ways:
+            self._idle_until_ns = None
+        elif not self.board.sleep:
+            self._open(min(ways))
+        else:
+            assert self._idle_from_ns is not None
+            self._idle_until_ns = self._idle_from_ns + min(ways)
+
+    def _wake(self) -> None:
+        """End the sleep: as much virtual time has passed as real time, but never beyond the next timer."""
+        assert self._sync is not None
+        assert self._idle_from_ns is not None
+        elapsed_ns = time.monotonic_ns() - self._idle_from_ns if self.board.sleep else 0
+        if self._idle_until_ns is not None:
+            elapsed_ns = min(elapsed_ns, self._idle_until_ns - self._idle_from_ns)
+        if self._sync.timer_ns is not None:
+            elapsed_ns = min(elapsed_ns, self._sync.timer_ns)
+        self._open(elapsed_ns)
+
+    def _open(self, idle_ns: int) -> None:
+        self._stopped = True
+        self._idle_from_ns = self._idle_until_ns = None
+        self._clock.idle_ns += idle_ns
+        self._say(m.SyncPoint(idle_ns), CPU, self.icount)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """The next delivery of this sync point; none left: the CPU may run."""
+        if self._deliveries:
+            message, target = self._deliveries.popleft()
+            self._awaiting = target
+            self._say(message, target, self.icount)
+            return
+        frame = self._pending.take(self._clock.at(self.icount))
+        if frame is not None:
+            self._awaiting = frame.target
+            self._send_frame(self._enter(replace(frame, icount=self.icount)))
+        elif self._quit:
+            self._say(m.StopRequest(), CPU, self.icount)
+            self._begin_end(m.PowerOffReason.OUTSIDE)
+        else:
+            self._stopped = False
+            self.send(m.Grant(None, self._pending.next_ns()), CPU, self.icount)
+
+    # The end.
+
+    def _on_power_off(self, frame: Frame) -> None:
+        self._enter(frame)
+        message = decode(frame.type, frame.payload)
+        assert isinstance(message, m.PowerOff)
+        self._begin_end(message.reason)
+
+    def _begin_end(self, reason: m.PowerOffReason) -> None:
+        self._ending = reason
+        self._asked = deque(range(CPU, FIRST_DEVICE + len(self.board.devices)))
+        self._ask_state()
+
+    def _on_digest(self, frame: Frame) -> None:
+        self._enter(frame)
+        message = decode(frame.type, frame.payload)
+        if isinstance(message, m.Digest) and message.scope is m.DigestScope.ALL:
+            self._ask_state()
+
+    def _ask_state(self) -> None:
+        """Every node's digest belongs to the recording; without a log nobody wants them."""
+        assert self._ending is not None
+        if self._asked and self._ledger.keeps:
+            self._say(m.StateRequest(), self._asked.popleft(), self.icount)
+            return
+        self._say(m.End(self._ending), BROKER, self.icount)
+        digest = self._ledger.digest()
+        self._ledger.close(clean=True)
+        self.outcome = Outcome(m.RunState.ENDED, digest, reason=self._ending)
+
+    def _say(self, message: m.Message, target: int, icount: int) -> None:
+        """A logged message of the broker's own."""
+        stamped = self._enter(Frame(type_of(type(message)), BROKER, target, icount, encode(message)))
+        if target != BROKER:
+            self._send_frame(stamped)

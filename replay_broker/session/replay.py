@@ -1,0 +1,144 @@
+"""What both ways of replaying share: walking the recording, comparing, the books.
+
+Lives here: the cursor.  Never here: writing anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Final
+
+from machine import message as m
+from machine.codec import decode, type_of
+from machine.errors import Divergence, LogError
+from machine.frame import FIRST_DERIVED_TYPE, Frame, class_of
+from machine.icount import CPU
+from machine.message import MessageClass
+from machine.recording.chain import Chain
+from replay_broker.outcome import Outcome
+from replay_broker.session.base import Session
+from replay_broker.session.compare import divergence, same, silence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from machine.recording.reader import Recording
+    from replay_broker.session.base import Send
+
+SYNC_POINT: Final = type_of(m.SyncPoint)
+END: Final = type_of(m.End)
+
+
+class Cursor:
+    """The recording's messages one by one, with a look at the next and a digest of those passed."""
+
+    def __init__(self, frames: Iterator[Frame]) -> None:
+        self._frames = frames
+        self._chain = Chain()
+        self.messages = 0
+        self.inputs = 0
+        self.end: m.PowerOffReason | None = None
+        self.next: Frame | None = next(frames, None)
+
+    def pass_next(self) -> Frame:
+        """Count the next message as having happened."""
+        frame = self.next
+        assert frame is not None
+        self._chain.add(frame)
+        self.messages += 1
+        self.inputs += class_of(frame.type) is MessageClass.INPUT
+        if frame.type == END:
+            message = decode(frame.type, frame.payload)
+            assert isinstance(message, m.End)
+            self.end = message.reason
+        self.next = next(self._frames, None)
+        return frame
+
+    def digest(self) -> bytes:
+        """Of every message passed (docs/log-format.md, Chain)."""
+        return self._chain.digest()
+
+
+class SyncPoints:
+    """The recording's sync points, read ahead of the cursor: where the CPU must stop next."""
+
+    def __init__(self, frames: Iterator[Frame]) -> None:
+        self._icounts = (frame.icount for frame in frames if frame.type == SYNC_POINT)
+
+    def take(self) -> int | None:
+        """The instruction count of the next one, None behind the last."""
+        return next(self._icounts, None)
+
+
+def readable(frames: Iterator[Frame]) -> Iterator[Frame]:
+    """The messages up to where a damaged log can be trusted; whoever opened it has told the user."""
+    try:
+        yield from frames
+    except LogError:
+        return
+
+
+class ReplaySession(Session):
+    """A run that follows a recording."""
+
+    def __init__(self, recording: Recording, send: Send, until: int | None) -> None:
+        super().__init__(recording.board, send)
+        self.end_icount = recording.end_icount if until is None else until
+        self._until = until
+        self._cursor = Cursor(readable(recording.frames()))
+        self._sync_points = SyncPoints(readable(recording.frames()))
+
+    @property
+    def messages(self) -> int:
+        """Messages that have happened again."""
+        return self._cursor.messages
+
+    @property
+    def inputs(self) -> int:
+        """Inputs among them."""
+        return self._cursor.inputs
+
+    def quit(self) -> None:
+        """Leave a replay in the middle."""
+        self._end(m.RunState.STOPPED)
+
+    def fail(self, outcome: Outcome) -> None:
+        """Nothing is written, so nothing is lost."""
+        if self.outcome is None:
+            self.outcome = outcome
+
+    def _match(self, frame: Frame) -> Frame:
+        """The recorded message that a node has just re-created; Divergence if it is another."""
+        self.icount = max(self.icount, frame.icount)
+        expected = self._cursor.next
+        if expected is None or not same(expected, frame):
+            raise divergence(expected, frame, self.node_name)
+        return self._cursor.pass_next()
+
+    def _missed(self, actually: str) -> Divergence:
+        assert self._cursor.next is not None
+        return silence(self._cursor.next, actually, self.node_name)
+
+    def _finish_if_over(self) -> None:
+        if self._cursor.next is None and self.outcome is None:
+            self._end(m.RunState.ENDED)
+
+    def _end(self, state: m.RunState) -> None:
+        reason = self._cursor.end or m.PowerOffReason.OUTSIDE
+        self.outcome = Outcome(state, self._cursor.digest(), reason=reason)
+
+    def _on_stopped(self, frame: Frame) -> None:
+        """The CPU stands where it was told to: everything stamped before has happened, or should have."""
+        message = decode(frame.type, frame.payload)
+        assert isinstance(message, m.Stopped)
+        self.icount = frame.icount
+        while (ahead := self._cursor.next) is not None and ahead.icount < frame.icount:
+            if ahead.source == CPU and ahead.type >= FIRST_DERIVED_TYPE:
+                raise self._missed(f"the CPU has reached {frame.icount}")
+            self._cursor.pass_next()
+        digest = hashlib.sha256(message.digest + self._cursor.digest()).digest()
+        self.outcome = Outcome(m.RunState.STOPPED, digest)
+
+    def _grant_until(self) -> m.Grant:
+        """To the next sync point at which something was delivered."""
+        return m.Grant(until_icount=self._sync_points.take())

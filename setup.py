@@ -1,0 +1,38 @@
+"""Builds the native engine against the headers and the library that the unicorn wheel ships."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from setuptools import Extension, setup
+
+
+def unicorn_folder() -> Path:
+    """Where the unicorn wheel is installed in the build environment."""
+    spec = find_spec("unicorn")
+    if spec is None or spec.origin is None:
+        raise SystemExit("dejavm: the unicorn package is missing from the build requirements")
+    return Path(spec.origin).parent
+
+
+UNICORN = unicorn_folder()
+
+setup(
+    ext_modules=[
+        Extension(
+            "cpu_node._engine",
+            sources=[
+                "cpu_node/native/engine.c",
+                "cpu_node/native/count.c",
+                "cpu_node/native/code.c",
+                "cpu_node/native/run.c",
+                "cpu_node/native/bus.c",
+                "cpu_node/arch/riscv64/riscv64.c",
+            ],
+            depends=["cpu_node/native/engine.h"],
+            include_dirs=[str(UNICORN / "include")],
+            # By file name: the library's SONAME then finds the copy that `import unicorn` has loaded.
+            extra_link_args=[str(UNICORN / "lib" / "libunicorn.so.2")],
+            extra_compile_args=["-O2", "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra"],
+        )
+    ]
+)

@@ -1,0 +1,147 @@
+"""What every device must do, whatever it is: tested the moment it is in the table."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from devices.registry import DEVICES, find_device
+from machine.board import DeviceSlot
+from machine.errors import BoardError
+from machine.message import HostEvent
+from machine.vmstate import decode, encode, identity
+from tests.devices.dmacopy import SPEC as DMACOPY
+from tests.harness.fake_context import FakeContext
+
+if TYPE_CHECKING:
+    from devices.model import DeviceModel, DeviceSpec
+
+SPECS = [*DEVICES.values(), DMACOPY]
+ALL_SPECS = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.kind)
+SIZES = st.sampled_from([1, 2, 4, 8])
+OFFSETS = st.one_of(st.integers(0, 0x40), st.integers(0, 0xFFF))
+VALUES = st.one_of(st.integers(0, 255), st.integers(0, (1 << 64) - 1))
+OPERATION = st.one_of(
+    st.tuples(st.just("read"), OFFSETS, SIZES, st.just(0)),
+    st.tuples(st.just("write"), OFFSETS, SIZES, VALUES),
+    st.tuples(st.just("popped"), st.just(0), st.just(1), st.integers(0, 300)),
+    st.tuples(st.just("input"), st.sampled_from(list(HostEvent)), st.integers(0, 40), st.integers(0, 255)),
+    st.tuples(st.just("timer"), st.integers(0, 2), st.just(1), st.just(0)),
+    st.tuples(st.just("takes"), st.integers(0, 60), st.just(1), st.just(0)),
+)
+Operation = tuple[str, int, int, int]
+OPERATIONS = st.lists(OPERATION, max_size=30)
+
+
+def apply(model: DeviceModel, context: FakeContext, operations: list[Operation]) -> list[object]:
+    """Each operation as one message; what the guest and the wire saw."""
+    seen: list[object] = []
+    for what, number, size, value in operations:
+        match what:
+            case "read":
+                seen.append(model.read(number, size, context))
+            case "write":
+                model.write(number, size, value, context)
+            case "popped":
+                model.popped(number, value, context)
+            case "input":
+                data = bytes((value,)) * size if number == HostEvent.DATA else b""
+                model.host_input(HostEvent(number), data, context)
+            case "timer":
+                model.timer_expired(number, context)
+            case _:
+                context.takes = number
+        model.settle(context)
+        seen.append(model.input_room())
+    return [*seen, *context.effects]
+
+
+def fresh(spec: DeviceSpec) -> tuple[DeviceModel, FakeContext]:
+    """A device after power-on."""
+    model, context = spec.create(), FakeContext(clock_step_ns=1000)
+    model.reset(context)
+    model.settle(context)
+    context.effects.clear()
+    return model, context
+
+
+@ALL_SPECS
+@settings(max_examples=60, deadline=None)
+@given(before=OPERATIONS, after=OPERATIONS)
+def test_a_snapshot_in_the_middle_changes_nothing(
+    spec: DeviceSpec, before: list[Operation], after: list[Operation]
+) -> None:
+    straight, context = fresh(spec)
+    apply(straight, context, before)
+    second, other = spec.create(), copy.deepcopy(context)
+    second.state = decode(type(straight.state), encode(straight.state))
+    assert apply(second, other, after) == apply(straight, context, after)
+    assert encode(second.state) == encode(straight.state)
+
+
+@ALL_SPECS
+@settings(max_examples=60, deadline=None)
+@given(operations=OPERATIONS)
+def test_no_access_and_no_input_crashes_a_device(spec: DeviceSpec, operations: list[Operation]) -> None:
+    model, context = fresh(spec)
+    seen = apply(model, context, operations)
+    assert all(0 <= value < 1 << 64 for value in seen if isinstance(value, int))
+
+
+@ALL_SPECS
+@settings(max_examples=30, deadline=None)
+@given(operations=OPERATIONS)
+def test_a_reset_gives_the_initial_state(spec: DeviceSpec, operations: list[Operation]) -> None:
+    model, context = fresh(spec)
+    initial = encode(model.state)
+    apply(model, context, operations)
+    model.reset(context)
+    model.settle(context)
+    assert encode(model.state) == initial
+
+
+@ALL_SPECS
+def test_registers_that_do_not_exist_read_as_zero(spec: DeviceSpec) -> None:
+    model, context = fresh(spec)
+    before = encode(model.state)
+    for offset in (0x28, 0x400, 0xFFF, 1 << 20):
+        model.write(offset, 8, (1 << 64) - 1, context)
+        assert model.read(offset, 8, context) == 0
+        model.settle(context)
+    assert encode(model.state) == before
+    assert context.effects == []
+
+
+@ALL_SPECS
+def test_a_device_has_declared_state_and_says_what_it_is(spec: DeviceSpec) -> None:
+    name, version = identity(type(spec.create().state))
+    assert name
+    assert version >= 1
+    assert spec.summary
+
+
+def test_the_table_is_keyed_by_kind() -> None:
+    assert all(kind == spec.kind for kind, spec in DEVICES.items())
+
+
+def test_a_device_from_outside_is_found_by_its_module() -> None:
+    slot = DeviceSlot("copier0", "tests.devices.dmacopy:SPEC", 0x1000_2000)
+    assert find_device(slot) is DMACOPY
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("toaster", "known: rtc, serial"),
+        ("no.such.module:SPEC", "cannot import"),
+        ("tests.devices.dmacopy:NOTHING", "cannot import"),
+        ("tests.devices.dmacopy:STATUS", "not a DeviceSpec"),
+    ],
+)
+def test_an_unknown_device_is_named_with_what_is_known(kind: str, says: str) -> None:
+    with pytest.raises(BoardError, match=f"device.x0.kind: .*{says}"):
+        find_device(DeviceSlot("x0", kind, 0x1000_2000))

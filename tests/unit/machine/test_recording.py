@@ -1,0 +1,342 @@
+"""The recording: what is written comes back, and nothing else ever does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from machine.codec import MESSAGES
+from machine.errors import ChangedGuest, CorruptRecord, LogError, TruncatedLog, UnknownLogVersion, UsageError
+from machine.frame import Frame
+from machine.recording import Chain, Recording, RecordingWriter, check_files, gather_facts
+from tests.unit.machine.recordings import BOARD, FACTS, FRAMES, write
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LOGGED_TYPES = [number for number in MESSAGES if number >= 32]
+
+
+@st.composite
+def rows_of_frames(draw: st.DrawFn) -> list[Frame]:
+    rows = draw(
+        st.lists(
+            st.tuples(
+                st.sampled_from(LOGGED_TYPES),
+                st.integers(0, 3),
+                st.integers(0, 3),
+                st.integers(0, 2**63),
+                st.binary(max_size=40),
+            ),
+            max_size=30,
+        )
+    )
+    return [Frame(*row, seq) for seq, row in enumerate(rows, 1)]
+
+
+def read_all(recording: Recording) -> tuple[list[Frame], LogError | None]:
+    """Everything good, and what ended it."""
+    frames: list[Frame] = []
+    walk = recording.frames()
+    while True:
+        try:
+            frames.append(next(walk))
+        except StopIteration:
+            return frames, None
+        except LogError as error:
+            return frames, error
+
+
+@given(frames=rows_of_frames(), chunk=st.integers(1, 40), close=st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_every_frame_that_reached_the_host_comes_back(frames: list[Frame], chunk: int, close: bool) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        path = write(Path(directory) / "x.dejavm", frames, chunk=chunk, close=close)
+        kept = frames if close else frames[: len(frames) // chunk * chunk]
+        assert read_all(Recording.open(path)) == (kept, None)
+
+
+def test_the_machine_and_the_facts_come_back(tmp_path: Path) -> None:
+    recording = Recording.open(write(tmp_path / "x.dejavm"))
+    assert (recording.board, recording.facts) == (BOARD, FACTS)
+
+
+def test_only_the_owner_can_look_into_a_recording(tmp_path: Path) -> None:
+    path = write(tmp_path / "deep" / "x.dejavm")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(file.stat().st_mode) for file in path.iterdir()} == {0o600}
+
+
+def test_a_closed_log_with_an_end_has_a_clean_end(tmp_path: Path) -> None:
+    recording = Recording.open(write(tmp_path / "x.dejavm"))
+    assert recording.clean_end
+    assert (recording.end_icount, recording.messages, recording.inputs) == (4000, 9, 5)
+
+
+@pytest.mark.parametrize(("frames", "close"), [(FRAMES, False), (FRAMES[:-1], True), ((), True), ((), False)])
+def test_no_other_log_has_a_clean_end(tmp_path: Path, frames: Sequence[Frame], close: bool) -> None:
+    recording = Recording.open(write(tmp_path / "x.dejavm", frames, close=close))
+    assert not recording.clean_end
+    assert recording.messages == len(frames)
+
+
+def test_the_summary_counts_what_was_said(tmp_path: Path) -> None:
+    summary = Recording.open(write(tmp_path / "x.dejavm")).summary()
+    chain = Chain()
+    for frame in FRAMES:
+        chain.add(frame)
+    assert summary.digest == chain.digest()
+    assert (summary.instructions, summary.virtual_ns) == (4000, 4525)
+    assert (summary.messages, summary.inputs, summary.ended, summary.damage) == (9, 5, True, "")
+    assert [(c.source, c.target, c.type, c.messages) for c in summary.channels][-1] == (2, 1, "done", 3)
+
+
+def test_a_log_cut_at_any_byte_gives_whole_chunks_and_no_more(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.dejavm")
+    log = path / "log.mcap"
+    data = log.read_bytes()
+    recording = Recording.open(path)
+    counts = set()
+    for size in range(len(data)):
+        log.write_bytes(data[:size])
+        frames, error = read_all(recording)
+        assert frames == list(FRAMES[: len(frames)])
+        assert error is None or (isinstance(error, TruncatedLog) and error.offset <= size), (size, error)
+        assert not Recording(path, BOARD, FACTS).clean_end
+        counts.add(len(frames))
+    assert counts == {0, 3, 6, 9}
+
+
+def test_no_flipped_bit_gives_a_wrong_message(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.dejavm")
+    log = path / "log.mcap"
+    data = log.read_bytes()
+    recording = Recording.open(path)
+    for at in range(len(data)):
+        damaged = bytearray(data)
+        damaged[at] ^= 1 << at % 8
+        log.write_bytes(damaged)
+        frames, error = read_all(recording)
+        assert frames == list(FRAMES[: len(frames)]), at
+        assert isinstance(error, TruncatedLog | CorruptRecord), at
+        assert Recording(path, BOARD, FACTS).clean_end in (True, False)
+
+
+def test_no_flipped_bit_of_an_unclosed_log_gives_a_wrong_message(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.dejavm", close=False)
+    log = path / "log.mcap"
+    data = log.read_bytes()
+    recording = Recording.open(path)
+    for at in range(len(data)):
+        damaged = bytearray(data)
+        damaged[at] ^= 0x80 >> at % 8
+        log.write_bytes(damaged)
+        frames, _ = read_all(recording)
+        assert frames == list(FRAMES[: len(frames)]), at
+
+
+@pytest.mark.parametrize("length", [2**63, 2**64 - 1, 2**32, 2**24, 1000])
+def test_a_forged_length_is_not_believed(tmp_path: Path, length: int) -> None:
+    path = write(tmp_path / "x.dejavm", FRAMES[:3], close=False)
+    log = path / "log.mcap"
+    data = log.read_bytes()
+    header_end = 8 + 9 + int.from_bytes(data[9:17], "little")
+    # The length of the chunk's record, then the size the chunk says it has unpacked.
+    for at in (header_end + 1, header_end + 9 + 16):
+        log.write_bytes(data[:at] + length.to_bytes(8, "little") + data[at + 8 :])
+        frames, error = read_all(Recording.open(path))
+        assert frames == []
+        assert isinstance(error, TruncatedLog | CorruptRecord)
+
+
+def test_a_missing_number_ends_the_log_before_it(tmp_path: Path) -> None:
+    path = tmp_path / "x.dejavm"
+    writer = RecordingWriter(path, BOARD, FACTS)
+    for number, frame in enumerate(FRAMES):
+        # A writer that has lost count: the assertion in append() is what normally stops it.
+        writer._seq = frame.seq + (number >= 4) - 1
+        writer.append(replace(frame, seq=frame.seq + (number >= 4)), 0)
+    writer.finish()
+    frames, error = read_all(Recording.open(path))
+    assert frames == list(FRAMES[:4])
+    assert isinstance(error, CorruptRecord)
+    assert "message 6 where 5 belongs" in str(error)
+    assert "good up to instruction 1000, message 4" in str(error)
+
+
+KILLED = """
+import os, sys, time
+from pathlib import Path
+from tests.unit.machine.recordings import *
+writer = RecordingWriter(Path(sys.argv[1]), BOARD, FACTS)
+for frame in FRAMES[:-1]:
+    writer.append(frame, frame.seq * 50_000_000)
+print("written", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_the_log_of_a_killed_writer_opens_like_any_other(tmp_path: Path) -> None:
+    path = tmp_path / "x.dejavm"
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"written\n"
+        os.kill(child.pid, signal.SIGKILL)
+    frames, error = read_all(Recording.open(path))
+    assert error is None
+    # 50 ms a message: a chunk is closed by its third, so at most two are lost.
+    assert frames == list(FRAMES[:6])
+    assert not Recording.open(path).clean_end
+
+
+def test_mcaps_own_reader_decodes_every_message_with_the_schemas_of_the_log(tmp_path: Path) -> None:
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+    from mcap.reader import make_reader
+
+    path = write(tmp_path / "x.dejavm")
+    with (path / "log.mcap").open("rb") as file:
+        rows = list(make_reader(file, validate_crcs=True).iter_messages(log_time_order=False))
+    assert [(m.sequence, m.log_time, m.data) for _, _, m in rows] == [(f.seq, f.icount, f.payload) for f in FRAMES]
+    for (schema, channel, message), frame in zip(rows, FRAMES, strict=True):
+        assert schema is not None
+        pool = descriptor_pool.DescriptorPool()
+        for file_proto in descriptor_pb2.FileDescriptorSet.FromString(schema.data).file:
+            pool.Add(file_proto)
+        decoded = message_factory.GetMessageClass(pool.FindMessageTypeByName(schema.name)).FromString(message.data)
+        assert str(decoded) == str(MESSAGES[frame.type][1].FromString(frame.payload))
+        assert channel.metadata["class"] == ("input" if frame.type < 64 else "derived")
+    assert rows[5][1].topic == "cpu/mmio_access>serial0"
+
+
+def test_a_recording_is_never_written_over(tmp_path: Path) -> None:
+    write(tmp_path / "x.dejavm")
+    with pytest.raises(UsageError, match=r"x.dejavm: exists already"):
+        RecordingWriter(tmp_path / "x.dejavm", BOARD, FACTS)
+
+
+class FullDisk:
+    """A host whose disk takes so many bytes and no more."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self._write = os.write
+
+    def write(self, fd: int, data: bytes) -> int:
+        if self.room == 0:
+            raise OSError(28, "No space left on device")
+        written = self._write(fd, data[: self.room])
+        self.room -= written
+        return written
+
+
+@pytest.mark.parametrize("room", [100, 500, 800, 1200])
+def test_a_full_disk_is_one_clear_error_and_leaves_what_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    monkeypatch.setattr(os, "write", FullDisk(room).write)
+    path = tmp_path / "x.dejavm"
+    with pytest.raises(LogError, match=r"log.mcap: cannot write the log: No space left on device"):
+        write(path, FRAMES * 1, chunk=1)
+    frames, error = read_all(Recording.open(path))
+    assert frames == list(FRAMES[: len(frames)])
+    assert error is None or isinstance(error, TruncatedLog)
+
+
+@pytest.mark.parametrize("name", ["machine.toml", "log.mcap"])
+def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / "x.dejavm")
+    (path / name).unlink()
+    with pytest.raises(LogError, match=name):
+        Recording.open(path)
+
+
+def test_a_missing_recording_is_named(tmp_path: Path) -> None:
+    with pytest.raises(LogError, match=r"gone.dejavm: there is no such recording"):
+        Recording.open(tmp_path / "gone.dejavm")
+
+
+def test_a_newer_format_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.dejavm")
+    machine = path / "machine.toml"
+    machine.write_text(machine.read_text().replace("format = 1\n", "format = 2\n"))
+    with pytest.raises(UnknownLogVersion, match=r"format 2, this program reads format 1"):
+        Recording.open(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error"),
+    [
+        ("[machine]", "[machine", "not TOML"),
+        ("[recording", "[other", "the .recording. table is missing"),
+        ('cpu = "riscv64"', "cpu = 3", r"machine\.cpu"),
+        ('id = "', 'nr = "', "recording id"),
+    ],
+)
+def test_a_wrong_machine_file_is_an_unreadable_recording(tmp_path: Path, old: str, new: str, error: str) -> None:
+    path = write(tmp_path / "x.dejavm")
+    machine = path / "machine.toml"
+    text = machine.read_text()
+    assert old in text
+    machine.write_text(text.replace(old, new))
+    with pytest.raises(LogError, match=error):
+        Recording.open(path)
+
+
+def test_a_changed_guest_file_is_named_with_both_digests(tmp_path: Path) -> None:
+    kernel = tmp_path / "a \"b\"\x7f"
+    kernel.write_bytes(b"one")
+    facts = gather_facts(replace(BOARD, kernel=str(kernel)), 1_700_000_000_123_456_789)
+    assert facts.created == "2023-11-14T22:13:20.123457+00:00"
+    writer = RecordingWriter(tmp_path / "x.dejavm", replace(BOARD, kernel=str(kernel)), facts)
+    writer.finish()
+    read_back = Recording.open(tmp_path / "x.dejavm").facts
+    assert read_back == facts
+    check_files(read_back)
+    kernel.write_bytes(b"two")
+    with pytest.raises(ChangedGuest, match=f"{facts.files[0].sha256}, found 3fc4ccfe7458"):
+        check_files(facts)
+    kernel.unlink()
+    with pytest.raises(ChangedGuest, match="cannot be read"):
+        check_files(facts)
+
+
+def test_a_chain_depends_on_everything_but_the_place_in_the_order() -> None:
+    def digest(*frames: Frame) -> bytes:
+        chain = Chain()
+        for frame in frames:
+            chain.add(frame)
+        return chain.digest()
+
+    frame = FRAMES[3]
+    changed = [
+        replace(frame, icount=1001),
+        replace(frame, source=1),
+        replace(frame, target=3),
+        replace(frame, type=35),
+        replace(frame, payload=frame.payload + b"\0"),
+    ]
+    assert len({digest(f) for f in (frame, *changed)}) == 6
+    assert digest(replace(frame, seq=99)) == digest(frame)
+    assert digest(*FRAMES * 200) != digest(*FRAMES * 201)
+
+
+def test_a_chain_can_be_looked_at_on_the_way() -> None:
+    looked, straight = Chain(), Chain()
+    for frame in FRAMES * 100:
+        looked.add(frame)
+        looked.digest()
+        straight.add(frame)
+    assert looked.digest() == straight.digest()
