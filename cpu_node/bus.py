@@ -91,9 +91,12 @@ class Bus:
         window = next((w for w, n in self._nodes.items() if self._kind(n) == "serial"), None)
         if window is None or not data:
             return
-        accesses = self._gathered(window)
-        accesses += [Access(AccessKind.WRITE, 0, 1, byte) for byte in data]
-        self._ask(self._nodes[window], MmioAccess(tuple(accesses)), icount)
+        native = self._cpu.native
+        for i, byte in enumerate(data):
+            if not native.post(window, 0, byte):
+                rest = [Access(AccessKind.WRITE, 0, 1, value) for value in data[i:]]
+                self._ask(self._nodes[window], MmioAccess((*self._gathered(window), *rest)), icount)
+                return
 
     def apply(self, source: int, message: Message, icount: int) -> None:
         """One effect of a device; RemoteWireError if it is none."""

@@ -42,7 +42,7 @@ class Cpu:
         self.uc.ctl_set_tcg_buffer_size(TRANSLATION_BYTES)
         self.uc.mem_map_ptr(RAM_BASE, memory.size, UC_PROT_ALL, memory.host_address)
         self.native = _engine.Engine(
-            handle=self.uc._uch.value,
+            handle=self.uc._uch.value,  # noqa: SLF001  # the only way to the engine's own handle
             arch=arch.name,
             on_access=on_access,
             shift=board.shift,

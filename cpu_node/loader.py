@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from elftools.common.exceptions import ELFError
-from elftools.elf.elffile import ELFFile
-
 from machine.board import MIB, PAGE_BYTES, RAM_BASE
 from machine.errors import BoardError
 
 if TYPE_CHECKING:
+    from elftools.elf.elffile import ELFFile
+
     from cpu_node.arch.spec import ArchSpec
     from cpu_node.memory import GuestMemory
     from machine.board import Board
@@ -81,6 +80,10 @@ def _load_kernel(board: Board, arch: ArchSpec, memory: GuestMemory) -> _Kernel:
 
 
 def _load_elf(path: str, arch: ArchSpec, memory: GuestMemory) -> _Kernel:
+    # Imported here: few kernels are ELF files, and every start would pay for it.
+    from elftools.common.exceptions import ELFError  # noqa: PLC0415
+    from elftools.elf.elffile import ELFFile  # noqa: PLC0415
+
     try:
         with Path(path).open("rb") as stream:
             elf = ELFFile(stream)

@@ -212,5 +212,3 @@ class Loop:
                 self._link.send(Digest(DigestScope.ALL, digest), BROKER, icount)
             elif not isinstance(message, Grant) and self._stop_at is None:
                 raise self._link.protocol_error(message, f"after the end, seq {frame.seq}")
-
-

@@ -45,7 +45,7 @@ class GuestMemory:
 
     def holds(self, address: int, size: int) -> bool:
         """Whether a guest physical range lies inside."""
-        return RAM_BASE <= address and address + size <= RAM_BASE + self.size
+        return address >= RAM_BASE and address + size - RAM_BASE <= self.size
 
     def read(self, address: int, size: int) -> bytes:
         """Bytes of guest physical memory; outside of it zero."""
@@ -65,11 +65,11 @@ class GuestMemory:
         self._view[start - RAM_BASE : end - RAM_BASE] = data[start - address : end - address]
         return start, end - start
 
-    def pages(self) -> Iterator[tuple[int, memoryview]]:
+    def pages(self) -> Iterator[tuple[int, bytes]]:
         """Every page that is not all zero, as (page number, bytes), in order."""
         for start, end in self._extents():
             for offset in range(start, end, PAGE_BYTES):
-                page = self._view[offset : offset + PAGE_BYTES]
+                page = self._map[offset : offset + PAGE_BYTES]
                 if page != ZERO_PAGE:
                     yield offset // PAGE_BYTES, page
 

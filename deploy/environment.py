@@ -21,7 +21,7 @@ def runtime_directory() -> Path:
     if given and len(given) <= HIGHEST_BASE and os.access(given, os.W_OK | os.X_OK):
         return Path(given)
     temporary = tempfile.gettempdir()
-    return Path(temporary if len(temporary) <= HIGHEST_BASE else "/tmp")
+    return Path(temporary if len(temporary) <= HIGHEST_BASE else "/tmp")  # noqa: S108  # a private directory is made in it
 
 
 def node_environment() -> dict[str, str]:

@@ -52,9 +52,7 @@ ABANDON_S: Final = 0.5
 """The same when the run has come apart."""
 
 
-def launch(
-    run: Launch, plan: Callable[[Launch, Places], tuple[ProcessPlan, ...]] = plan_processes
-) -> Outcome:
+def launch(run: Launch, plan: Callable[[Launch, Places], tuple[ProcessPlan, ...]] = plan_processes) -> Outcome:
     """Run a machine to its end and tell how it ended, on standard error too.
 
     Every process is gone and the running machine's directory removed when this returns or raises.

@@ -15,6 +15,7 @@ LINE_PERIOD_S: Final = 10.0
 """Between two lines where lines cannot be rewritten."""
 
 _RATE_WINDOW_S: Final = 3.0
+_LEAST_SEEN: Final = 2
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3600
 
@@ -29,7 +30,7 @@ class Progress:
     def text(self, now_s: float, icount: int) -> str:
         """The line for a moment of the run; called in the order of time."""
         self._seen.append((now_s, icount))
-        while len(self._seen) > 2 and now_s - self._seen[1][0] >= _RATE_WINDOW_S:
+        while len(self._seen) > _LEAST_SEEN and now_s - self._seen[1][0] >= _RATE_WINDOW_S:
             self._seen.popleft()
         since_s, since = self._seen[0]
         rate = (icount - since) / (now_s - since_s) if now_s > since_s else 0.0

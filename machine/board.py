@@ -147,7 +147,7 @@ def _parse_sleep(value: object, where: str) -> bool:
     raise BoardError(f"{where}: {value!r} is neither on nor off")
 
 
-def _typed(value: object, kind: type, where: str) -> typing.Any:
+def _typed(value: object, kind: type, where: str) -> typing.Any:  # noqa: ANN401  # what the TOML holds
     if isinstance(value, bool) or not isinstance(value, kind):
         wanted = {int: "a whole number", str: "a string", dict: "a table", list: "a list"}[kind]
         raise BoardError(f"{where}: {value!r} is not {wanted}")
@@ -220,7 +220,7 @@ def _check_irqs(board: Board, source: str) -> None:
 
 
 def _check_windows(board: Board, source: str) -> None:
-    windows = list(CONTROLLER_WINDOWS) + [("memory", RAM_BASE, board.memory)]
+    windows = [*CONTROLLER_WINDOWS, ("memory", RAM_BASE, board.memory)]
     for slot in board.devices:
         where = f"{source}: device.{slot.name}.address"
         if slot.address % PAGE_BYTES or slot.size <= 0 or slot.address < 0 or slot.end > 1 << 56:
@@ -234,14 +234,11 @@ def _check_windows(board: Board, source: str) -> None:
 def render_board(board: Board) -> str:
     """TOML text that parses to the same board, every value written out."""
     lines = ["[machine]"]
-    for member in fields(Board):
-        if member.name != "devices":
-            lines.append(f"{member.name} = {_toml(getattr(board, member.name))}")
+    lines += [f"{m.name} = {_toml(getattr(board, m.name))}" for m in fields(Board) if m.name != "devices"]
     for slot in board.devices:
         lines += ["", "[[device]]"]
-        for member in fields(DeviceSlot):
-            if member.name != "properties":
-                lines.append(f"{member.name} = {_toml(getattr(slot, member.name), member.name)}")
+        named = [m.name for m in fields(DeviceSlot) if m.name != "properties"]
+        lines += [f"{name} = {_toml(getattr(slot, name), name)}" for name in named]
         if slot.properties:
             lines.append("[device.properties]")
             lines += [f"{_toml(key)} = {_toml(value)}" for key, value in slot.properties]
@@ -264,7 +261,7 @@ def _toml_string(text: str) -> str:
     for char in text:
         if char in '"\\':
             out.append("\\" + char)
-        elif ord(char) < 0x20 or ord(char) == 0x7F:
+        elif char < " " or char == "\x7f":
             out.append(f"\\u{ord(char):04x}")
         else:
             out.append(char)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import Final
 
-from google.protobuf.message import DecodeError, Message as ProtobufMessage
+from google.protobuf.message import DecodeError
+from google.protobuf.message import Message as ProtobufMessage
 
 from machine import message as m
 from machine.errors import LocalWireError, RemoteWireError

@@ -88,9 +88,7 @@ class Divergence(MachineError):
     exit_code = EXIT_DIVERGED
 
     def __init__(self, stamp: Stamp, process: str, kind: str, expected: str, actual: str) -> None:
-        super().__init__(
-            f"divergence at {stamp} in {process}, {kind}: expected {expected}; actual {actual}"
-        )
+        super().__init__(f"divergence at {stamp} in {process}, {kind}: expected {expected}; actual {actual}")
         self.stamp = stamp
         self.process = process
         self.kind = kind

@@ -366,39 +366,10 @@ class PowerOff:
 
 
 Message = (
-    Hello
-    | Welcome
-    | Refused
-    | Ready
-    | Fault
-    | Shutdown
-    | Sync
-    | Grant
-    | Kick
-    | Credit
-    | Stopped
-    | StatusRequest
-    | Status
-    | Quit
-    | SyncPoint
-    | Reset
-    | HostInput
-    | BackendResult
-    | ClockReading
-    | StopRequest
-    | StateRequest
-    | End
-    | MmioAccess
-    | Done
-    | IrqLevel
-    | RegisterMap
-    | FifoData
-    | DmaWrite
-    | TimerArm
-    | TimerCancel
-    | TimerExpired
-    | HostOutput
-    | ClockRead
-    | Digest
-    | PowerOff
-)
+    Hello | Welcome | Refused | Ready | Fault | Shutdown
+    | Sync | Grant | Kick | Credit | Stopped
+    | StatusRequest | Status | Quit
+    | SyncPoint | Reset | HostInput | BackendResult | ClockReading | StopRequest | StateRequest | End
+    | MmioAccess | Done | IrqLevel | RegisterMap | FifoData | DmaWrite | TimerArm | TimerCancel | TimerExpired
+    | HostOutput | ClockRead | Digest | PowerOff
+)  # fmt: skip

@@ -104,6 +104,7 @@ def run_node(arguments: NodeArguments, main: Callable[[NodeArguments, Port], Non
 
 
 def _fail(port: Port, code: FaultCode, error: object, exit_code: int) -> int:
+    log.info("cannot go on: %r", error)
     port.send(Fault(code, str(error)), BROKER, 0)
     return exit_code
 

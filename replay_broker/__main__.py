@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from machine.board import Board, parse_board
 from machine.errors import MachineError
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     Begin = Callable[[Callable[[Frame], None]], Session]
 
-MODES = {
+MODES: Final = {
     "none": RunMode.NONE,
     "record": RunMode.RECORD,
     "replay-log": RunMode.REPLAY_LOG,

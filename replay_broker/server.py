@@ -39,7 +39,12 @@ class Server:
     """One machine's broker.  `begin` makes the session once every node is ready."""
 
     def __init__(
-        self, bus: str, control: str, roster: Roster, mode: m.RunMode, begin: Callable[[Callable[[Frame], None]], Session]
+        self,
+        bus: str,
+        control: str,
+        roster: Roster,
+        mode: m.RunMode,
+        begin: Callable[[Callable[[Frame], None]], Session],
     ) -> None:
         self._roster = roster
         self._mode = mode
@@ -208,7 +213,9 @@ class Server:
         fault = decode(frame.type, frame.payload)
         assert isinstance(fault, m.Fault)
         state = m.RunState.DIVERGED if fault.code is m.FaultCode.DIVERGENCE else m.RunState.FAILED
-        self._end(Outcome(state, detail=fault.detail if state is m.RunState.DIVERGED else f"{member.name}: {fault.detail}"))
+        self._end(
+            Outcome(state, detail=fault.detail if state is m.RunState.DIVERGED else f"{member.name}: {fault.detail}")
+        )
 
     # Control clients.
 
@@ -247,12 +254,9 @@ class Server:
     def status(self) -> m.Status:
         """How the machine is."""
         session, outcome = self._session, self._outcome
-        if outcome is not None:
-            state = outcome.state
-        else:
-            state = m.RunState.STARTING if session is None else m.RunState.RUNNING
+        alive = m.RunState.STARTING if session is None else m.RunState.RUNNING
         return m.Status(
-            state=state,
+            state=outcome.state if outcome else alive,
             icount=session.icount if session else 0,
             end_icount=session.end_icount if session else 0,
             messages=session.messages if session else 0,
@@ -283,7 +287,7 @@ class Server:
             self._send_status(identity)
 
     def _tell(self, identity: bytes, message: m.Message) -> None:
-        frame = Frame(type_of(type(message)), BROKER, 0, 0, encode(message))
+        frame = Frame(type_of(type(message)), BROKER, self._roster.numbers.get(identity, 0), 0, encode(message))
         self._outgoing[identity] += (encode_header(frame), frame.payload)
 
     def _queue(self, frame: Frame) -> None:

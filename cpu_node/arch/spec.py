@@ -40,11 +40,13 @@ class Host(Protocol):
 class Platform(Protocol):
     """Interrupt controller, guest timer and firmware of one CPU, all deterministic, all in this process."""
 
-    state: object
-    """Everything it remembers, a declared vmstate."""
+    @property
+    def state(self) -> object:
+        """Everything it remembers, a declared vmstate."""
 
-    windows: tuple[tuple[str, int, int], ...]
-    """Registers it answers itself: name, guest physical address, bytes."""
+    @property
+    def windows(self) -> tuple[tuple[str, int, int], ...]:
+        """Registers it answers itself: name, guest physical address, bytes."""
 
     def read(self, window: str, offset: int, size: int) -> int:
         """A load from one of its windows."""

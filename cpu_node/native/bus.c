@@ -74,6 +74,17 @@ static struct reg *reg_of(struct window *w, uint64_t offset)
     return &w->regs[w->index[offset]];
 }
 
+/* A store that does not come from an instruction: the firmware's console.  False: this register is asked. */
+bool window_post(struct window *w, uint64_t offset, uint64_t value)
+{
+    struct reg *reg = reg_of(w, offset);
+    if (!reg || reg->write != WRITE_POSTED || (value & reg->call_mask) || w->posted_count >= MAX_POSTED - 1)
+        return false;
+    w->engine->n_posted++;
+    gather(w, ACCESS_WRITE, offset, 1, value);
+    return true;
+}
+
 static uint64_t on_read(uc_engine *uc, uint64_t offset, unsigned size, void *user)
 {
     struct window *w = user;

@@ -68,12 +68,16 @@ static bool code_room(struct code_log *log, size_t size)
     return true;
 }
 
-void code_remember(struct engine *e, uint64_t pc, uint32_t size)
+/* Returns the physical address of the first byte, as an offset in RAM. */
+uint64_t code_remember(struct engine *e, uint64_t pc, uint32_t size)
 {
     struct code_log *log = &e->code;
+    uint64_t first = NEVER;
     while (size) {
         uint32_t part = to_page_end(pc, size);
         const uint8_t *from = code_at(e, pc);
+        if (from && first == NEVER)
+            first = (uint64_t)(from - e->ram);
         struct row row = {from ? (uint64_t)(from - e->ram) : 0, part, 0};
         if (from && code_room(log, sizeof row + part)) {
             memcpy(log->bytes + log->used, &row, sizeof row);
@@ -83,6 +87,7 @@ void code_remember(struct engine *e, uint64_t pc, uint32_t size)
         pc += part;
         size -= part;
     }
+    return first;
 }
 
 void code_forget(struct engine *e)

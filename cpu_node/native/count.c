@@ -26,7 +26,7 @@ int table_init(struct engine *e)
 {
     e->table.capacity = FIRST_CAPACITY;
     e->table.used = 0;
-    e->table.rows = calloc(FIRST_CAPACITY, sizeof(struct block));
+    e->table.rows = calloc(FIRST_CAPACITY, sizeof(struct block_row));
     memset(e->table.front, 0, sizeof e->table.front);
     return e->table.rows ? 0 : -1;
 }
@@ -37,10 +37,10 @@ void table_free(struct engine *e)
     e->table.rows = NULL;
 }
 
-static struct block *table_slot(struct block *rows, size_t capacity, uint64_t pc, uint32_t size)
+static struct block_row *table_slot(struct block_row *rows, size_t capacity, uint64_t pc, uint32_t size)
 {
     size_t i = hash_of(pc, size) & (capacity - 1);
-    while (rows[i].size && (rows[i].pc != pc || rows[i].size != size))
+    while (rows[i].block.size && (rows[i].block.pc != pc || rows[i].block.size != size))
         i = (i + 1) & (capacity - 1);
     return &rows[i];
 }
@@ -48,34 +48,43 @@ static struct block *table_slot(struct block *rows, size_t capacity, uint64_t pc
 static void table_grow(struct engine *e)
 {
     size_t capacity = e->table.capacity * 2;
-    struct block *rows = calloc(capacity, sizeof(struct block));
+    struct block_row *rows = calloc(capacity, sizeof *rows);
     if (!rows)
         Py_FatalError("out of memory for the block table");
-    for (size_t i = 0; i < e->table.capacity; i++)
-        if (e->table.rows[i].size)
-            *table_slot(rows, capacity, e->table.rows[i].pc, e->table.rows[i].size) = e->table.rows[i];
+    for (size_t i = 0; i < e->table.capacity; i++) {
+        struct block_row *row = &e->table.rows[i];
+        if (row->block.size)
+            *table_slot(rows, capacity, row->block.pc, row->block.size) = *row;
+    }
     free(e->table.rows);
     e->table.rows = rows;
     e->table.capacity = capacity;
 }
 
-static void table_put(struct engine *e, uint64_t pc, uint32_t size, unsigned insns, unsigned flags)
+/* What was translated replaces what the table says when it comes from the same place in memory: that
+ * code was overwritten.  From another place both may be run again without another translation. */
+static void table_put(struct engine *e, const struct block *found, uint64_t physical)
 {
-    struct block *row = table_slot(e->table.rows, e->table.capacity, pc, size);
-    if (row->size) {
-        if (row->insns != insns) {
-            row->flags |= BLOCK_AMBIGUOUS;
-            front_of(e, pc)->size = 0;
-        }
-        if ((row->flags | flags) != row->flags) {
-            row->flags |= flags;
-            front_of(e, pc)->size = 0;
-        }
+    struct block_row *row = table_slot(e->table.rows, e->table.capacity, found->pc, found->size);
+    struct block *known = &row->block;
+    if (!known->size) {
+        *row = (struct block_row){*found, physical};
+        if (++e->table.used * 2 > e->table.capacity)
+            table_grow(e);
         return;
     }
-    *row = (struct block){pc, size, (uint16_t)insns, (uint16_t)flags};
-    if (++e->table.used * 2 > e->table.capacity)
-        table_grow(e);
+    front_of(e, found->pc)->size = 0;
+    if (row->physical != physical)
+        known->flags |= BLOCK_SHARED;
+    if (known->flags & BLOCK_SHARED) {
+        if (known->insns != found->insns)
+            known->flags |= BLOCK_AMBIGUOUS;
+        known->flags |= found->flags;
+    } else {
+        known->insns = found->insns;
+        known->flags = found->flags;
+    }
+    row->physical = physical;
 }
 
 /* Instructions in a row of bytes. */
@@ -101,26 +110,29 @@ void on_translated(uc_engine *uc, uc_tb *cur, uc_tb *prev, void *user)
 {
     struct engine *e = user;
     uint8_t code[MAX_BLOCK_BYTES + 4];
-    unsigned flags = 0;
+    struct block found = {cur->pc, cur->size, cur->icount, 0};
+    e->n_translated++;
     (void)uc;
     (void)prev;
-    code_remember(e, cur->pc, cur->size);
+    uint64_t physical = code_remember(e, cur->pc, cur->size);
     if (e->partial)
         return; /* cut short at the address to stop at */
     if (cur->size == 0 || cur->size > MAX_BLOCK_BYTES)
         return;
     if (read_code(e, cur->pc, code, cur->size))
-        flags = e->arch->scan(code, cur->size);
-    table_put(e, cur->pc, cur->size, cur->icount, flags);
+        found.flags = (uint16_t)e->arch->scan(code, cur->size);
+    table_put(e, &found, physical);
 }
 
 /* The block's row when the front table does not know it. */
 static struct block look_up(struct engine *e, uint64_t pc, uint32_t size)
 {
-    struct block *row = table_slot(e->table.rows, e->table.capacity, pc, size);
-    if (row->size && !(row->flags & BLOCK_AMBIGUOUS)) {
-        *front_of(e, pc) = *row;
-        return *row;
+    const struct block *known = &table_slot(e->table.rows, e->table.capacity, pc, size)->block;
+    if (known->size && !(known->flags & BLOCK_AMBIGUOUS)) {
+        struct block *front = front_of(e, pc);
+        *front = *known;
+        front->flags &= BLOCK_SPECIAL;
+        return *front;
     }
     /* Ambiguous, or the very first block, for which the translator's hook does not fire. */
     uint8_t code[MAX_BLOCK_BYTES + 4];
@@ -144,6 +156,37 @@ static void on_partial_block(struct engine *e, uint64_t pc, uint32_t size)
     e->left = false;
 }
 
+/* The block before this one may have cleared an accessed or dirty bit: no TLB entry may outlive it. */
+static void after_clearing(struct engine *e)
+{
+    uint8_t code[MAX_BLOCK_BYTES + 4];
+    e->block_flags &= (uint16_t)~BLOCK_CLEARS;
+    if (e->block_size <= MAX_BLOCK_BYTES && read_code(e, e->block_pc, code, e->block_size) &&
+        !e->arch->has_cleared(e, code, e->block_size))
+        return;
+    uc_ctl_flush_tlb(e->uc);
+    e->n_clears++;
+}
+
+/* Whether what the blocks before and after this boundary hold wants a stop. */
+static bool special(struct engine *e, unsigned next_flags)
+{
+    if (e->block_flags & BLOCK_CLEARS)
+        after_clearing(e);
+    if (e->block_flags & BLOCK_FENCE_I) {
+        if (!code_unchanged(e)) {
+            request_stop(e, STOP_FLUSH);
+            return true;
+        }
+        e->block_flags &= (uint16_t)~BLOCK_FENCE_I;
+    }
+    if (next_flags & BLOCK_EMULATE) {
+        request_stop(e, STOP_EMULATE);
+        return true;
+    }
+    return false;
+}
+
 void on_block(uc_engine *uc, uint64_t pc, uint32_t size, void *user)
 {
     struct engine *e = user;
@@ -159,24 +202,8 @@ void on_block(uc_engine *uc, uint64_t pc, uint32_t size, void *user)
         found = *front;
     else
         found = look_up(e, pc, size);
-    if (__builtin_expect(found.flags | (e->block_flags & (BLOCK_FENCE_I | BLOCK_CLEARS)), 0)) {
-        if (e->block_flags & BLOCK_CLEARS) {
-            uc_ctl_flush_tlb(e->uc);
-            e->n_clears++;
-            e->block_flags &= (uint16_t)~BLOCK_CLEARS;
-        }
-        if (e->block_flags & BLOCK_FENCE_I) {
-            if (!code_unchanged(e)) {
-                request_stop(e, STOP_FLUSH);
-                return;
-            }
-            e->block_flags &= (uint16_t)~BLOCK_FENCE_I;
-        }
-        if (found.flags & BLOCK_EMULATE) {
-            request_stop(e, STOP_EMULATE);
-            return;
-        }
-    }
+    if (__builtin_expect(found.flags | e->block_flags, 0) && special(e, found.flags))
+        return;
     if (__builtin_expect(e->target - e->icount < found.insns, 0)) {
         request_stop(e, STOP_EXACT);
         return;

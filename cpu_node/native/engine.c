@@ -189,6 +189,17 @@ static PyObject *push_fifo(struct engine *e, PyObject *args)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(post_doc, "post(window, offset, byte) -> bool: gather a store of the firmware; False if it must be told.");
+static PyObject *post(struct engine *e, PyObject *args)
+{
+    int number, value;
+    unsigned offset;
+    if (!PyArg_ParseTuple(args, "iIi", &number, &offset, &value))
+        return NULL;
+    struct window *w = window_at(e, number);
+    return w ? PyBool_FromLong(window_post(w, offset, (uint64_t)value)) : NULL;
+}
+
 PyDoc_STRVAR(take_posted_doc, "take_posted(window) -> [(kind, offset, size, value)]: what was gathered, once.");
 static PyObject *take_posted(struct engine *e, PyObject *arg)
 {
@@ -239,6 +250,7 @@ static PyMethodDef methods[] = {
     METHOD(add_hole, add_hole, METH_VARARGS),
     METHOD(set_register, set_register, METH_VARARGS),
     METHOD(push_fifo, push_fifo, METH_VARARGS),
+    METHOD(post, post, METH_VARARGS),
     METHOD(take_posted, take_posted, METH_O),
     METHOD(window_state, window_state, METH_O),
     {NULL, NULL, 0, NULL},
@@ -256,6 +268,7 @@ static PyMemberDef members[] = {
     FIELD(woken, T_BOOL, 0, "the descriptor was readable"),
     FIELD(last_cause, T_UINT, READONLY, "the last exception's cause"),
     FIELD(n_stops, T_ULONGLONG, READONLY, "times the engine came back"),
+    FIELD(n_translated, T_ULONGLONG, READONLY, "blocks translated"),
     FIELD(n_fences, T_ULONGLONG, READONLY, "times the TLB was flushed because new code was fenced"),
     FIELD(n_traps, T_ULONGLONG, READONLY, "exceptions the guest got"),
     FIELD(n_emulated, T_ULONGLONG, READONLY, "counter reads answered from the instruction counter"),

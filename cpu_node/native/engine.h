@@ -22,7 +22,7 @@
 #define MAX_REGISTERS 255
 #define MAX_POSTED 4096
 #define FIFO_BYTES 65536u
-#define FRONT_ENTRIES 4096u
+#define FRONT_ENTRIES 8192u
 /* Odd, so that no block ever contains it (a block that does is translated with an extra instruction). */
 #define NO_UNTIL 1u
 
@@ -48,7 +48,10 @@ enum block_flag {
     BLOCK_EMULATE = 2,   /* holds an instruction that must be emulated from the instruction counter */
     BLOCK_CLEARS = 4,    /* may clear a page-table entry's accessed or dirty bit */
     BLOCK_AMBIGUOUS = 8, /* other code was seen at the same place: decode each time */
+    BLOCK_SHARED = 16,   /* the same place was seen at two physical addresses */
 };
+
+#define BLOCK_SPECIAL (BLOCK_FENCE_I | BLOCK_EMULATE | BLOCK_CLEARS)
 
 struct block {
     uint64_t pc;
@@ -57,8 +60,13 @@ struct block {
     uint16_t flags;
 };
 
+struct block_row {
+    struct block block;
+    uint64_t physical; /* where it was translated from last */
+};
+
 struct block_table {
-    struct block *rows;
+    struct block_row *rows;
     size_t capacity; /* a power of two */
     size_t used;
     struct block front[FRONT_ENTRIES];
@@ -113,6 +121,8 @@ struct arch {
     bool (*ends_block)(const uint8_t *p);
     /* block_flag bits of a block's bytes. */
     unsigned (*scan)(const uint8_t *p, uint32_t size);
+    /* A BLOCK_CLEARS block has run: whether it can have cleared an accessed or dirty bit. */
+    bool (*has_cleared)(struct engine *e, const uint8_t *p, uint32_t size);
     /* Whether this instruction is one of those BLOCK_EMULATE stands for. */
     bool (*must_emulate)(const uint8_t *p);
     /* Do what it does, from the instruction counter; false: the guest gets an illegal instruction. */
@@ -164,7 +174,7 @@ struct engine {
     uint64_t firmware_pc;
 
     /* Counters for tests, benchmarks and the curious. */
-    uint64_t n_fences, n_stops, n_traps, n_emulated, n_flushes, n_clears, n_decoded, n_shadow, n_posted, n_called;
+    uint64_t n_translated, n_fences, n_stops, n_traps, n_emulated, n_flushes, n_clears, n_decoded, n_shadow, n_posted, n_called;
     /* Perturbations for tests: every so many blocks. */
     uint64_t chaos_state, chaos_stop, chaos_tb, chaos_tlb;
 
@@ -185,7 +195,7 @@ void on_translated(uc_engine *uc, uc_tb *cur, uc_tb *prev, void *user);
 
 /* code.c */
 bool read_code(struct engine *e, uint64_t pc, uint8_t *out, uint32_t size);
-void code_remember(struct engine *e, uint64_t pc, uint32_t size);
+uint64_t code_remember(struct engine *e, uint64_t pc, uint32_t size);
 bool code_unchanged(struct engine *e);
 void code_forget(struct engine *e);
 
@@ -201,6 +211,7 @@ void chaos(struct engine *e);
 int window_add(struct engine *e, uint64_t base, uint64_t size);
 int window_set(struct window *w, const struct reg *row);
 int window_push(struct window *w, const uint8_t *data, size_t size);
+bool window_post(struct window *w, uint64_t offset, uint64_t value);
 void window_free(struct window *w);
 int hole_add(struct engine *e, uint64_t base, uint64_t size);
 PyObject *window_take_posted(struct window *w);

@@ -27,9 +27,7 @@ HELP = "start a machine and record it"
 def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
     add_machine_options(parser)
-    parser.add_argument(
-        "-o", "--output", metavar="REC", help="the new directory (default: a new one in ./recordings)"
-    )
+    parser.add_argument("-o", "--output", metavar="REC", help="the new directory (default: a new one in ./recordings)")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -35,9 +35,7 @@ from deploy.guest.mirror import TARGET_FORMAT, configured_sites, debian_sites, p
 from deploy.guest.progress import Say
 from deploy.guest.recipe import ARCHITECTURE, SUITE
 
-KEYRINGS: Final = tuple(
-    Path("/usr/share/keyrings") / f"debian-archive-keyring.{kind}" for kind in ("pgp", "gpg")
-)
+KEYRINGS: Final = tuple(Path("/usr/share/keyrings") / f"debian-archive-keyring.{kind}" for kind in ("pgp", "gpg"))
 PROGRESS_EVERY_S: Final = 5
 
 CONFIGURATION: Final = """\
@@ -65,9 +63,7 @@ Dir::Etc::PreferencesParts "{root}/nothing";
 
 # What apt says, and which of our errors it is; the first match counts.
 NO_SPACE: Final = re.compile(r"No space left on device|enough free space", re.IGNORECASE)
-NO_PACKAGE: Final = re.compile(
-    r"Unable to locate package|Can't (?:find|select).* package", re.IGNORECASE
-)
+NO_PACKAGE: Final = re.compile(r"Unable to locate package|Can't (?:find|select).* package", re.IGNORECASE)
 NO_SIGNATURE: Final = re.compile(
     r"NO_PUBKEY|BADSIG|EXPKEYSIG|REVKEYSIG|is not signed|GPG error|OpenPGP|"
     r"signature.*(?:invalid|verif)|unauthenticated",
@@ -151,9 +147,7 @@ class PrivateApt:
 
 def host_sites() -> tuple[str, ...]:
     """Return the Debian archives the host is configured with, the best first."""
-    targets = _finish(
-        ["apt-get", "indextargets", "--format", TARGET_FORMAT, "Created-By: Packages"]
-    )
+    targets = _finish(["apt-get", "indextargets", "--format", TARGET_FORMAT, "Created-By: Packages"])
     sites = debian_sites(parse_targets(targets.stdout))
     if not sites:
         sites = configured_sites(_finish(["apt-get", "--print-uris", "update"]).stdout)
@@ -208,20 +202,14 @@ def failure(output: str, site: str, root: Path, package: str) -> GuestError:
     return AptFailed(_last_line(output))
 
 
-def _finish(
-    command: Sequence[str], directory: Path | None = None
-) -> subprocess.CompletedProcess[str]:
+def _finish(command: Sequence[str], directory: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [_located(command[0]), *command[1:]]
-    return subprocess.run(
-        command, cwd=directory, env=_environment(), capture_output=True, text=True, check=False
-    )
+    return subprocess.run(command, cwd=directory, env=_environment(), capture_output=True, text=True, check=False)
 
 
 def _start(command: Sequence[str], output: int, directory: Path) -> subprocess.Popen[bytes]:
     command = [_located(command[0]), *command[1:]]
-    return subprocess.Popen(
-        command, cwd=directory, env=_environment(), stdout=output, stderr=subprocess.STDOUT
-    )
+    return subprocess.Popen(command, cwd=directory, env=_environment(), stdout=output, stderr=subprocess.STDOUT)
 
 
 def _ended(process: subprocess.Popen[bytes]) -> bool:

@@ -27,9 +27,7 @@ def build(directory: Path, cache: PackageCache, say: Say) -> None:
     packages = cache.provide(recipe.PACKAGES)
     path = {package.name: cache.directory / package.file for package in packages}
     say("unpacking the kernel, its modules and busybox")
-    installer = apt.package_members(
-        path[recipe.INSTALLER_PACKAGE], (recipe.INSTALLER_KERNEL, recipe.INSTALLER_INITRD)
-    )
+    installer = apt.package_members(path[recipe.INSTALLER_PACKAGE], (recipe.INSTALLER_KERNEL, recipe.INSTALLER_INITRD))
     busybox = apt.package_members(path[recipe.BUSYBOX_PACKAGE], (recipe.BUSYBOX_PROGRAM,))
     selection = select(
         installer_modules(installer[recipe.INSTALLER_INITRD]),

@@ -19,8 +19,7 @@ class ToolMissing(GuestError):
 
     def __init__(self, tool: str) -> None:
         super().__init__(
-            f"building the guest needs {tool}, which this host does not have: "
-            f"install apt and dpkg or {ALTERNATIVE}"
+            f"building the guest needs {tool}, which this host does not have: install apt and dpkg or {ALTERNATIVE}"
         )
 
 
@@ -39,8 +38,7 @@ class NetworkFailed(GuestError):
 
     def __init__(self, site: str, detail: str) -> None:
         super().__init__(
-            f"cannot fetch from {site} ({detail}): "
-            f"check the network and apt's proxy settings or {ALTERNATIVE}"
+            f"cannot fetch from {site} ({detail}): check the network and apt's proxy settings or {ALTERNATIVE}"
         )
 
 
@@ -58,9 +56,7 @@ class PackageMissing(GuestError):
     """The archive does not offer a package of the recipe."""
 
     def __init__(self, package: str, site: str) -> None:
-        super().__init__(
-            f"{site} does not offer the package {package}: choose another mirror with --mirror URL"
-        )
+        super().__init__(f"{site} does not offer the package {package}: choose another mirror with --mirror URL")
 
 
 class AptFailed(GuestError):
@@ -74,38 +70,28 @@ class DiskFull(GuestError):
     """There is no room for the guest."""
 
     def __init__(self, directory: Path) -> None:
-        super().__init__(
-            f"the disk is full under {directory}: free 300 MB there or set DEJAVM_CACHE"
-        )
+        super().__init__(f"the disk is full under {directory}: free 300 MB there or set DEJAVM_CACHE")
 
 
 class CacheUnwritable(GuestError):
     """The cache directory cannot be used."""
 
     def __init__(self, directory: Path, detail: str) -> None:
-        super().__init__(
-            f"cannot use the cache directory {directory} ({detail}): "
-            "make it writable or set DEJAVM_CACHE"
-        )
+        super().__init__(f"cannot use the cache directory {directory} ({detail}): make it writable or set DEJAVM_CACHE")
 
 
 class PackageUnreadable(GuestError):
     """A package file cannot be unpacked although its hash is right."""
 
     def __init__(self, package: Path, detail: str) -> None:
-        super().__init__(
-            f"dpkg-deb cannot read {package} ({detail}): delete it and run `make guest` again"
-        )
+        super().__init__(f"dpkg-deb cannot read {package} ({detail}): delete it and run `make guest` again")
 
 
 class PackageUnexpected(GuestError):
     """A package does not hold what the recipe expects of it."""
 
     def __init__(self, package: str, detail: str) -> None:
-        super().__init__(
-            f"package {package}: {detail}: "
-            f"this release of the builder does not fit it; {ALTERNATIVE}"
-        )
+        super().__init__(f"package {package}: {detail}: this release of the builder does not fit it; {ALTERNATIVE}")
 
 
 class ModuleMissing(GuestError):

@@ -69,9 +69,7 @@ TEXTS: Final = (
 )
 
 FIRST_APPLETS: Final = b"[\0[[\0"
-EXPECTED_APPLETS: Final = frozenset(
-    {"busybox", "cttyhack", "modprobe", "mount", "poweroff", "setsid", "sh", "uevent"}
-)
+EXPECTED_APPLETS: Final = frozenset({"busybox", "cttyhack", "modprobe", "mount", "poweroff", "setsid", "sh", "uevent"})
 
 
 def initramfs(busybox: bytes, selection: Selection) -> bytes:

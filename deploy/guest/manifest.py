@@ -132,8 +132,7 @@ def wrong_size(directory: Path, files: Iterable[FileRecord]) -> list[str]:
     return [
         file.name
         for file in files
-        if not (directory / file.name).is_file()
-        or (directory / file.name).stat().st_size != file.size
+        if not (directory / file.name).is_file() or (directory / file.name).stat().st_size != file.size
     ]
 
 
@@ -141,11 +140,7 @@ def damaged(directory: Path, files: Iterable[FileRecord]) -> list[str]:
     """Name the files that are not what the manifest says, byte for byte."""
     files = tuple(files)
     absent = wrong_size(directory, files)
-    return [
-        file.name
-        for file in files
-        if file.name in absent or sha256_of(directory / file.name) != file.sha256
-    ]
+    return [file.name for file in files if file.name in absent or sha256_of(directory / file.name) != file.sha256]
 
 
 def _quoted(text: str) -> str:

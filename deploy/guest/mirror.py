@@ -13,9 +13,7 @@ from urllib.parse import unquote
 # What to ask `apt-get indextargets` for; the answer is one line per index, split at tabs.
 TARGET_FORMAT: Final = "$(SITE)\t$(RELEASE)\t$(COMPONENT)\t$(ORIGIN)\t$(LABEL)"
 
-RELEASE_FILE: Final = re.compile(
-    r"^'(?P<site>[^']+?)/dists/(?P<release>[^'/]+)/InRelease'", re.MULTILINE
-)
+RELEASE_FILE: Final = re.compile(r"^'(?P<site>[^']+?)/dists/(?P<release>[^'/]+)/InRelease'", re.MULTILINE)
 # The suites beside a release; their archive is not always the one with the releases.
 SIDE_SUITES: Final = (
     "-security",
@@ -65,8 +63,6 @@ def configured_sites(text: str) -> tuple[str, ...]:
     site of another distribution does no harm: it has no release of that name signed by Debian.
     """
     found = [
-        unquote(match["site"])
-        for match in RELEASE_FILE.finditer(text)
-        if not match["release"].endswith(SIDE_SUITES)
+        unquote(match["site"]) for match in RELEASE_FILE.finditer(text) if not match["release"].endswith(SIDE_SUITES)
     ]
     return tuple(dict.fromkeys(found))

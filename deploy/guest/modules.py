@@ -57,9 +57,7 @@ class ModuleTree:
         path, packed = found
         data = _decompressed(path, packed)
         modinfo = read_modinfo(data, path)
-        depends = tuple(
-            normal_name(each) for each in modinfo.get("depends", ("",))[0].split(",") if each
-        )
+        depends = tuple(normal_name(each) for each in modinfo.get("depends", ("",))[0].split(",") if each)
         return Module(name, data, depends, modinfo.get("alias", ()))
 
 
@@ -116,9 +114,7 @@ def modules_dep(modules: Iterable[Module]) -> bytes:
 
 def modules_alias(modules: Iterable[Module]) -> bytes:
     """Return the modules.alias index: which module drives which device."""
-    return "".join(
-        f"alias {alias} {module.name}\n" for module in modules for alias in module.aliases
-    ).encode()
+    return "".join(f"alias {alias} {module.name}\n" for module in modules for alias in module.aliases).encode()
 
 
 def module_name(path: str) -> str:

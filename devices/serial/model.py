@@ -9,7 +9,7 @@ THR is empty again as soon as the queue behind it has room.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from devices.serial import registers as r
 from devices.serial.state import FIFO_BYTES, TRANSMIT_LIMIT, SerialState
@@ -18,6 +18,9 @@ from machine.message import HostEvent, Register
 
 if TYPE_CHECKING:
     from devices.model import DeviceContext
+
+BREAKS_LIMIT: Final = 2 * FIFO_BYTES
+"""Nobody asks for room before a break; beyond this many bytes held it is lost."""
 
 
 class Serial:
@@ -112,7 +115,7 @@ class Serial:
         match event:
             case HostEvent.DATA:
                 s.received += data
-            case HostEvent.BREAK:
+            case HostEvent.BREAK if len(s.received) < BREAKS_LIMIT:
                 s.breaks += (len(s.received),)
                 s.received += b"\0"
             case HostEvent.OPENED | HostEvent.CLOSED:
@@ -121,6 +124,8 @@ class Serial:
                 self._drive_modem_lines()
             case HostEvent.WRITABLE:
                 s.blocked = False
+            case _:
+                pass
 
     def timer_expired(self, timer: int, context: DeviceContext) -> None:
         """There are no timers: bytes take no time."""

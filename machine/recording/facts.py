@@ -129,12 +129,13 @@ def _parse_file(entry: object, source: str) -> GuestFile:
 
 
 _T = typing.TypeVar("_T", int, str)
+_KINDS: Final[typing.Mapping[type, str]] = {int: "a number", str: "a string"}
 
 
 def _value(table: dict[str, object], key: str, kind: type[_T], source: str) -> _T:
     value = table.get(key)
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise LogError(f"{source}: recording {key}: missing or not {'a number' if kind is int else 'a string'}")
+        raise LogError(f"{source}: recording {key}: missing or not {_KINDS[kind]}")
     return value
 
 

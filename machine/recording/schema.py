@@ -41,9 +41,7 @@ def _add_file(file: FileDescriptor, needed: set[str], files: dict[str, FileDescr
         _add_file(dependency, needed, files)
     whole = FileDescriptorProto()
     file.CopyToProto(whole)
-    part = FileDescriptorProto(
-        name=whole.name, package=whole.package, dependency=whole.dependency, syntax=whole.syntax
-    )
+    part = FileDescriptorProto(name=whole.name, package=whole.package, dependency=whole.dependency, syntax=whole.syntax)
     part.message_type.extend(_needed_messages(whole, needed))
     part.enum_type.extend(e for e in whole.enum_type if f"{whole.package}.{e.name}" in needed)
     files[file.name] = part

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     Send = Callable[[Frame], None]
 
 FROM_CPU: Final = frozenset(
-    type_of(cls)
-    for cls in (m.Sync, m.Credit, m.Stopped, m.Fault, m.MmioAccess, m.TimerExpired, m.Digest, m.PowerOff)
+    type_of(cls) for cls in (m.Sync, m.Credit, m.Stopped, m.Fault, m.MmioAccess, m.TimerExpired, m.Digest, m.PowerOff)
 )
 FROM_DEVICE: Final = frozenset(
     type_of(cls)
@@ -71,7 +70,7 @@ class Session(ABC):
         """Nanoseconds until tick() is wanted; None when only a frame changes anything."""
         return None
 
-    def tick(self) -> None:
+    def tick(self) -> None:  # noqa: B027  # most sessions have nothing to do
         """Time has passed."""
 
     @abstractmethod

@@ -50,9 +50,12 @@ class LiveReplaySession(ReplaySession):
         self.icount = max(self.icount, frame.icount)
         self._synced_at = frame.icount
         self._feed()
-        if self._synced_at is not None and self.outcome is None:
+        if self._waits_in_vain():
             message = decode(frame.type, frame.payload)
             raise self._missed(f"the CPU stands at {frame.icount}, saying {message}")
+
+    def _waits_in_vain(self) -> bool:
+        return self._synced_at is not None and self.outcome is None
 
     def _feed(self) -> None:
         """Deliver the inputs that come next, up to where a node has to say something."""
@@ -89,5 +92,3 @@ class LiveReplaySession(ReplaySession):
         # A backend's result was the device's own word when it was recorded; now the device is told.
         target = frame.source if frame.target == BROKER else frame.target
         self._send_frame(Frame(frame.type, frame.source, target, frame.icount, frame.payload, frame.seq))
-
-

@@ -90,5 +90,3 @@ class LogReplaySession(ReplaySession):
         expected = self._cursor.next
         if expected is not None and expected.icount < frame.icount and expected.source == CPU:
             raise divergence(expected, frame, self.node_name)
-
-

@@ -174,7 +174,7 @@ def _legacy_shutdown(_f: int, _a: tuple[int, ...], _target: FirmwareTarget, host
     return SUCCESS, 0
 
 
-EXTENSIONS: Final[Mapping[int, Callable[[int, tuple[int, ...], FirmwareTarget, "Host"], Result]]] = {
+EXTENSIONS: Final[Mapping[int, Callable[[int, tuple[int, ...], FirmwareTarget, Host], Result]]] = {
     LEGACY_SET_TIMER: _legacy_set_timer,
     LEGACY_PUTCHAR: _legacy_putchar,
     LEGACY_GETCHAR: _legacy_getchar,

@@ -87,35 +87,33 @@ static bool must_emulate(const uint8_t *p)
     return (i & 0x7f) == 0x73 && (funct3 & 3) && (csr == CSR_CYCLE || csr == CSR_INSTRET);
 }
 
-/* AND, exchange and store-conditional on eight bytes: what clears a bit of a page-table entry.  Where the
- * mask is a constant loaded just before, it tells whether the accessed (6) or dirty (7) bit can be meant. */
-static bool may_clear(uint32_t i, int64_t mask, bool known)
+/* amoand.d, in Linux test_and_clear_bit(): what takes the accessed (6) or dirty (7) bit out of a page-table
+ * entry without a fence. */
+#define ACCESSED_OR_DIRTY 0xc0
+
+static bool is_amoand(uint32_t i)
 {
-    if ((i & 0x7f) != 0x2f || ((i >> 12) & 7) != 3)
-        return false;
-    unsigned funct5 = i >> 27;
-    if (funct5 != 0x0c)
-        return false;
-    return !known || (~mask & 0xc0);
+    return (i & 0x7f) == 0x2f && ((i >> 12) & 7) == 3 && i >> 27 == 0x0c;
+}
+
+/* li rd, imm as addi rd, x0, imm: where the mask of an amoand comes from, if it is a constant. */
+static bool is_load_immediate(uint32_t i)
+{
+    return (i & 0x7f) == 0x13 && ((i >> 12) & 7) == 0 && ((i >> 15) & 31) == 0;
 }
 
 static unsigned scan(const uint8_t *p, uint32_t size)
 {
-    unsigned flags = 0, constant_in = 0;
-    int64_t constant = 0;
+    unsigned flags = 0;
     for (uint32_t at = 0; at < size; at += insn_size(p + at)) {
         if (insn_size(p + at) == 2 || at + 4 > size)
             continue;
         uint32_t i = word_at(p + at);
-        if ((i & 0x7f) == 0x13 && ((i >> 12) & 7) == 0 && ((i >> 15) & 31) == 0) {
-            constant_in = (i >> 7) & 31; /* li */
-            constant = (int32_t)i >> 20;
-        }
         if (must_emulate(p + at))
             flags |= BLOCK_EMULATE;
         if ((i & 0x7f) == 0x0f && ((i >> 12) & 7) == 1)
             flags |= BLOCK_FENCE_I;
-        if (may_clear(i, constant, constant_in && constant_in == ((i >> 20) & 31)))
+        if (is_amoand(i))
             flags |= BLOCK_CLEARS;
     }
     return flags;
@@ -126,6 +124,90 @@ static uint64_t get(struct engine *e, int reg)
     uint64_t value = 0;
     uc_reg_read(e->uc, reg, &value);
     return value;
+}
+
+static uint32_t compressed_writes(uint16_t i)
+{
+    unsigned funct3 = i >> 13;
+    uint32_t rd = 1u << ((i >> 7) & 31), low = 1u << (8 + ((i >> 2) & 7)), high = 1u << (8 + ((i >> 7) & 7));
+    switch (i & 3) {
+    case 0: /* c.addi4spn, loads; then stores */
+        return funct3 < 4 ? low : 0;
+    case 1: /* arithmetic; c.j and branches */
+        return funct3 < 4 ? rd : funct3 == 4 ? high : 0;
+    default: /* c.slli, loads; c.mv, c.add, c.jalr; stores */
+        return funct3 < 4 ? rd : funct3 == 4 ? rd | 2 : 0;
+    }
+}
+
+/* General registers an instruction may write, floating-point ones counted with them. */
+static uint32_t written_by(const uint8_t *p)
+{
+    if (insn_size(p) == 2)
+        return compressed_writes(half_at(p));
+    uint32_t i = word_at(p);
+    switch (i & 0x7f) {
+    case 0x23: /* store */
+    case 0x27:
+    case 0x63: /* branch */
+    case 0x0f: /* fence */
+        return 0;
+    default:
+        return 1u << ((i >> 7) & 31);
+    }
+}
+
+/* What is known of one amoand after its block has run. */
+struct clearing {
+    uint32_t insn;
+    uint32_t written_since; /* registers, by what follows it */
+    bool constant;
+    int64_t mask;
+};
+
+static bool reads_word(struct engine *e, uint64_t address, uint64_t *word)
+{
+    return uc_vmem_read(e->uc, address, UC_PROT_READ, word, sizeof *word) == UC_ERR_OK;
+}
+
+/* Whether it can have taken the bits out.  Its mask tells, if it was a constant or is still in its register;
+ * else the old value in rd and the new one in memory, if rd and the address are still there. */
+static bool can_have_cleared(struct engine *e, const struct clearing *c)
+{
+    unsigned rd = (c->insn >> 7) & 31, address = (c->insn >> 15) & 31, mask = (c->insn >> 20) & 31;
+    uint32_t later = c->written_since, own = rd ? 1u << rd : 0;
+    uint64_t now;
+    if (c->constant)
+        return ~(uint64_t)c->mask & ACCESSED_OR_DIRTY;
+    if (!((later | own) >> mask & 1))
+        return ~get(e, UC_RISCV_REG_X0 + (int)mask) & ACCESSED_OR_DIRTY;
+    if (rd && rd != address && !(later >> rd & 1) && !(later >> address & 1) &&
+        reads_word(e, get(e, UC_RISCV_REG_X0 + (int)address), &now))
+        return get(e, UC_RISCV_REG_X0 + (int)rd) & ~now & ACCESSED_OR_DIRTY;
+    return true;
+}
+
+static bool has_cleared(struct engine *e, const uint8_t *p, uint32_t size)
+{
+    uint32_t constants = 0;
+    int64_t constant[32] = {0};
+    for (uint32_t at = 0; at < size; at += insn_size(p + at)) {
+        uint32_t i = insn_size(p + at) == 4 ? word_at(p + at) : 0;
+        if (i && is_amoand(i)) {
+            unsigned source = (i >> 20) & 31;
+            struct clearing c = {i, 0, constants >> source & 1, constant[source]};
+            for (uint32_t later = at + 4; later < size; later += insn_size(p + later))
+                c.written_since |= written_by(p + later);
+            if (can_have_cleared(e, &c))
+                return true;
+        }
+        constants &= ~written_by(p + at);
+        if (i && is_load_immediate(i)) {
+            constants |= 1u << ((i >> 7) & 31);
+            constant[(i >> 7) & 31] = (int32_t)i >> 20;
+        }
+    }
+    return false;
 }
 
 static void put(struct engine *e, int reg, uint64_t value)
@@ -407,6 +489,7 @@ const struct arch arch_riscv64 = {
     .insn_size = insn_size,
     .ends_block = ends_block,
     .scan = scan,
+    .has_cleared = has_cleared,
     .must_emulate = must_emulate,
     .emulate = emulate,
     .exception = exception,

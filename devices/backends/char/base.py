@@ -63,5 +63,5 @@ def refuse_argument(word: str, argument: str, name: str) -> None:
         raise BackendError(f"{name}: backend {word} takes no argument, not {argument!r}")
 
 
-def _nobody(event: HostEvent, data: bytes, delay_ns: int) -> None:
+def _nobody(_event: HostEvent, _data: bytes, _delay_ns: int) -> None:
     raise AssertionError("a backend spoke before it was opened")

@@ -49,7 +49,8 @@ class PtyBackend(CharBackend):
         self._poller.register(self._master, select.POLLIN)
         self._edges = select.epoll()
         self._edges.register(self._master, select.EPOLLIN | select.EPOLLOUT | select.EPOLLET)
-        print(f"char device redirected to {self.path} ({self._name})", file=sys.stderr, flush=True)
+        sys.stderr.write(f"char device redirected to {self.path} ({self._name})\n")
+        sys.stderr.flush()
 
     def close(self) -> None:
         """Give the pair back."""

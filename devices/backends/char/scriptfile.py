@@ -56,14 +56,18 @@ def parse_script(text: str, source: str) -> list[Step]:
             continue
         try:
             step = _parse_line(stripped)
-            if steps and isinstance(steps[-1], Delay) and not isinstance(step, Delay | Send):
-                raise _Mistake("a delay is for a send; write the send behind it")
+            _check_follows(step, steps)
         except _Mistake as mistake:
             raise BackendError(f"{source}:{number}: {mistake}") from mistake
         steps.append(step)
     if steps and isinstance(steps[-1], Delay):
         raise BackendError(f"{source}:{number}: the script ends with a delay, which is for a send")
     return steps
+
+
+def _check_follows(step: Step, steps: list[Step]) -> None:
+    if steps and isinstance(steps[-1], Delay) and not isinstance(step, Delay | Send):
+        raise _Mistake("a delay is for a send; write the send behind it")
 
 
 def _parse_line(line: str) -> Step:
@@ -128,5 +132,5 @@ def _unescape(body: str) -> bytes:
             out += ESCAPES[body[at + 1]]
             at += 2
         else:
-            raise _Mistake(f"unknown escape {body[at : at + 2]!r} (known: \\n \\r \\t \\0 \\e \\xNN \\\\ \\\" \\#)")
+            raise _Mistake(f'unknown escape {body[at : at + 2]!r} (known: \\n \\r \\t \\0 \\e \\xNN \\\\ \\" \\#)')
     return bytes(out)

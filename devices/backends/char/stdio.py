@@ -148,7 +148,7 @@ def raw_mode(attributes: list[Any]) -> list[Any]:
     return [iflag, oflag | termios.OPOST, cflag, lflag, ispeed, ospeed, cc]
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
+def _leave(number: int, _frame: FrameType | None) -> None:
     """A deadly signal ends the process the long way round, so that the terminal is given back."""
     sys.exit(128 + number)
 

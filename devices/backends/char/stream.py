@@ -118,7 +118,8 @@ class StreamBackend(CharBackend):
         if not self.address.path:
             port = listener.getsockname()[1]
             self.address = StreamAddress(self.address.host, port, server=True, wait=self.address.wait)
-        print(f"{self._name}: listening on {self.address}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"{self._name}: listening on {self.address}\n")
+        sys.stderr.flush()
         if not self.address.wait:
             self._submit(HostEvent.CLOSED, b"", 0)
 

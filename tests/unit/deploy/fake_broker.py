@@ -63,7 +63,7 @@ class FakeBroker:
             os.kill(os.getppid(), signal.Signals[self._tale.popleft()])
             return None, status
         if word == "say":
-            print(self._tale.popleft(), file=sys.stderr, flush=True)
+            sys.stderr.write(self._tale.popleft() + "\n")
             return self._next(status)
         state, _, rest = word.partition(":")
         self._icount += 1_000_000

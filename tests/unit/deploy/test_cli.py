@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
 from deploy import cli, library
-from deploy.commands import record, replay, verify
+from deploy.commands import record, replay, run, verify
 from deploy.outcome import Outcome
 from machine.codec import encode, type_of
 from machine.errors import UsageError
@@ -87,9 +87,7 @@ def test_without_any_recording_replay_says_how_to_make_one(
     launcher: FakeLauncher, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["replay"]) == 2
-    assert capsys.readouterr().err == (
-        "dejavm: there is no recording in ./recordings; make one with: dejavm record\n"
-    )
+    assert capsys.readouterr().err == ("dejavm: there is no recording in ./recordings; make one with: dejavm record\n")
     assert launcher.runs == []
 
 
@@ -189,8 +187,6 @@ def test_record_says_at_last_what_it_recorded_where(
 
 
 def test_run_records_only_if_it_is_told_where(launcher: FakeLauncher, monkeypatch: pytest.MonkeyPatch) -> None:
-    from deploy.commands import run
-
     monkeypatch.setattr(run, "launch", launcher)
     with open("k", "wb") as file:
         file.write(b"x")
@@ -201,7 +197,7 @@ def test_run_records_only_if_it_is_told_where(launcher: FakeLauncher, monkeypatc
 
 def test_names_of_new_recordings_never_meet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    now = datetime(2026, 1, 2, 3, 4, 5)
+    now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     first = library.new_path(None, "debian", now)
     assert first == tmp_path / "recordings" / "debian-20260102-030405-1.dejavm"
     first.mkdir(parents=True)

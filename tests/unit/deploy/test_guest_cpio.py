@@ -32,18 +32,14 @@ def test_what_is_written_is_read_back_in_the_order_of_names(entries: list[cpio.E
 
 
 @given(ENTRIES, st.randoms(use_true_random=False))
-def test_the_order_of_the_entries_does_not_change_the_bytes(
-    entries: list[cpio.Entry], random: Random
-) -> None:
+def test_the_order_of_the_entries_does_not_change_the_bytes(entries: list[cpio.Entry], random: Random) -> None:
     shuffled = list(entries)
     random.shuffle(shuffled)
     assert cpio.write(shuffled) == cpio.write(entries)
 
 
 @given(ENTRIES, st.data())
-def test_a_cut_archive_is_an_error_wherever_it_is_cut(
-    entries: list[cpio.Entry], data: st.DataObject
-) -> None:
+def test_a_cut_archive_is_an_error_wherever_it_is_cut(entries: list[cpio.Entry], data: st.DataObject) -> None:
     archive = cpio.write(entries)
     # The last bytes only fill the trailer's name up to a multiple of four.
     cut = data.draw(st.integers(0, len(archive) - 8))

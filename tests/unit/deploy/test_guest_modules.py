@@ -14,17 +14,13 @@ def tree(built_in: str = "", **depends: str) -> modules.ModuleTree:
 
 
 def test_a_module_comes_after_everything_it_depends_on() -> None:
-    chosen = modules.select(
-        tree(net="failover,core", failover="core", core="", other=""), ["net"], []
-    )
+    chosen = modules.select(tree(net="failover,core", failover="core", core="", other=""), ["net"], [])
     assert [module.name for module in chosen.modules] == ["core", "failover", "net"]
 
 
 def test_modules_dep_names_what_is_loaded_first_last() -> None:
     chosen = modules.select(tree(net="failover", failover="core", core=""), ["net"], [])
-    assert modules.modules_dep(chosen.modules) == (
-        b"core.ko:\nfailover.ko: core.ko\nnet.ko: failover.ko core.ko\n"
-    )
+    assert modules.modules_dep(chosen.modules) == (b"core.ko:\nfailover.ko: core.ko\nnet.ko: failover.ko core.ko\n")
 
 
 def test_modules_alias_tells_which_module_drives_which_device() -> None:
@@ -33,9 +29,7 @@ def test_modules_alias_tells_which_module_drives_which_device() -> None:
 
 
 def test_what_is_built_into_the_kernel_is_not_missing() -> None:
-    chosen = modules.select(
-        tree("kernel/core.ko kernel/usb-x.ko", net="core"), ["net", "usb_x"], []
-    )
+    chosen = modules.select(tree("kernel/core.ko kernel/usb-x.ko", net="core"), ["net", "usb_x"], [])
     assert [module.name for module in chosen.modules] == ["net"]
     assert chosen.built_in == ("usb_x",)
 

@@ -87,9 +87,7 @@ def test_finding_a_guest_builds_nothing(tmp_path: Path, builder: Builder) -> Non
     assert store.find_guest(tmp_path) == built
 
 
-def test_a_flipped_byte_is_named_and_the_guest_built_again(
-    tmp_path: Path, builder: Builder
-) -> None:
+def test_a_flipped_byte_is_named_and_the_guest_built_again(tmp_path: Path, builder: Builder) -> None:
     guest = store.ensure_guest(tmp_path, say=lambda _: None)
     flip_a_byte(guest.initrd)
     assert guest.damaged() == [build.INITRD_NAME]

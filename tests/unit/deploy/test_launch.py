@@ -13,6 +13,7 @@ from deploy import launch as launch_module
 from deploy.launch import launch
 from deploy.plan import Launch, Places, ProcessPlan
 from machine.board import Board
+from machine.errors import MachineError
 from machine.message import RunMode, RunState
 
 if TYPE_CHECKING:
@@ -129,8 +130,6 @@ def test_a_second_signal_ends_the_run_by_force() -> None:
 
 
 def test_a_program_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    from machine.errors import MachineError
-
     def plan(_run: Launch, _places: Places) -> tuple[ProcessPlan, ...]:
         return (ProcessPlan("broker", (str(tmp_path / "nothing"),)),)
 

@@ -30,6 +30,7 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
     for second in range(20):
         progress.text(float(second), 1_000_000 * second)
     assert "50.0 MIPS" not in progress.text(20.0, 19_000_000)
+    text = ""
     for second in range(21, 30):
         text = progress.text(float(second), 19_000_000 + 50_000_000 * (second - 20))
     assert "50.0 MIPS" in text

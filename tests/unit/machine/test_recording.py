@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mcap.reader import make_reader
 
 from machine.codec import MESSAGES
 from machine.errors import ChangedGuest, CorruptRecord, LogError, TruncatedLog, UnknownLogVersion, UsageError
@@ -203,9 +205,6 @@ def test_the_log_of_a_killed_writer_opens_like_any_other(tmp_path: Path) -> None
 
 
 def test_mcaps_own_reader_decodes_every_message_with_the_schemas_of_the_log(tmp_path: Path) -> None:
-    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-    from mcap.reader import make_reader
-
     path = write(tmp_path / "x.dejavm")
     with (path / "log.mcap").open("rb") as file:
         rows = list(make_reader(file, validate_crcs=True).iter_messages(log_time_order=False))
@@ -296,7 +295,7 @@ def test_a_wrong_machine_file_is_an_unreadable_recording(tmp_path: Path, old: st
 
 
 def test_a_changed_guest_file_is_named_with_both_digests(tmp_path: Path) -> None:
-    kernel = tmp_path / "a \"b\"\x7f"
+    kernel = tmp_path / 'a "b"\x7f'
     kernel.write_bytes(b"one")
     facts = gather_facts(replace(BOARD, kernel=str(kernel)), 1_700_000_000_123_456_789)
     assert facts.created == "2023-11-14T22:13:20.123457+00:00"

@@ -1,0 +1,66 @@
+"""`--until` stops exactly where it was told to, and both ways of replaying agree on what is there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from machine.codec import type_of
+from machine.message import SyncPoint
+from machine.recording import Recording
+from tests.harness.guests import echo_script, guest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.harness.machine import Home
+
+pytestmark = pytest.mark.system
+
+EXIT_USAGE = 2
+
+
+@pytest.fixture
+def recording(home: Home) -> Path:
+    """A short session with the echo guest."""
+    script = home.script(echo_script("hello"))
+    return home.record("bare", "--kernel", guest("echo"), "--serial", script)
+
+
+def _stop(home: Home, recording: Path, icount: int, devices: str) -> str:
+    done = home.run("replay", recording, "--until", str(icount), "--devices", devices, "--json")
+    assert done.exit_code == 0, done.stderr
+    assert done.json["icount"] == icount
+    return str(done.json["digest"])
+
+
+def _places(recording: Path) -> list[int]:
+    """Around a sync point in the middle, inside blocks, at both ends."""
+    opened = Recording.open(recording)
+    points = [frame.icount for frame in opened.frames() if frame.type == type_of(SyncPoint)]
+    middle = points[len(points) // 2]
+    return [0, 1, 7, middle - 1, middle, middle + 1, middle + 5, opened.end_icount - 1, opened.end_icount]
+
+
+@pytest.mark.timeout(180)
+def test_both_ways_of_replaying_find_the_same_machine_at_an_instruction(home: Home, recording: Path) -> None:
+    digests = []
+    for icount in _places(recording):
+        log, live = (_stop(home, recording, icount, devices) for devices in ("log", "live"))
+        assert log == live, icount
+        digests.append(log)
+    assert len(set(digests)) == len(digests)
+
+
+def test_beyond_the_end_is_a_usage_error_that_names_the_range(home: Home, recording: Path) -> None:
+    end = Recording.open(recording).end_icount
+    for wrong in (end + 1, -1):
+        done = home.run("replay", recording, f"--until={wrong}")
+        assert done.exit_code == EXIT_USAGE
+        assert f"0 to {end}" in done.complaint
+
+
+def test_a_replay_that_is_stopped_twice_at_one_place_finds_the_same(home: Home, recording: Path) -> None:
+    place = _places(recording)[3]
+    assert _stop(home, recording, place, "log") == _stop(home, recording, place, "log")

@@ -1,0 +1,206 @@
+"""The real command and its real processes in a test's own directory, ended and accounted for in any case."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from machine.codec import decode
+from machine.message import HostInput, HostOutput
+from machine.recording import Recording
+from tests.harness.rigged import Rig
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROOT: Final = Path(__file__).resolve().parent.parent.parent
+TIMEOUT_S: Final = 60.0
+MARK: Final = "DEJAVM_TEST_HOME"
+"""A variable that every process of a test inherits, by which those left behind are found."""
+LEAVING_S: Final = 5.0
+POLL_S: Final = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a command ended."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """Standard output as one JSON object."""
+        value: dict[str, Any] = json.loads(self.stdout)
+        return value
+
+    @property
+    def complaint(self) -> str:
+        """The one line that says what went wrong; there must be exactly one, and no traceback."""
+        lines = [line for line in self.stderr.splitlines() if line.startswith("dejavm: ")]
+        assert "Traceback" not in self.stderr, self.stderr
+        assert len(lines) == 1, self.stderr
+        return lines[0]
+
+
+class Running:
+    """A command that has been started."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self._started_s = time.monotonic()
+
+    def finish(self, timeout_s: float = TIMEOUT_S, stdin: bytes | None = None) -> Finished:
+        """Wait for its end."""
+        out, err = self.process.communicate(stdin, timeout=timeout_s)
+        seconds = time.monotonic() - self._started_s
+        return Finished(self.process.returncode, out.decode(errors="replace"), err.decode(errors="replace"), seconds)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+
+class Home:
+    """A test's own directory: `work` is where commands stand, `run` where machines keep their sockets."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="dvt-", dir="/tmp"))
+        self.work = self.path / "work"
+        self.runtime = self.path / "run"
+        self.work.mkdir()
+        self.runtime.mkdir()
+
+    def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
+        """What every process of the test inherits."""
+        marks = {MARK: str(self.path), "XDG_RUNTIME_DIR": str(self.runtime), "PYTHONPATH": str(ROOT)}
+        return {**os.environ, **marks, **(more or {})}
+
+    def argv(self, *args: str | Path, rig: Rig | None = None) -> list[str]:
+        """The command line of `dejavm ARGS`."""
+        module = ["deploy"] if rig is None else ["tests.harness.rigged", rig.text()]
+        return [sys.executable, "-P", "-m", *module, *map(str, args)]
+
+    def start(self, *args: str | Path, rig: Rig | None = None, env: Mapping[str, str] | None = None) -> Running:
+        """Start `dejavm ARGS`, its standard streams pipes."""
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(
+            self.argv(*args, rig=rig), cwd=self.work, env=self.environment(env), stdin=pipe, stdout=pipe, stderr=pipe
+        )
+        return Running(process)
+
+    def run(
+        self,
+        *args: str | Path,
+        stdin: bytes = b"",
+        rig: Rig | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> Finished:
+        """Run `dejavm ARGS` to its end."""
+        return self.start(*args, rig=rig, env=env).finish(timeout_s, stdin)
+
+    def record(self, *args: str | Path, name: str = "a", rig: Rig | None = None, **more: Any) -> Path:
+        """Record a machine whose guest must switch itself off; the recording."""
+        path = self.work / f"{name}.dejavm"
+        done = self.run("record", *args, "-o", path, rig=rig, **more)
+        assert done.exit_code == 0, done.stderr
+        return path
+
+    def verify(self, recording: Path, *args: str, rig: Rig | None = None, **more: Any) -> str:
+        """Replay a recording, which must be bit-exact; the final digest."""
+        done = self.run("verify", recording, *args, "--json", rig=rig, **more)
+        assert done.exit_code == 0, done.stderr
+        assert done.json["bit_exact"] is True
+        return str(done.json["final_digest"])
+
+    def verify_both_ways(self, recording: Path, **more: Any) -> str:
+        """Replay without and with devices; both come to the recording's own final digest, which is returned."""
+        recorded = final_digest(recording)
+        assert self.verify(recording, "--devices", "log", **more) == recorded
+        assert self.verify(recording, "--devices", "live", **more) == recorded
+        return recorded
+
+    def file(self, name: str, text: str) -> Path:
+        """A new file in the test's directory."""
+        path = self.work / name
+        path.write_text(text)
+        return path
+
+    def script(self, text: str, name: str = "script.txt") -> str:
+        """A serial backend that follows a script."""
+        return f"script:{self.file(name, text)}"
+
+    def processes(self) -> dict[int, str]:
+        """Every living process of the test: its command line by process number."""
+        found: dict[int, str] = {}
+        mark = f"{MARK}={self.path}".encode()
+        for entry in Path("/proc").iterdir():
+            with suppress(OSError):
+                if entry.name.isdigit() and mark in (entry / "environ").read_bytes().split(b"\0"):
+                    found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        return found
+
+    def pid_of(self, name: str) -> int:
+        """The process of one node of the one running machine: `broker`, `cpu` or a device's name."""
+        word = " replay_broker " if name == "broker" else f" --node {name} "
+        deadline = time.monotonic() + LEAVING_S
+        while True:
+            pids = [pid for pid, line in self.processes().items() if word in line]
+            if pids:
+                (pid,) = pids
+                return pid
+            assert time.monotonic() < deadline, f"no process {name}: {self.processes()}"
+            time.sleep(POLL_S)
+
+    def left_behind(self) -> list[str]:
+        """What is still there after every command has ended: processes, and files of running machines."""
+        deadline = time.monotonic() + LEAVING_S
+        while (left := [*self.processes().values(), *map(str, self.runtime.iterdir())]) and (
+            time.monotonic() < deadline
+        ):
+            time.sleep(POLL_S)
+        return left
+
+    def end(self) -> None:
+        """End every process of the test."""
+        for pid in self.processes():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def remove(self) -> None:
+        """Remove the directory."""
+        shutil.rmtree(self.path)
+
+    def recordings(self) -> list[Path]:
+        """The recordings in the test's directory."""
+        return sorted(self.work.glob("**/*.dejavm"))
+
+
+def final_digest(recording: Path) -> str:
+    """The digest of all of a recording's messages, its end and the whole machine's state among them."""
+    return Recording.open(recording).summary().digest.hex()
+
+
+def console(recording: Path) -> bytes:
+    """What the guest has written to its serial line."""
+    messages = (decode(frame.type, frame.payload) for frame in Recording.open(recording).frames())
+    return b"".join(message.data for message in messages if isinstance(message, HostOutput))
+
+
+def typed(recording: Path) -> bytes:
+    """What the backend has brought to the serial line."""
+    messages = (decode(frame.type, frame.payload) for frame in Recording.open(recording).frames())
+    return b"".join(message.data for message in messages if isinstance(message, HostInput))

@@ -1,0 +1,110 @@
+"""A session on a stage: what it sends is gathered, what nodes say is said by the test; no test lives here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from machine.board import Board, DeviceSlot
+from machine.codec import decode, encode, type_of
+from machine.frame import Frame
+from machine.icount import BROKER, CPU, FIRST_DEVICE
+from machine.message import Grant, Kick
+from machine.recording import Chain, Recording
+from tests.unit.machine.recordings import write
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from machine.message import Message
+    from replay_broker.session.base import Session
+
+SERIAL: Final = FIRST_DEVICE
+RTC: Final = FIRST_DEVICE + 1
+BOARD: Final = Board(
+    "stage",
+    sleep=False,
+    devices=(
+        DeviceSlot("serial0", "serial", 0x1000_0000, 10),
+        DeviceSlot("rtc0", "rtc", 0x10_1000, 11, backend="fixed:7"),
+    ),
+)
+
+Said = tuple[int, int, int, "Message"]
+"""icount, source, target, message."""
+
+
+class TalliedLedger:
+    """A ledger that keeps every stamped frame in memory."""
+
+    keeps = True
+
+    def __init__(self) -> None:
+        self.frames: list[Frame] = []
+        self.messages = 0
+        self.inputs = 0
+        self.closed: bool | None = None
+        self._chain = Chain()
+
+    def enter(self, frame: Frame) -> Frame:
+        """Stamp and keep."""
+        self.messages += 1
+        stamped = Frame(frame.type, frame.source, frame.target, frame.icount, frame.payload, self.messages)
+        self.frames.append(stamped)
+        self._chain.add(stamped)
+        return stamped
+
+    def tick(self) -> None:
+        """Nothing is due."""
+
+    def digest(self) -> bytes:
+        """The chain."""
+        return self._chain.digest()
+
+    def close(self, *, clean: bool) -> None:
+        """Remember how."""
+        self.closed = clean
+
+    def said(self) -> list[Said]:
+        """What was stamped, decoded."""
+        return [(f.icount, f.source, f.target, decode(f.type, f.payload)) for f in self.frames]
+
+
+@dataclass
+class Stage:
+    """What a session has sent since the last look, as (target, message)."""
+
+    frames: list[Frame] = field(default_factory=list)
+
+    def send(self, frame: Frame) -> None:
+        """What the session calls."""
+        self.frames.append(frame)
+
+    def take(self) -> list[tuple[int, Message]]:
+        """Everything sent since the last take."""
+        frames, self.frames = self.frames, []
+        return [(frame.target, decode(frame.type, frame.payload)) for frame in frames]
+
+
+def frame_of(message: Message, source: int, target: int, icount: int, seq: int = 0) -> Frame:
+    """A message as it travels."""
+    return Frame(type_of(type(message)), source, target, icount, encode(message), seq)
+
+
+def say(session: Session, message: Message, source: int, icount: int = 0, target: int = BROKER) -> None:
+    """A node says something."""
+    session.handle(frame_of(message, source, target, icount))
+
+
+def recording_of(path: Path, said: Sequence[Said], *, close: bool = True) -> Recording:
+    """A recording in which these things were said."""
+    frames = tuple(
+        frame_of(message, source, target, icount, seq) for seq, (icount, source, target, message) in enumerate(said, 1)
+    )
+    return Recording.open(write(path, frames, close=close, board=BOARD))
+
+
+def flow(sent: list[tuple[int, Message]]) -> list[Message]:
+    """The unlogged messages to the CPU among those."""
+    return [message for target, message in sent if target == CPU and isinstance(message, Grant | Kick)]
