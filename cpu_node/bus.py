@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 TELL: Final = 0
 """The access kind with which the engine asks to tell a device what was gathered, and no more."""
+RAISE: Final = 4
+"""The access kind with which the engine says that a posted store has raised the device's interrupt line."""
 
 
 class Bus:
@@ -66,6 +68,10 @@ class Bus:
         node = self._nodes.get(window)
         if node is None:
             return self._controller(cpu.windows[window][0], kind, offset, size, value)
+        if kind == RAISE:
+            self.apply(node, IrqLevel(level=True), cpu.native.access_icount)
+            cpu.native.request_sync()
+            return 0
         accesses = self._gathered(window)
         if kind != TELL:
             accesses.append(Access(AccessKind(kind), offset, size, value))
@@ -94,8 +100,8 @@ class Bus:
         native = self._cpu.native
         for i, byte in enumerate(data):
             if not native.post(window, 0, byte):
-                rest = [Access(AccessKind.WRITE, 0, 1, value) for value in data[i:]]
-                self._ask(self._nodes[window], MmioAccess((*self._gathered(window), *rest)), icount)
+                rest = Access(AccessKind.WRITE, 0, 1, data=data[i:])
+                self._ask(self._nodes[window], MmioAccess((*self._gathered(window), rest)), icount)
                 return
 
     def apply(self, source: int, message: Message, icount: int) -> None:
@@ -110,7 +116,7 @@ class Bus:
             case RegisterMap(registers) if window is not None:
                 for r in registers:
                     cpu.native.set_register(
-                        window, r.offset, r.read, r.write, r.value, r.latch_mask, r.call_mask, r.fifo_mask
+                        window, r.offset, r.read, r.write, r.value, r.latch_mask, r.call_mask, r.fifo_mask, r.raise_mask
                     )
             case FifoData(data) if window is not None:
                 cpu.native.push_fifo(window, data)
@@ -134,7 +140,7 @@ class Bus:
 
     def _gathered(self, window: int) -> list[Access]:
         rows = self._cpu.native.take_posted(window)
-        return [Access(AccessKind(kind), offset, size, value) for kind, offset, size, value in rows]
+        return [Access(AccessKind(kind), offset, size, value, data) for kind, offset, size, value, data in rows]
 
     def _controller(self, name: str, kind: int, offset: int, size: int, value: int) -> int:
         cpu = self._cpu

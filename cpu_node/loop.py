@@ -59,7 +59,9 @@ class Loop:
         if stop_at is not None:
             self._stop_at = stop_at
             self._native.target = stop_at
-        self._serve(idle=False)
+        # Standing still comes before what happens at an instruction, power-on's sync point included.
+        if stop_at != 0:
+            self._serve(idle=False)
         while not self._over:
             self._set_deadline()
             # The descriptor speaks only of what comes from now on.

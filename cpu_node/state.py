@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 class WindowState:
     """One register window: treatment of its registers, its queue, what was gathered for its device."""
 
-    registers: tuple[tuple[int, int, int, int, int, int, int], ...]
+    registers: tuple[tuple[int, int, int, int, int, int, int, int], ...]
     queue: bytes
-    gathered: tuple[tuple[int, int, int, int], ...]
+    gathered: tuple[tuple[int, int, int, int, bytes], ...]
+    raised: bool
 
 
 @declare("cpu", 1)
@@ -50,8 +51,8 @@ def capture(cpu: Cpu, bus: Bus) -> CpuState:
     native = cpu.native
     windows = []
     for number in range(len(cpu.windows)):
-        registers, queue, gathered = native.window_state(number)
-        windows.append(WindowState(tuple(registers), queue, tuple(gathered)))
+        registers, queue, gathered, raised = native.window_state(number)
+        windows.append(WindowState(tuple(registers), queue, tuple(gathered), raised))
     return CpuState(
         native.icount,
         native.idle_ns,

@@ -33,14 +33,10 @@ class ShellContext:
         self._link = link
         self._gate = gate
         self._memory = memory
-        self._level: bool | None = None
-        """The interrupt line as this process has driven it; None while it has not."""
 
     def set_irq(self, level: bool) -> None:
         """Drive the interrupt line."""
-        if level is not self._level:
-            self._level = level
-            self._link.say(IrqLevel(level), CPU)
+        self._link.say(IrqLevel(level), CPU)
 
     def set_registers(self, registers: Sequence[Register]) -> None:
         """Announce register treatment."""

@@ -20,7 +20,7 @@ class DeviceContext(Protocol):
     """The door of a model for the length of one message.  What is asked for happens in the order asked."""
 
     def set_irq(self, level: bool) -> None:
-        """Drive the interrupt line.  A level that is already driven says nothing."""
+        """Drive the interrupt line; a model says so when the level changes."""
 
     def set_registers(self, registers: Sequence[Register]) -> None:
         """Tell the CPU node how to treat registers from now on."""

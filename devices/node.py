@@ -123,6 +123,9 @@ class Shell:
         value = 0
         for i, access in enumerate(accesses):
             match access.kind:
+                case AccessKind.WRITE if access.data:
+                    for byte in access.data:
+                        self._model.write(access.offset, 1, byte, self._context)
                 case AccessKind.WRITE:
                     self._model.write(access.offset, access.size, access.value, self._context)
                 case AccessKind.POP:

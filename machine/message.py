@@ -252,12 +252,13 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """One register access, or for POP a row of `value` equal ones."""
+    """One register access; for POP a row of `value` equal ones, with `data` a row of one-byte stores."""
 
     kind: AccessKind
     offset: int
     size: int
     value: int = 0
+    data: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +293,7 @@ class Register:
     latch_mask: int = 0
     call_mask: int = 0
     fifo_mask: int = 0
+    raise_mask: int = 0
 
 
 @dataclass(frozen=True, slots=True)

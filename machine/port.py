@@ -74,13 +74,15 @@ class Port:
         self._context.term()
 
     def _fetch(self, timeout_s: float | None) -> bool:
+        if timeout_s is None:
+            self._received.extend(frames_of(self._socket.recv_multipart()))
+            return True
+        if timeout_s > 0:
+            self._socket.poll(int(timeout_s * 1000))
         try:
             parts: Sequence[bytes] = self._socket.recv_multipart(zmq.NOBLOCK)
         except zmq.Again:
-            timeout_ms = None if timeout_s is None else max(0, int(timeout_s * 1000))
-            if timeout_ms == 0 or not self._socket.poll(timeout_ms):
-                return False
-            parts = self._socket.recv_multipart()
+            return False
         self._received.extend(frames_of(parts))
         return True
 

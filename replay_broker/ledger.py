@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from machine.errors import LogError
@@ -61,7 +60,7 @@ class NullLedger:
         """The frame with its stamp."""
         self.messages += 1
         self.inputs += class_of(frame.type) is MessageClass.INPUT
-        return replace(frame, seq=self.messages)
+        return frame._replace(seq=self.messages)
 
     def tick(self) -> None:
         """Nothing is due."""
@@ -89,7 +88,7 @@ class LogLedger:
         """The frame with its stamp, written down."""
         self.messages += 1
         self.inputs += class_of(frame.type) is MessageClass.INPUT
-        stamped = replace(frame, seq=self.messages)
+        stamped = frame._replace(seq=self.messages)
         self._writer.append(stamped, time.time_ns())
         self._chain.add(stamped)
         return stamped

@@ -29,6 +29,7 @@ class Roster:
     members: dict[str, Member]
     numbers: dict[bytes, int] = field(default_factory=dict)
     memory_path: str = ""
+    _by_number: dict[int, Member] = field(default_factory=dict, init=False)
 
     @classmethod
     def of(cls, names: tuple[str, ...]) -> Roster:
@@ -61,4 +62,7 @@ class Roster:
 
     def by_number(self, number: int) -> Member | None:
         """The node with a number, if it takes part."""
-        return next((member for member in self.members.values() if member.number == number), None)
+        return self._by_number.get(number)
+
+    def __post_init__(self) -> None:
+        self._by_number = {member.number: member for member in self.members.values()}

@@ -64,7 +64,7 @@ static void gather(struct window *w, int kind, uint64_t offset, unsigned size, u
     }
     w->posted[w->posted_count++] = (struct access){(uint8_t)kind, (uint8_t)size, (uint32_t)offset, value};
     if (w->posted_count == MAX_POSTED)
-        call(w, 0, 0, 0, 0);
+        call(w, ACCESS_TELL, 0, 0, 0);
 }
 
 static struct reg *reg_of(struct window *w, uint64_t offset)
@@ -101,7 +101,7 @@ static uint64_t on_read(uc_engine *uc, uint64_t offset, unsigned size, void *use
         w->engine->n_shadow++;
         gather(w, ACCESS_POP, offset, size, 1);
         if (!w->fifo_used)
-            call(w, 0, 0, 0, 0);
+            call(w, ACCESS_TELL, 0, 0, 0);
         return value;
     }
     return call(w, ACCESS_READ, offset, size, 0);
@@ -114,10 +114,15 @@ static void on_write(uc_engine *uc, uint64_t offset, unsigned size, uint64_t val
     (void)uc;
     if (size < 8)
         value &= (1ull << (size * 8)) - 1;
-    if (reg && reg->write == WRITE_POSTED && !(value & reg->call_mask)) {
+    if (reg && reg->write == WRITE_POSTED && !(value & reg->call_mask) && !(w->raised && reg->raise_mask)) {
+        bool raises = value & ~reg->value & reg->raise_mask;
         reg->value = (reg->value & ~reg->latch_mask) | (value & reg->latch_mask);
         w->engine->n_posted++;
         gather(w, ACCESS_WRITE, offset, size, value);
+        if (raises) {
+            w->raised = true;
+            call(w, ACCESS_RAISE, offset, size, value);
+        }
         return;
     }
     call(w, ACCESS_WRITE, offset, size, value);
@@ -183,23 +188,41 @@ int window_push(struct window *w, const uint8_t *data, size_t size)
     return 0;
 }
 
-/* What was gathered for a device, as a list of (kind, offset, size, value), and nothing is any more. */
+static bool joins(const struct access *a, const struct access *b)
+{
+    return a->kind == ACCESS_WRITE && b->kind == ACCESS_WRITE && a->size == 1 && b->size == 1 &&
+           a->offset == b->offset;
+}
+
+/* What was gathered, as a list of (kind, offset, size, value, data): one-byte stores to one register in a
+ * row are one item. */
+PyObject *window_posted(const struct window *w)
+{
+    PyObject *list = PyList_New(0);
+    char row[MAX_POSTED];
+    for (int i = 0; list && i < w->posted_count;) {
+        const struct access *a = &w->posted[i];
+        int count = 0;
+        do
+            row[count++] = (char)w->posted[i++].value;
+        while (i < w->posted_count && joins(a, &w->posted[i]));
+        PyObject *item = Py_BuildValue("iIiKy#", a->kind, a->offset, a->size,
+                                       (unsigned long long)(count > 1 ? 0 : a->value), row,
+                                       (Py_ssize_t)(count > 1 ? count : 0));
+        if (!item || PyList_Append(list, item) < 0)
+            Py_CLEAR(list);
+        Py_XDECREF(item);
+    }
+    return list;
+}
+
+/* The same, and nothing is gathered any more. */
 PyObject *window_take_posted(struct window *w)
 {
     struct engine *e = w->engine;
-    PyObject *list = PyList_New(w->posted_count);
-    if (!list)
-        return NULL;
-    for (int i = 0; i < w->posted_count; i++) {
-        struct access *a = &w->posted[i];
-        PyObject *item = Py_BuildValue("iIiK", a->kind, a->offset, a->size, (unsigned long long)a->value);
-        if (!item) {
-            Py_DECREF(list);
-            return NULL;
-        }
-        PyList_SET_ITEM(list, i, item);
-    }
+    PyObject *list = window_posted(w);
     w->posted_count = 0;
+    w->raised = false;
     e->posted_at = NEVER;
     for (int i = 0; i < e->window_count; i++)
         if (e->windows[i]->posted_count)

@@ -155,18 +155,18 @@ static PyObject *add_hole(struct engine *e, PyObject *args)
 }
 
 PyDoc_STRVAR(set_register_doc,
-             "set_register(window, offset, read, write, value, latch_mask, call_mask, fifo_mask).");
+             "set_register(window, offset, read, write, value, latch_mask, call_mask, fifo_mask, raise_mask).");
 static PyObject *set_register(struct engine *e, PyObject *args)
 {
     int number, read, write;
     unsigned offset;
-    unsigned long long value, latch, call, fifo;
-    if (!PyArg_ParseTuple(args, "iIiiKKKK", &number, &offset, &read, &write, &value, &latch, &call, &fifo))
+    unsigned long long value, latch, call, fifo, raise;
+    if (!PyArg_ParseTuple(args, "iIiiKKKKK", &number, &offset, &read, &write, &value, &latch, &call, &fifo, &raise))
         return NULL;
     struct window *w = window_at(e, number);
     if (!w)
         return NULL;
-    struct reg row = {(uint8_t)read, (uint8_t)write, (uint16_t)offset, value, latch, call, fifo};
+    struct reg row = {(uint8_t)read, (uint8_t)write, (uint16_t)offset, value, latch, call, fifo, raise};
     if (offset >= PAGE_SIZE || window_set(w, &row) < 0)
         return PyErr_Format(PyExc_ValueError, "no register can be treated at offset %u", offset);
     Py_RETURN_NONE;
@@ -200,42 +200,35 @@ static PyObject *post(struct engine *e, PyObject *args)
     return w ? PyBool_FromLong(window_post(w, offset, (uint64_t)value)) : NULL;
 }
 
-PyDoc_STRVAR(take_posted_doc, "take_posted(window) -> [(kind, offset, size, value)]: what was gathered, once.");
+PyDoc_STRVAR(take_posted_doc, "take_posted(window) -> [(kind, offset, size, value, data)]: what was gathered, once.");
 static PyObject *take_posted(struct engine *e, PyObject *arg)
 {
     struct window *w = window_at(e, (int)PyLong_AsLong(arg));
     return w ? window_take_posted(w) : NULL;
 }
 
-PyDoc_STRVAR(window_state_doc, "window_state(window) -> (registers, queue, gathered): what the window remembers.");
+PyDoc_STRVAR(window_state_doc, "window_state(window) -> (registers, queue, gathered, raised): what the window remembers.");
 static PyObject *window_state(struct engine *e, PyObject *arg)
 {
     struct window *w = window_at(e, (int)PyLong_AsLong(arg));
     if (!w)
         return NULL;
     PyObject *registers = PyList_New(0), *queue = PyBytes_FromStringAndSize(NULL, w->fifo_used);
-    PyObject *gathered = PyList_New(0);
+    PyObject *gathered = window_posted(w);
     for (unsigned i = 0; queue && i < w->fifo_used; i++)
         PyBytes_AS_STRING(queue)[i] = (char)w->fifo[(w->fifo_head + i) % FIFO_BYTES];
     for (unsigned at = 0; registers && at < PAGE_SIZE; at++) {
         struct reg *r = w->index[at] ? &w->regs[w->index[at]] : NULL;
-        PyObject *row = r ? Py_BuildValue("IiiKKKK", at, r->read, r->write, (unsigned long long)r->value,
+        PyObject *row = r ? Py_BuildValue("IiiKKKKK", at, r->read, r->write, (unsigned long long)r->value,
                                           (unsigned long long)r->latch_mask, (unsigned long long)r->call_mask,
-                                          (unsigned long long)r->fifo_mask) : NULL;
+                                          (unsigned long long)r->fifo_mask,
+                                          (unsigned long long)r->raise_mask) : NULL;
         if (row) {
             PyList_Append(registers, row);
             Py_DECREF(row);
         }
     }
-    for (int i = 0; gathered && i < w->posted_count; i++) {
-        struct access *a = &w->posted[i];
-        PyObject *row = Py_BuildValue("iIiK", a->kind, a->offset, a->size, (unsigned long long)a->value);
-        if (row) {
-            PyList_Append(gathered, row);
-            Py_DECREF(row);
-        }
-    }
-    return PyErr_Occurred() ? NULL : Py_BuildValue("NNN", registers, queue, gathered);
+    return PyErr_Occurred() ? NULL : Py_BuildValue("NNNN", registers, queue, gathered, PyBool_FromLong(w->raised));
 }
 
 #define METHOD(name, function, flags) {#name, (PyCFunction)(void (*)(void))function, flags, name##_doc}

@@ -80,12 +80,12 @@ struct code_log {
 
 enum { READ_CALL = 1, READ_SHADOW = 2, READ_FIFO = 3 };
 enum { WRITE_CALL = 1, WRITE_POSTED = 2 };
-enum { ACCESS_WRITE = 1, ACCESS_READ = 2, ACCESS_POP = 3 };
+enum { ACCESS_TELL = 0, ACCESS_WRITE = 1, ACCESS_READ = 2, ACCESS_POP = 3, ACCESS_RAISE = 4 };
 
 struct reg {
     uint8_t read, write;
     uint16_t offset;
-    uint64_t value, latch_mask, call_mask, fifo_mask;
+    uint64_t value, latch_mask, call_mask, fifo_mask, raise_mask;
 };
 
 struct access {
@@ -109,6 +109,7 @@ struct window {
     uint32_t fifo_head, fifo_used;
     struct access posted[MAX_POSTED];
     int posted_count;
+    bool raised; /* the interrupt line, by a store the device has not been told of */
 };
 
 /* What the engine must know of an instruction set; one row a guest architecture. */
@@ -214,6 +215,7 @@ int window_push(struct window *w, const uint8_t *data, size_t size);
 bool window_post(struct window *w, uint64_t offset, uint64_t value);
 void window_free(struct window *w);
 int hole_add(struct engine *e, uint64_t base, uint64_t size);
+PyObject *window_posted(const struct window *w);
 PyObject *window_take_posted(struct window *w);
 
 /* arch/ */

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from devices.serial import registers as r
 from devices.serial.state import FIFO_BYTES, TRANSMIT_LIMIT, SerialState
-from devices.serial.treatment import changed, is_fast, latch, pack, replace_row, treatment
+from devices.serial.treatment import changed, is_fast, latch, pack, raises, replace_row, treatment
 from machine.message import HostEvent, Register
 
 if TYPE_CHECKING:
@@ -182,7 +182,10 @@ class Serial:
 
     def _enable_interrupts(self, value: int) -> None:
         s = self.state
-        s.announced = latch(s.announced, r.INTERRUPT_ENABLE, value)
+        if not s.interrupt:
+            # While the line is high the store was a call, and nothing was latched.
+            s.interrupt = raises(s.announced, r.INTERRUPT_ENABLE, value)
+            s.announced = latch(s.announced, r.INTERRUPT_ENABLE, value)
         new = value & r.IER_MASK
         # Enabling it while THR is empty raises it again, even when IIR has reported it before (as QEMU and
         # the chip do; drivers rely on it).

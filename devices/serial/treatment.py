@@ -1,12 +1,13 @@
 """How the CPU node is to treat the 16550A's registers: a pure function of the state.
 
 In the ordinary state (DLAB and loopback off, no line error) the guest sends and polls without asking the
-device; in every other state each access is a call.  One row is seven bytes: offset, read kind, write
-kind, value, latch mask, call mask, FIFO mask; SerialState.announced is eight of them.
+device; in every other state each access is a call.  One row is eight bytes: offset, read kind, write
+kind, value, latch mask, call mask, FIFO mask, raise mask; SerialState.announced is eight of them.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from devices.serial import registers as r
@@ -15,7 +16,7 @@ from machine.message import ReadKind, Register, WriteKind
 if TYPE_CHECKING:
     from devices.serial.state import SerialState
 
-ROW_BYTES: Final = 7
+ROW_BYTES: Final = 8
 VALUE_COLUMN: Final = 3
 
 
@@ -64,23 +65,33 @@ def latch(announced: bytes, offset: int, value: int) -> bytes:
     row = bytearray(announced[offset * ROW_BYTES : (offset + 1) * ROW_BYTES])
     if not row:
         return announced
-    _, _, write, held, latch_mask, call_mask, _ = row
+    _, _, write, held, latch_mask, call_mask, _, _ = row
     if write != WriteKind.POSTED or value & call_mask:
         return announced
     row[VALUE_COLUMN] = (held & ~latch_mask | value & latch_mask) & 0xFF
     return announced[: offset * ROW_BYTES] + bytes(row) + announced[(offset + 1) * ROW_BYTES :]
 
 
+def raises(announced: bytes, offset: int, value: int) -> bool:
+    """Whether the CPU node has raised the interrupt line with a store it has posted."""
+    row = announced[offset * ROW_BYTES : (offset + 1) * ROW_BYTES]
+    if not row:
+        return False
+    _, _, write, held, _, call_mask, _, raise_mask = row
+    return write == WriteKind.POSTED and not value & call_mask and bool(value & ~held & raise_mask)
+
+
 def _interrupt_enable(state: SerialState) -> Register:
-    """IER: a store is a call when it could move the interrupt line at once."""
+    """IER: a store is a call when it could move the interrupt line at once, but for the commonest such store:
+    enabling the transmitter's interrupt while THR is empty raises the line without asking."""
     value = state.interrupt_enable
     if state.interrupt:
         return Register(r.INTERRUPT_ENABLE, ReadKind.SHADOW, value=value)
-    raising = 0 if state.holding_full else r.IER_TRANSMIT
-    raising |= r.IER_RECEIVED if state.received else 0
-    raising |= r.IER_MODEM if state.modem_deltas else 0
-    return Register(r.INTERRUPT_ENABLE, ReadKind.SHADOW, WriteKind.POSTED, value, r.IER_MASK, raising)
+    call_mask = (r.IER_RECEIVED if state.received else 0) | (r.IER_MODEM if state.modem_deltas else 0)
+    raise_mask = 0 if state.holding_full else r.IER_TRANSMIT
+    posted = Register(r.INTERRUPT_ENABLE, ReadKind.SHADOW, WriteKind.POSTED, value, r.IER_MASK, call_mask)
+    return replace(posted, raise_mask=raise_mask)
 
 
 def _row(reg: Register) -> bytes:
-    return bytes((reg.offset, reg.read, reg.write, reg.value, reg.latch_mask, reg.call_mask, reg.fifo_mask))
+    return bytes((reg.offset, reg.read, reg.write, reg.value, reg.latch_mask, reg.call_mask, reg.fifo_mask, reg.raise_mask))

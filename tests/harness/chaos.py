@@ -34,7 +34,7 @@ class Direction:
 
     def take(self, now_s: float) -> None:
         """Take in everything that has come and draw when each may go on."""
-        while self.source.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+        while int(self.source.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             self._last_s = max(self._last_s, now_s + self._random.uniform(0, self._longest_s))
             self._held.append((self._last_s, self.source.recv_multipart(zmq.NOBLOCK)))
 
@@ -67,7 +67,7 @@ class Proxy:
             poller.register(socket, zmq.POLLIN)
         while not (self._node_gone and self._to_broker.due_s() is None):
             poller.poll(self._timeout_ms())
-            if self._monitor.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+            if int(self._monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
                 recv_monitor_message(self._monitor)
                 self._node_gone = True
             now_s = time.monotonic()
@@ -75,6 +75,7 @@ class Proxy:
                 direction.take(now_s)
                 direction.pass_on(now_s)
         self._front.disable_monitor()
+        self._monitor.close(linger=0)
         self._front.close(linger=0)
         self._back.close()
         self._context.term()

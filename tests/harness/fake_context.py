@@ -7,7 +7,7 @@ Never here: processes, sockets, tests.
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from machine.message import (
@@ -107,6 +107,8 @@ class DirectCpu:
         self.context = context or FakeContext()
         self._level = False
         self.calls = 0
+        self.registers: dict[int, Register] = {}
+        self.raised = False
 
     def reset(self) -> None:
         """Power-on."""
@@ -122,6 +124,9 @@ class DirectCpu:
 
     def store(self, offset: int, value: int, size: int = 1) -> None:
         """A guest's store."""
+        # What was announced holds for the interrupt line even where nothing is gathered.
+        self._posts(offset, value)
+        self.raised = False
         self.model.write(offset, size, value, self.context)
         self.calls += 1
         self.settle()
@@ -148,10 +153,27 @@ class DirectCpu:
         self.model.settle(self.context)
         self._apply()
 
+    def _posts(self, offset: int, value: int) -> bool:
+        """Whether a store is gathered; latches it and raises the line as was announced."""
+        reg = self.registers.get(offset, Register(offset))
+        asked = value & reg.call_mask or (self.raised and reg.raise_mask)
+        if reg.write is not WriteKind.POSTED or asked:
+            return False
+        if value & ~reg.value & reg.raise_mask:
+            self.raised = self._level = True
+        latched = reg.value & ~reg.latch_mask | value & reg.latch_mask
+        self.registers[offset] = replace(reg, value=latched)
+        return True
+
     def _apply(self) -> None:
         for effect in self.context.effects:
-            if isinstance(effect, IrqLevel):
-                self._level = effect.level
+            match effect:
+                case IrqLevel(level):
+                    self._level = level
+                case RegisterMap(registers):
+                    self.registers |= {reg.offset: reg for reg in registers}
+                case _:
+                    pass
         self.context.effects.clear()
 
 
@@ -160,7 +182,6 @@ class TreatingCpu(DirectCpu):
 
     def __init__(self, model: DeviceModel, context: FakeContext | None = None) -> None:
         super().__init__(model, context)
-        self.registers: dict[int, Register] = {}
         self.queue = bytearray()
         self.batch: list[Access] = []
 
@@ -175,11 +196,9 @@ class TreatingCpu(DirectCpu):
 
     def store(self, offset: int, value: int, size: int = 1) -> None:
         """Gather what is posted, else call."""
-        reg = self.registers.get(offset, Register(offset))
         access = Access(AccessKind.WRITE, offset, size, value)
-        if reg.write is WriteKind.POSTED and not value & reg.call_mask:
+        if self._posts(offset, value):
             self.batch.append(access)
-            self._latch(reg, value)
         else:
             self._deliver(access)
 
@@ -209,15 +228,10 @@ class TreatingCpu(DirectCpu):
             self._deliver()
         return value
 
-    def _latch(self, reg: Register, value: int) -> None:
-        latched = reg.value & ~reg.latch_mask | value & reg.latch_mask
-        self.registers[reg.offset] = Register(
-            reg.offset, reg.read, reg.write, latched, reg.latch_mask, reg.call_mask, reg.fifo_mask
-        )
-
     def _deliver(self, last: Access | None = None) -> int:
         accesses = [*self.batch, last] if last is not None else self.batch
         self.batch = []
+        self.raised = False
         value = 0
         for access in accesses:
             match access.kind:
@@ -235,14 +249,16 @@ class TreatingCpu(DirectCpu):
         for effect in self.context.effects:
             match effect:
                 case RegisterMap(registers):
-                    for reg in registers:
-                        old = self.registers.get(reg.offset)
-                        self.registers[reg.offset] = reg
-                        # A queue's register that is a queue's no more takes the queue with it.
-                        if old is not None and old.read is ReadKind.FIFO and reg.read is not ReadKind.FIFO:
-                            self.queue.clear()
+                    # A queue's register that is a queue's no more takes the queue with it.
+                    if any(self._voids(reg) for reg in registers):
+                        self.queue.clear()
+                    self.registers |= {reg.offset: reg for reg in registers}
                 case FifoData(data):
                     self.queue += data
                 case _:
                     pass
         super()._apply()
+
+    def _voids(self, reg: Register) -> bool:
+        old = self.registers.get(reg.offset)
+        return old is not None and old.read is ReadKind.FIFO and reg.read is not ReadKind.FIFO

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from machine.codec import decode
-from machine.message import HostInput, HostOutput
+from machine.message import BackendResult, HostInput, HostOutput
 from machine.recording import Recording
 from tests.harness.rigged import Rig
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 TIMEOUT_S: Final = 60.0
@@ -95,10 +95,13 @@ class Home:
 
     def start(self, *args: str | Path, rig: Rig | None = None, env: Mapping[str, str] | None = None) -> Running:
         """Start `dejavm ARGS`, its standard streams pipes."""
+        return self.start_argv(self.argv(*args, rig=rig), env)
+
+    def start_argv(self, argv: Sequence[str], env: Mapping[str, str] | None = None) -> Running:
+        """Start a command that does what argv() says, and something around it."""
         pipe = subprocess.PIPE
-        process = subprocess.Popen(
-            self.argv(*args, rig=rig), cwd=self.work, env=self.environment(env), stdin=pipe, stdout=pipe, stderr=pipe
-        )
+        environment = self.environment(env)
+        process = subprocess.Popen(argv, cwd=self.work, env=environment, stdin=pipe, stdout=pipe, stderr=pipe)
         return Running(process)
 
     def run(
@@ -195,9 +198,15 @@ def final_digest(recording: Path) -> str:
 
 
 def console(recording: Path) -> bytes:
-    """What the guest has written to its serial line."""
-    messages = (decode(frame.type, frame.payload) for frame in Recording.open(recording).frames())
-    return b"".join(message.data for message in messages if isinstance(message, HostOutput))
+    """What the guest has written to its serial line, as far as the backend took it."""
+    said, offered = b"", b""
+    for frame in Recording.open(recording).frames():
+        message = decode(frame.type, frame.payload)
+        if isinstance(message, HostOutput):
+            offered = message.data
+        elif isinstance(message, BackendResult):
+            said += offered[: message.accepted]
+    return said
 
 
 def typed(recording: Path) -> bytes:

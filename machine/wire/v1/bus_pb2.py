@@ -24,39 +24,39 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19machine/wire/v1/bus.proto\x12\x0fmachine.wire.v1\"`\n\x06\x41\x63\x63\x65ss\x12)\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.machine.wire.v1.AccessKind\x12\x0e\n\x06offset\x18\x02 \x01(\r\x12\x0c\n\x04size\x18\x03 \x01(\r\x12\r\n\x05value\x18\x04 \x01(\x04\"7\n\nMmioAccess\x12)\n\x08\x61\x63\x63\x65sses\x18\x01 \x03(\x0b\x32\x17.machine.wire.v1.Access\"\x15\n\x04\x44one\x12\r\n\x05value\x18\x01 \x01(\x04\"\x19\n\x08IrqLevel\x12\r\n\x05level\x18\x01 \x01(\x08\"\xb7\x01\n\x08Register\x12\x0e\n\x06offset\x18\x01 \x01(\r\x12\'\n\x04read\x18\x02 \x01(\x0e\x32\x19.machine.wire.v1.ReadKind\x12)\n\x05write\x18\x03 \x01(\x0e\x32\x1a.machine.wire.v1.WriteKind\x12\r\n\x05value\x18\x04 \x01(\x04\x12\x12\n\nlatch_mask\x18\x05 \x01(\x04\x12\x11\n\tcall_mask\x18\x06 \x01(\x04\x12\x11\n\tfifo_mask\x18\x07 \x01(\x04\";\n\x0bRegisterMap\x12,\n\tregisters\x18\x01 \x03(\x0b\x32\x19.machine.wire.v1.Register\"\x18\n\x08\x46ifoData\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\")\n\x08\x44maWrite\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\x06\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"+\n\x08TimerArm\x12\r\n\x05timer\x18\x01 \x01(\r\x12\x10\n\x08\x64\x65lay_ns\x18\x02 \x01(\x06\"\x1c\n\x0bTimerCancel\x12\r\n\x05timer\x18\x01 \x01(\r\"\x1d\n\x0cTimerExpired\x12\r\n\x05timer\x18\x01 \x01(\r*k\n\nAccessKind\x12\x1b\n\x17\x41\x43\x43\x45SS_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11\x41\x43\x43\x45SS_KIND_WRITE\x10\x01\x12\x14\n\x10\x41\x43\x43\x45SS_KIND_READ\x10\x02\x12\x13\n\x0f\x41\x43\x43\x45SS_KIND_POP\x10\x03*c\n\x08ReadKind\x12\x19\n\x15READ_KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eREAD_KIND_CALL\x10\x01\x12\x14\n\x10READ_KIND_SHADOW\x10\x02\x12\x12\n\x0eREAD_KIND_FIFO\x10\x03*S\n\tWriteKind\x12\x1a\n\x16WRITE_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fWRITE_KIND_CALL\x10\x01\x12\x15\n\x11WRITE_KIND_POSTED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19machine/wire/v1/bus.proto\x12\x0fmachine.wire.v1\"n\n\x06\x41\x63\x63\x65ss\x12)\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.machine.wire.v1.AccessKind\x12\x0e\n\x06offset\x18\x02 \x01(\r\x12\x0c\n\x04size\x18\x03 \x01(\r\x12\r\n\x05value\x18\x04 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\"7\n\nMmioAccess\x12)\n\x08\x61\x63\x63\x65sses\x18\x01 \x03(\x0b\x32\x17.machine.wire.v1.Access\"\x15\n\x04\x44one\x12\r\n\x05value\x18\x01 \x01(\x04\"\x19\n\x08IrqLevel\x12\r\n\x05level\x18\x01 \x01(\x08\"\xcb\x01\n\x08Register\x12\x0e\n\x06offset\x18\x01 \x01(\r\x12\'\n\x04read\x18\x02 \x01(\x0e\x32\x19.machine.wire.v1.ReadKind\x12)\n\x05write\x18\x03 \x01(\x0e\x32\x1a.machine.wire.v1.WriteKind\x12\r\n\x05value\x18\x04 \x01(\x04\x12\x12\n\nlatch_mask\x18\x05 \x01(\x04\x12\x11\n\tcall_mask\x18\x06 \x01(\x04\x12\x11\n\tfifo_mask\x18\x07 \x01(\x04\x12\x12\n\nraise_mask\x18\x08 \x01(\x04\";\n\x0bRegisterMap\x12,\n\tregisters\x18\x01 \x03(\x0b\x32\x19.machine.wire.v1.Register\"\x18\n\x08\x46ifoData\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\")\n\x08\x44maWrite\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\x06\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"+\n\x08TimerArm\x12\r\n\x05timer\x18\x01 \x01(\r\x12\x10\n\x08\x64\x65lay_ns\x18\x02 \x01(\x06\"\x1c\n\x0bTimerCancel\x12\r\n\x05timer\x18\x01 \x01(\r\"\x1d\n\x0cTimerExpired\x12\r\n\x05timer\x18\x01 \x01(\r*k\n\nAccessKind\x12\x1b\n\x17\x41\x43\x43\x45SS_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11\x41\x43\x43\x45SS_KIND_WRITE\x10\x01\x12\x14\n\x10\x41\x43\x43\x45SS_KIND_READ\x10\x02\x12\x13\n\x0f\x41\x43\x43\x45SS_KIND_POP\x10\x03*c\n\x08ReadKind\x12\x19\n\x15READ_KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eREAD_KIND_CALL\x10\x01\x12\x14\n\x10READ_KIND_SHADOW\x10\x02\x12\x12\n\x0eREAD_KIND_FIFO\x10\x03*S\n\tWriteKind\x12\x1a\n\x16WRITE_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fWRITE_KIND_CALL\x10\x01\x12\x15\n\x11WRITE_KIND_POSTED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'machine.wire.v1.bus_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ACCESSKIND']._serialized_start=673
-  _globals['_ACCESSKIND']._serialized_end=780
-  _globals['_READKIND']._serialized_start=782
-  _globals['_READKIND']._serialized_end=881
-  _globals['_WRITEKIND']._serialized_start=883
-  _globals['_WRITEKIND']._serialized_end=966
+  _globals['_ACCESSKIND']._serialized_start=707
+  _globals['_ACCESSKIND']._serialized_end=814
+  _globals['_READKIND']._serialized_start=816
+  _globals['_READKIND']._serialized_end=915
+  _globals['_WRITEKIND']._serialized_start=917
+  _globals['_WRITEKIND']._serialized_end=1000
   _globals['_ACCESS']._serialized_start=46
-  _globals['_ACCESS']._serialized_end=142
-  _globals['_MMIOACCESS']._serialized_start=144
-  _globals['_MMIOACCESS']._serialized_end=199
-  _globals['_DONE']._serialized_start=201
-  _globals['_DONE']._serialized_end=222
-  _globals['_IRQLEVEL']._serialized_start=224
-  _globals['_IRQLEVEL']._serialized_end=249
-  _globals['_REGISTER']._serialized_start=252
-  _globals['_REGISTER']._serialized_end=435
-  _globals['_REGISTERMAP']._serialized_start=437
-  _globals['_REGISTERMAP']._serialized_end=496
-  _globals['_FIFODATA']._serialized_start=498
-  _globals['_FIFODATA']._serialized_end=522
-  _globals['_DMAWRITE']._serialized_start=524
-  _globals['_DMAWRITE']._serialized_end=565
-  _globals['_TIMERARM']._serialized_start=567
-  _globals['_TIMERARM']._serialized_end=610
-  _globals['_TIMERCANCEL']._serialized_start=612
-  _globals['_TIMERCANCEL']._serialized_end=640
-  _globals['_TIMEREXPIRED']._serialized_start=642
-  _globals['_TIMEREXPIRED']._serialized_end=671
+  _globals['_ACCESS']._serialized_end=156
+  _globals['_MMIOACCESS']._serialized_start=158
+  _globals['_MMIOACCESS']._serialized_end=213
+  _globals['_DONE']._serialized_start=215
+  _globals['_DONE']._serialized_end=236
+  _globals['_IRQLEVEL']._serialized_start=238
+  _globals['_IRQLEVEL']._serialized_end=263
+  _globals['_REGISTER']._serialized_start=266
+  _globals['_REGISTER']._serialized_end=469
+  _globals['_REGISTERMAP']._serialized_start=471
+  _globals['_REGISTERMAP']._serialized_end=530
+  _globals['_FIFODATA']._serialized_start=532
+  _globals['_FIFODATA']._serialized_end=556
+  _globals['_DMAWRITE']._serialized_start=558
+  _globals['_DMAWRITE']._serialized_end=599
+  _globals['_TIMERARM']._serialized_start=601
+  _globals['_TIMERARM']._serialized_end=644
+  _globals['_TIMERCANCEL']._serialized_start=646
+  _globals['_TIMERCANCEL']._serialized_end=674
+  _globals['_TIMEREXPIRED']._serialized_start=676
+  _globals['_TIMEREXPIRED']._serialized_end=705
 # @@protoc_insertion_point(module_scope)

@@ -39,16 +39,18 @@ WRITE_KIND_CALL: WriteKind
 WRITE_KIND_POSTED: WriteKind
 
 class Access(_message.Message):
-    __slots__ = ("kind", "offset", "size", "value")
+    __slots__ = ("kind", "offset", "size", "value", "data")
     KIND_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
     kind: AccessKind
     offset: int
     size: int
     value: int
-    def __init__(self, kind: _Optional[_Union[AccessKind, str]] = ..., offset: _Optional[int] = ..., size: _Optional[int] = ..., value: _Optional[int] = ...) -> None: ...
+    data: bytes
+    def __init__(self, kind: _Optional[_Union[AccessKind, str]] = ..., offset: _Optional[int] = ..., size: _Optional[int] = ..., value: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class MmioAccess(_message.Message):
     __slots__ = ("accesses",)
@@ -69,7 +71,7 @@ class IrqLevel(_message.Message):
     def __init__(self, level: _Optional[bool] = ...) -> None: ...
 
 class Register(_message.Message):
-    __slots__ = ("offset", "read", "write", "value", "latch_mask", "call_mask", "fifo_mask")
+    __slots__ = ("offset", "read", "write", "value", "latch_mask", "call_mask", "fifo_mask", "raise_mask")
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     READ_FIELD_NUMBER: _ClassVar[int]
     WRITE_FIELD_NUMBER: _ClassVar[int]
@@ -77,6 +79,7 @@ class Register(_message.Message):
     LATCH_MASK_FIELD_NUMBER: _ClassVar[int]
     CALL_MASK_FIELD_NUMBER: _ClassVar[int]
     FIFO_MASK_FIELD_NUMBER: _ClassVar[int]
+    RAISE_MASK_FIELD_NUMBER: _ClassVar[int]
     offset: int
     read: ReadKind
     write: WriteKind
@@ -84,7 +87,8 @@ class Register(_message.Message):
     latch_mask: int
     call_mask: int
     fifo_mask: int
-    def __init__(self, offset: _Optional[int] = ..., read: _Optional[_Union[ReadKind, str]] = ..., write: _Optional[_Union[WriteKind, str]] = ..., value: _Optional[int] = ..., latch_mask: _Optional[int] = ..., call_mask: _Optional[int] = ..., fifo_mask: _Optional[int] = ...) -> None: ...
+    raise_mask: int
+    def __init__(self, offset: _Optional[int] = ..., read: _Optional[_Union[ReadKind, str]] = ..., write: _Optional[_Union[WriteKind, str]] = ..., value: _Optional[int] = ..., latch_mask: _Optional[int] = ..., call_mask: _Optional[int] = ..., fifo_mask: _Optional[int] = ..., raise_mask: _Optional[int] = ...) -> None: ...
 
 class RegisterMap(_message.Message):
     __slots__ = ("registers",)

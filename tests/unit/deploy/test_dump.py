@@ -37,8 +37,8 @@ def test_json_has_one_object_a_message(tmp_path: Path, capsys: pytest.CaptureFix
     assert rows[5]["class"] == "derived"
     assert rows[5]["payload"] == {
         "accesses": [
-            {"kind": "read", "offset": 0, "size": 1, "value": 0},
-            {"kind": "write", "offset": 1, "size": 4, "value": 77},
+            {"kind": "read", "offset": 0, "size": 1, "value": 0, "data": ""},
+            {"kind": "write", "offset": 1, "size": 4, "value": 77, "data": ""},
         ]
     }
 
@@ -77,7 +77,7 @@ def test_text_is_one_aligned_line_a_message(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_a_payload_that_is_no_message_is_shown_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write(tmp_path / "x.dejavm", [replace(FRAMES[0], payload=b"\xff")])
+    path = write(tmp_path / "x.dejavm", [FRAMES[0]._replace(payload=b"\xff")])
     assert dump(path, capsys)[0]["payload"] == "ff"
 
 
@@ -91,7 +91,7 @@ def test_a_damaged_log_is_dumped_as_far_as_it_is_good(tmp_path: Path, capsys: py
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
-    frames = [replace(FRAMES[0], seq=seq) for seq in range(1, 5000)]
+    frames = [FRAMES[0]._replace(seq=seq) for seq in range(1, 5000)]
     path = write(tmp_path / "x.dejavm", frames, chunk=5000)
     with subprocess.Popen(
         [sys.executable, "-m", "deploy", "dump", str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -329,7 +329,7 @@ def test_the_cpu_nodes_copies_are_what_the_device_believes_them_to_be(steps: lis
         state = cpu.model.state
         assert bytes(cpu.queue) == state.received[: state.mirrored]
         rows = b"".join(
-            bytes((g.offset, g.read, g.write, g.value, g.latch_mask, g.call_mask, g.fifo_mask))
+            bytes((g.offset, g.read, g.write, g.value, g.latch_mask, g.call_mask, g.fifo_mask, g.raise_mask))
             for _, g in sorted(cpu.registers.items())
         )
         assert rows == state.announced

@@ -168,7 +168,7 @@ def test_a_missing_number_ends_the_log_before_it(tmp_path: Path) -> None:
     for number, frame in enumerate(FRAMES):
         # A writer that has lost count: the assertion in append() is what normally stops it.
         writer._seq = frame.seq + (number >= 4) - 1
-        writer.append(replace(frame, seq=frame.seq + (number >= 4)), 0)
+        writer.append(frame._replace(seq=frame.seq + (number >= 4)), 0)
     writer.finish()
     frames, error = read_all(Recording.open(path))
     assert frames == list(FRAMES[:4])
@@ -321,14 +321,14 @@ def test_a_chain_depends_on_everything_but_the_place_in_the_order() -> None:
 
     frame = FRAMES[3]
     changed = [
-        replace(frame, icount=1001),
-        replace(frame, source=1),
-        replace(frame, target=3),
-        replace(frame, type=35),
-        replace(frame, payload=frame.payload + b"\0"),
+        frame._replace(icount=1001),
+        frame._replace(source=1),
+        frame._replace(target=3),
+        frame._replace(type=35),
+        frame._replace(payload=frame.payload + b"\0"),
     ]
     assert len({digest(f) for f in (frame, *changed)}) == 6
-    assert digest(replace(frame, seq=99)) == digest(frame)
+    assert digest(frame._replace(seq=99)) == digest(frame)
     assert digest(*FRAMES * 200) != digest(*FRAMES * 201)
 
 

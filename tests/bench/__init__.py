@@ -1,0 +1,1 @@
+"""Benchmarks: whole commands, interleaved, medians and ratios of one run; never timed tests."""

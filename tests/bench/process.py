@@ -1,0 +1,87 @@
+"""One measured command: wall time, and the peak memory of every process below it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+SAMPLE_S: Final = 0.05
+LIMIT_S: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """`peaks_kib`: the highest resident memory of each process, by the name of its node or program."""
+
+    wall_s: float
+    peaks_kib: dict[str, int] = field(default_factory=dict)
+
+
+def dejavm(*arguments: str) -> list[str]:
+    """The command line of the command under test."""
+    return [str(Path(sys.executable).parent / "dejavm"), *arguments]
+
+
+def measure(argv: Sequence[str], directory: Path) -> Measured:
+    """Run a command to its end in a directory; RuntimeError with its last words if it fails."""
+    errors = directory / "stderr.txt"
+    started = time.monotonic()
+    peaks: dict[str, int] = {}
+    with errors.open("wb") as stream:
+        process = subprocess.Popen(
+            argv, cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stream
+        )
+        while True:
+            try:
+                process.wait(SAMPLE_S)
+                break
+            except subprocess.TimeoutExpired:
+                _sample(process.pid, peaks)
+            if time.monotonic() - started > LIMIT_S:
+                process.kill()
+                raise RuntimeError(f"{argv}: not over after {LIMIT_S:.0f} s")
+    wall_s = time.monotonic() - started
+    if process.returncode != 0:
+        raise RuntimeError(f"{argv}: exit code {process.returncode}: {errors.read_text()[-500:]}")
+    return Measured(wall_s, peaks)
+
+
+def _sample(parent: int, peaks: dict[str, int]) -> None:
+    for pid in _descendants(parent):
+        try:
+            argv = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            status = Path(f"/proc/{pid}/status").read_text()
+        except OSError:
+            continue
+        peak = next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")), 0)
+        name = _name(argv)
+        peaks[name] = max(peaks.get(name, 0), peak)
+
+
+def _descendants(parent: int) -> list[int]:
+    """The process and everything below it."""
+    found = [parent]
+    for pid in found:
+        try:
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        except OSError:
+            continue
+        found += [int(child) for child in children]
+    return found
+
+
+def _name(argv: list[bytes]) -> str:
+    words = [os.fsdecode(word) for word in argv]
+    if "--node" in words:
+        return words[words.index("--node") + 1]
+    for module in ("replay_broker", "dejavm", "qemu-system-riscv64"):
+        if any(word == module or word.endswith("/" + module) for word in words):
+            return module
+    return words[0].rpartition("/")[2]

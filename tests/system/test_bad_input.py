@@ -1,0 +1,208 @@
+"""Bad input gets one clear line and its exit code, and leaves nothing half written."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from machine.recording.format import FORMAT_VERSION
+from tests.harness.guests import BARE, echo_script, guest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.harness.machine import Home
+
+pytestmark = pytest.mark.system
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_UNREADABLE = 4
+
+
+def _refused(home: Home, *args: str | Path, says: tuple[str, ...] = ()) -> None:
+    """The command must refuse to record, in one line that says all of that, and leave no file."""
+    before = sorted(home.work.rglob("*"))
+    done = home.run("record", *args, timeout_s=30)
+    assert done.exit_code == EXIT_USAGE, done.stderr
+    for word in says:
+        assert word in done.complaint
+    assert sorted(home.work.rglob("*")) == before
+    assert home.left_behind() == []
+
+
+def test_a_missing_kernel(home: Home) -> None:
+    _refused(home, "bare", "--kernel", "nothing-here", says=("nothing-here", "kernel"))
+
+
+def test_an_empty_kernel(home: Home) -> None:
+    _refused(home, "bare", "--kernel", home.file("empty", ""), says=("empty", "kernel"))
+
+
+def test_a_kernel_for_another_machine(home: Home) -> None:
+    _refused(home, "bare", "--kernel", "/bin/true", "--serial", "null", says=("/bin/true", "riscv64"))
+
+
+def test_a_kernel_that_is_cut_off(home: Home) -> None:
+    kernel = home.work / "cut.elf"
+    kernel.write_bytes(b"\x7fELF\x02\x01\x01" + bytes(20))
+    _refused(home, "bare", "--kernel", kernel, "--serial", "null", says=("cut.elf", "ELF"))
+
+
+def test_a_kernel_that_does_not_fit(home: Home) -> None:
+    kernel = home.work / "big.bin"
+    kernel.write_bytes(bytes(20 << 20))
+    _refused(home, "bare", "--kernel", kernel, "--memory", "16M", "--serial", "null", says=("big.bin", "16 MiB"))
+
+
+def test_an_unknown_board(home: Home) -> None:
+    _refused(home, "toaster", says=("toaster", "bare", "debian"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('cpu = "riscv64"', 'cpu = "riscv64"\ncolour = "blue"', ("machine.colour",)),
+        ("shift = 0", 'shift = "none"', ("machine.shift", "number")),
+        ("address = 0x10000000", "address = 0x80000000", ("device.serial0.address", "overlaps", "memory")),
+        ("irq = 10", "irq = 99", ("device.serial0.irq", "99")),
+        ('kind = "serial"', 'kind = "toaster"', ("device.serial0.kind", "toaster")),
+        ('cpu = "riscv64"', 'cpu = "z80"', ("z80", "riscv64")),
+        ('memory = "64M"', 'memory = "lots"', ("lots",)),
+        ("[machine]", "[machine", ("TOML",)),
+    ],
+)
+def test_a_wrong_board(home: Home, old: str, new: str, says: tuple[str, ...]) -> None:
+    assert old in BARE
+    board = home.file("wrong.toml", BARE.replace(old, new))
+    _refused(home, board, "--kernel", guest("traps"), "--serial", "null", says=says)
+
+
+@pytest.mark.parametrize(
+    "backend", ["telepathy", "file:", "tcp:nowhere", "tcp:127.0.0.1:99999", "script:missing.txt", "unix:"]
+)
+def test_a_backend_that_cannot_be(home: Home, backend: str) -> None:
+    _refused(home, "bare", "--kernel", guest("traps"), "--serial", backend, says=("serial0",))
+
+
+def test_a_script_with_a_mistake_names_its_line(home: Home) -> None:
+    script = home.script('expect READY\nshout "hello"\n')
+    _refused(home, "bare", "--kernel", guest("traps"), "--serial", script, says=("script.txt:2", "shout"))
+
+
+def test_a_unix_socket_in_use(home: Home) -> None:
+    path = home.work / "taken"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        _refused(home, "bare", "--kernel", guest("traps"), "--serial", f"unix:{path},server=on", says=("taken",))
+
+
+def test_a_tcp_port_in_use(home: Home) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        backend = f"tcp:127.0.0.1:{port},server=on"
+        _refused(home, "bare", "--kernel", guest("traps"), "--serial", backend, says=(port,))
+
+
+def test_nobody_listens(home: Home) -> None:
+    backend = f"unix:{home.work / 'nobody'}"
+    _refused(home, "bare", "--kernel", guest("traps"), "--serial", backend, says=("nobody",))
+
+
+def test_a_name_that_is_taken(home: Home) -> None:
+    taken = home.file("taken.dejavm", "precious")
+    _refused(home, "bare", "--kernel", guest("traps"), "-o", taken, says=("taken.dejavm", "exists"))
+    assert taken.read_text() == "precious"
+
+
+def _recording(home: Home) -> Path:
+    script = home.script(echo_script(*(f"line {number}" for number in range(20))))
+    kernel = home.work / "guest.bin"
+    shutil.copy(guest("echo"), kernel)
+    return home.record("bare", "--kernel", kernel, "--serial", script)
+
+
+def _unreadable(home: Home, *args: str | Path, says: tuple[str, ...]) -> None:
+    for command in ("verify", "replay"):
+        done = home.run(command, *args, timeout_s=30)
+        assert done.exit_code == EXIT_UNREADABLE, done.stderr
+        for word in says:
+            assert word in done.complaint
+
+
+def test_a_recording_of_another_format_version(home: Home) -> None:
+    recording = _recording(home)
+    facts = recording / "machine.toml"
+    facts.write_text(facts.read_text().replace(f"format = {FORMAT_VERSION}", "format = 99"))
+    _unreadable(home, recording, says=("format 99", str(FORMAT_VERSION)))
+
+
+def test_a_recording_whose_kernel_has_changed(home: Home) -> None:
+    recording = _recording(home)
+    with (home.work / "guest.bin").open("ab") as kernel:
+        kernel.write(b"!")
+    _unreadable(home, recording, says=("guest.bin", "changed"))
+
+
+def test_a_recording_whose_kernel_is_gone(home: Home) -> None:
+    recording = _recording(home)
+    (home.work / "guest.bin").unlink()
+    _unreadable(home, recording, says=("guest.bin",))
+
+
+def test_a_recording_without_its_log(home: Home) -> None:
+    recording = _recording(home)
+    (recording / "log.mcap").unlink()
+    _unreadable(home, recording, says=("log.mcap",))
+
+
+def test_no_recording(home: Home) -> None:
+    _unreadable(home, "nothing.dejavm", says=("nothing.dejavm",))
+    for command in ("replay", "verify", "info", "dump"):
+        done = home.run(command)
+        assert done.exit_code == EXIT_USAGE
+        assert "no recording" in done.complaint
+
+
+def test_a_cut_recording_replays_to_where_it_is_good(home: Home) -> None:
+    recording = _recording(home)
+    log = recording / "log.mcap"
+    log.write_bytes(log.read_bytes()[:-200])
+    for command in ("verify", "replay", "info"):
+        done = home.run(command, recording, "--json")
+        assert done.exit_code == EXIT_UNREADABLE, done.stderr
+        assert "log.mcap" in done.complaint
+        assert "byte" in done.complaint
+
+
+def test_a_damaged_recording_names_the_place(home: Home) -> None:
+    recording = _recording(home)
+    log = recording / "log.mcap"
+    data = bytearray(log.read_bytes())
+    data[len(data) // 2] ^= 0x10
+    log.write_bytes(data)
+    done = home.run("verify", recording)
+    assert done.exit_code == EXIT_UNREADABLE
+    assert "byte" in done.complaint
+
+
+def test_a_full_disk_ends_the_recording_in_one_line(home: Home) -> None:
+    """The limit on the size of files stands for the disk: the log reaches it first."""
+    limited = ["prlimit", f"--fsize={256 << 10}"]
+    path = home.work / "a.dejavm"
+    argv = home.argv("record", "bare", "--kernel", guest("chatter"), "--serial", "null", "-o", path)
+    done = home.start_argv([*limited, *argv]).finish()
+    assert done.exit_code == EXIT_FAILED, done.stderr
+    assert "log.mcap" in done.complaint
+    # What was written replays.
+    replayed = home.run("verify", path, "--json")
+    assert replayed.exit_code in (0, EXIT_UNREADABLE), replayed.stderr
+
+
+def test_a_directory_that_cannot_be_made(home: Home) -> None:
+    in_the_way = home.file("file", "")
+    _refused(home, "bare", "--kernel", guest("traps"), "-o", in_the_way / "a.dejavm", says=("file",))
