@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from typing import TYPE_CHECKING, Final
 
-from deploy.commands import dump, info, record, replay, run, verify
 from deploy.reporting import complain
 from machine.errors import EXIT_DONE, EXIT_FAILED, MachineError
 
@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import ModuleType
 
-COMMANDS: Final[Mapping[str, ModuleType]] = {
-    "run": run,
-    "record": record,
-    "replay": replay,
-    "verify": verify,
-    "info": info,
-    "dump": dump,
+COMMANDS: Final[Mapping[str, str]] = {
+    "run": "start a machine; with -o, record it as `record` does",
+    "record": "start a machine and record it",
+    "replay": "run a recording again",
+    "verify": "replay a recording and say whether it was bit-exact",
+    "info": "describe a recording",
+    "dump": "print a recording's messages",
 }
+"""Each is a module of deploy/commands, imported when it is asked for: a machine's start waits for imports."""
 
 EPILOG: Final = (
     "exit codes: 0 done, 1 the guest or a process failed, 2 usage, 3 the replay diverged, 4 unreadable recording"
@@ -31,8 +32,10 @@ EPILOG: Final = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; its exit code.  Every expected failure is one line on standard error."""
-    options = build_parser().parse_args(argv)
-    command = COMMANDS[options.command]
+    words = sys.argv[1:] if argv is None else argv
+    asked = next((word for word in words if word in COMMANDS), None)
+    options = build_parser(asked).parse_args(words)
+    command = _module(options.command)
     try:
         code = int(command.run(options))
         sys.stdout.flush()
@@ -49,18 +52,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of all subcommands."""
+def build_parser(asked: str | None) -> argparse.ArgumentParser:
+    """The parser of all subcommands, in full for the one that was asked for."""
     parser = argparse.ArgumentParser(
         prog="dejavm", description="Record a whole computer and replay it bit for bit.", epilog=EPILOG
     )
     subcommands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, command in COMMANDS.items():
-        subcommand = subcommands.add_parser(
-            name, help=command.HELP, description=command.__doc__, epilog=EPILOG, allow_abbrev=False
-        )
-        command.configure(subcommand)
+    for name, summary in COMMANDS.items():
+        subcommand = subcommands.add_parser(name, help=summary, epilog=EPILOG, allow_abbrev=False)
+        if name == asked:
+            command = _module(name)
+            subcommand.description = command.__doc__
+            command.configure(subcommand)
     return parser
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"deploy.commands.{name}")
 
 
 def _failed(error: MachineError) -> int:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from machine.errors import LogError, UsageError
-from machine.recording import Recording
 from machine.recording.format import SUFFIX
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from machine.recording.reader import Recording
 
 RECORDINGS: Final = Path("recordings")
 
@@ -38,11 +39,16 @@ def new_path(given: str | None, board: str, now: datetime) -> Path:
 
 def open_recording(given: str | None) -> Recording:
     """The recording the user named, else the newest; LogError if unreadable, UsageError if there is none."""
+    # Imported here: who makes a recording does not need to read one.
+    from machine.recording.reader import Recording  # noqa: PLC0415
+
     return Recording.open(Path(given)) if given is not None else newest(RECORDINGS)
 
 
 def newest(directory: Path) -> Recording:
     """The recording with the latest date in a directory, whatever its files' dates; UsageError if there is none."""
+    from machine.recording.reader import Recording  # noqa: PLC0415
+
     found: list[Recording] = []
     for path in sorted(directory.glob("*")) if directory.is_dir() else []:
         try:

@@ -9,7 +9,8 @@ from machine.board import MIB
 from machine.recording.format import node_names
 
 if TYPE_CHECKING:
-    from machine.recording import Recording, Summary
+    from machine.recording.reader import Recording
+    from machine.recording.summary import Summary
 
 
 def describe(recording: Recording, summary: Summary) -> dict[str, object]:

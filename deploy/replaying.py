@@ -7,11 +7,13 @@ from typing import Final
 
 from deploy.plan import Launch
 from deploy.resolve import SERIAL_KIND, with_serial
-from machine.errors import UsageError
-from machine.message import RunMode
-from machine.recording import Recording, check_files
+from machine.errors import EXIT_DONE, UsageError
+from machine.message import RunMode, RunState
+from machine.recording.facts import check_files
+from machine.recording.reader import Recording
 
 if typing.TYPE_CHECKING:
+    from deploy.outcome import Outcome
     from machine.board import Board
 
 QUIET_BACKEND: Final = "null"
@@ -35,6 +37,15 @@ def plan_replay(
     board = live_board(recording.board, serial) if live else recording.board
     mode = RunMode.REPLAY_LIVE if live else RunMode.REPLAY_LOG
     return Launch(board, mode, recording.path, until, end_icount)
+
+
+def damage_behind(recording: Recording, outcome: Outcome) -> str:
+    """Why a replay that came to its end is not all of the recording; "" if it is."""
+    if outcome.exit_code != EXIT_DONE or outcome.status.state is not RunState.ENDED:
+        return ""
+    if recording.clean_end and outcome.status.messages == recording.messages:
+        return ""
+    return recording.summary().damage
 
 
 def live_board(board: Board, serial: tuple[str, ...]) -> Board:

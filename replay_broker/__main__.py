@@ -13,14 +13,8 @@ from machine.board import Board, parse_board
 from machine.errors import MachineError
 from machine.message import RunMode
 from machine.node import start_diagnostics
-from machine.recording.facts import gather_facts
-from machine.recording.reader import Recording
-from replay_broker.ledger import LogLedger, NullLedger
 from replay_broker.roster import Roster
 from replay_broker.server import Server
-from replay_broker.session.live import LiveReplaySession
-from replay_broker.session.log import LogReplaySession
-from replay_broker.session.record import RecordSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,18 +45,34 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def session_maker(options: argparse.Namespace, board: Board) -> Begin:
-    """How the session is made once every node is ready: nothing is written before that."""
-    recording: Path = options.recording
-    match MODES[options.mode]:
-        case RunMode.NONE:
-            return lambda send: RecordSession(board, send, NullLedger())
-        case RunMode.RECORD:
-            facts = gather_facts(board, time.time_ns())
-            return lambda send: RecordSession(board, send, LogLedger(recording, board, facts))
-        case RunMode.REPLAY_LOG:
-            return lambda send: LogReplaySession(Recording.open(recording), send, options.until)
-        case RunMode.REPLAY_LIVE:
-            return lambda send: LiveReplaySession(Recording.open(recording), send, options.until)
+    """How the session is made once every node is ready: nothing is written before that.
+
+    What a mode needs is imported for that mode only: the machine's start waits for it.
+    """
+    if MODES[options.mode] in (RunMode.NONE, RunMode.RECORD):
+        return _recorder(options, board)
+    return _replayer(options)
+
+
+def _recorder(options: argparse.Namespace, board: Board) -> Begin:
+    from replay_broker.ledger import LogLedger, NullLedger  # noqa: PLC0415
+    from replay_broker.session.record import RecordSession  # noqa: PLC0415
+
+    if MODES[options.mode] is RunMode.NONE:
+        return lambda send: RecordSession(board, send, NullLedger())
+    from machine.recording.facts import gather_facts  # noqa: PLC0415
+
+    facts = gather_facts(board, time.time_ns())
+    return lambda send: RecordSession(board, send, LogLedger(options.recording, board, facts))
+
+
+def _replayer(options: argparse.Namespace) -> Begin:
+    from machine.recording.reader import Recording  # noqa: PLC0415
+    from replay_broker.session.live import LiveReplaySession  # noqa: PLC0415
+    from replay_broker.session.log import LogReplaySession  # noqa: PLC0415
+
+    kind = LogReplaySession if MODES[options.mode] is RunMode.REPLAY_LOG else LiveReplaySession
+    return lambda send: kind(Recording.open(options.recording), send, options.until)
 
 
 def main(argv: Sequence[str]) -> int:

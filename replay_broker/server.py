@@ -31,6 +31,8 @@ log = logging.getLogger("dejavm")
 HELLO_TIMEOUT_S: Final = 60.0
 FAREWELL_S: Final = 10.0
 """How long the broker stays after the end for a control client to dismiss it."""
+LATECOMER_S: Final = 3.0
+"""How long a dismissed broker stays for nodes that have not yet come, to send them home."""
 TICK_MS: Final = 50
 NS_PER_MS: Final = 1_000_000
 
@@ -91,7 +93,10 @@ class Server:
     def _over(self) -> bool:
         if self._over_since is None:
             return False
-        return self._dismissed or time.monotonic() - self._over_since > FAREWELL_S
+        since_s = time.monotonic() - self._over_since
+        # Nodes that are only starting would wait long for a broker that has gone.
+        patience_s = LATECOMER_S if self._dismissed and self._roster.missing() else FAREWELL_S
+        return since_s > patience_s or (self._dismissed and not self._roster.missing())
 
     def _timeout_ms(self) -> int:
         if self._session is None or self._outcome is not None:
@@ -139,10 +144,10 @@ class Server:
             self._stranger(identity, str(error), known=number is not None)
             return
         for frame in frames:
-            if self._outcome is not None:
-                return
             if number is None:
                 self._on_stranger(identity, frame)
+                return
+            if self._outcome is not None:
                 return
             self._on_frame(number, frame)
 
@@ -183,6 +188,10 @@ class Server:
         except RemoteWireError as error:
             self._stranger(identity, str(error), known=False)
             return
+        if isinstance(hello, m.Fault) and self._session is None:
+            # A node that failed before it could say who it is.
+            self._end(Outcome(m.RunState.FAILED, detail=hello.detail))
+            return
         if not isinstance(hello, m.Hello):
             self._stranger(identity, "no Hello", known=False)
             return
@@ -191,7 +200,9 @@ class Server:
             self._tell(identity, m.Refused(reason))
             self._stranger(identity, reason, known=False)
             return
-        if self._roster.memory_path:
+        if self._outcome is not None:
+            self._tell(identity, m.Shutdown())
+        elif self._roster.memory_path:
             self._welcome_waiting()
 
     def _welcome_waiting(self) -> None:

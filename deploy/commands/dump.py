@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from machine.frame import Frame
 
-HELP = "print a recording's messages"
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments."""

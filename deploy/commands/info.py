@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     import argparse
 
 
-HELP = "describe a recording"
-
-
 def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
     add_recording(parser)

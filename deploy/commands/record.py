@@ -13,15 +13,12 @@ from deploy.plan import Launch
 from deploy.reporting import complain, say
 from deploy.resolve import resolve_board
 from machine.message import RunMode
-from machine.recording import Recording
 
 if TYPE_CHECKING:
     import argparse
     from pathlib import Path
 
     from machine.message import Status
-
-HELP = "start a machine and record it"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,5 +41,8 @@ def run(options: argparse.Namespace) -> int:
 
 def recorded(path: Path, status: Status) -> str:
     """What has been recorded where, as far as the broker has told."""
+    # Imported while nobody waits: before the machine's start it would only delay it.
+    from machine.recording.reader import Recording  # noqa: PLC0415
+
     size = (Recording.open(path).log_bytes + 1023) // 1024
     return f"recorded {path}: {status.icount:,} instructions, {status.messages:,} messages, {size:,} KB"

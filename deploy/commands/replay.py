@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING
 from deploy.launch import launch
 from deploy.library import open_recording
 from deploy.options import SERIAL_HELP, add_devices, add_json, add_recording
-from deploy.replaying import plan_replay
+from deploy.replaying import damage_behind, plan_replay
 from deploy.reporting import complain, put, say
-from machine.errors import EXIT_DONE
+from machine.errors import EXIT_DONE, EXIT_UNREADABLE
 from machine.message import RunState
 
 if TYPE_CHECKING:
     import argparse
 
     from deploy.outcome import Outcome
-
-HELP = "run a recording again"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +40,9 @@ def run(options: argparse.Namespace) -> int:
         else:
             say(f"{_manner(outcome)} {recording.path}: {outcome.status.icount:,} instructions")
             say(f"digest {outcome.status.digest.hex()}")
+    if damage := damage_behind(recording, outcome):
+        complain(damage)
+        return EXIT_UNREADABLE
     return outcome.exit_code
 
 

@@ -16,8 +16,6 @@ from machine.message import RunMode
 if TYPE_CHECKING:
     import argparse
 
-HELP = "start a machine; with -o, record it as `record` does"
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments."""

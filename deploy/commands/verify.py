@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING
 from deploy.launch import launch
 from deploy.library import open_recording
 from deploy.options import add_devices, add_json, add_recording
-from deploy.replaying import plan_replay
+from deploy.replaying import damage_behind, plan_replay
 from deploy.reporting import complain, put
-from machine.errors import EXIT_DIVERGED, EXIT_DONE
+from machine.errors import EXIT_DIVERGED, EXIT_DONE, EXIT_UNREADABLE
 from machine.message import RunState
 
 if TYPE_CHECKING:
     import argparse
 
     from deploy.outcome import Outcome
-
-HELP = "replay a recording and say whether it was bit-exact"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +35,9 @@ def run(options: argparse.Namespace) -> int:
     if outcome.exit_code in (EXIT_DONE, EXIT_DIVERGED):
         facts = verdict(outcome)
         put(json.dumps(facts) if options.json else _sentence(facts))
+    if damage := damage_behind(recording, outcome):
+        complain(damage)
+        return EXIT_UNREADABLE
     return outcome.exit_code
 
 

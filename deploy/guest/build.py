@@ -7,7 +7,6 @@ Never here: each step itself, and where the result is kept.
 import gzip
 import zlib
 from pathlib import Path
-from typing import Final
 
 from deploy.guest import apt, cpio, recipe
 from deploy.guest.errors import CpioError, PackageUnexpected
@@ -16,9 +15,6 @@ from deploy.guest.manifest import MANIFEST_NAME, Manifest, record_file, render
 from deploy.guest.modules import ModuleTree, module_tree, select
 from deploy.guest.packages import PackageCache
 from deploy.guest.progress import Say
-
-KERNEL_NAME: Final = "linux"
-INITRD_NAME: Final = "initrd.cpio"
 
 
 def build(directory: Path, cache: PackageCache, say: Say) -> None:
@@ -34,9 +30,9 @@ def build(directory: Path, cache: PackageCache, say: Say) -> None:
         recipe.REQUIRED_MODULES,
         recipe.OPTIONAL_MODULES,
     )
-    (directory / KERNEL_NAME).write_bytes(installer[recipe.INSTALLER_KERNEL])
+    (directory / recipe.KERNEL_NAME).write_bytes(installer[recipe.INSTALLER_KERNEL])
     archive = initramfs(busybox[recipe.BUSYBOX_PROGRAM], selection)
-    (directory / INITRD_NAME).write_bytes(archive)
+    (directory / recipe.INITRD_NAME).write_bytes(archive)
     manifest = Manifest(
         recipe=recipe.RECIPE_VERSION,
         recipe_sha256=recipe.recipe_sha256(),
@@ -44,7 +40,7 @@ def build(directory: Path, cache: PackageCache, say: Say) -> None:
         modules=tuple(sorted(module.name for module in selection.modules)),
         modules_built_in=selection.built_in,
         modules_missing=selection.missing,
-        files=tuple(record_file(directory / name) for name in (INITRD_NAME, KERNEL_NAME)),
+        files=tuple(record_file(directory / name) for name in (recipe.INITRD_NAME, recipe.KERNEL_NAME)),
         packages=packages,
     )
     (directory / MANIFEST_NAME).write_text(render(manifest))

@@ -11,6 +11,8 @@ from typing import Final
 # Raise when the builder makes something else out of the same ingredients.
 RECIPE_VERSION: Final = 1
 
+KERNEL_NAME: Final = "linux"
+INITRD_NAME: Final = "initrd.cpio"
 GUEST_NAME: Final = "debian-riscv64"
 ARCHITECTURE: Final = "riscv64"
 SUITE: Final = "trixie"

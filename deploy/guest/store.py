@@ -15,7 +15,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from deploy.guest import apt, build
 from deploy.guest.errors import CacheUnwritable, DiskFull
 from deploy.guest.manifest import (
     MANIFEST_NAME,
@@ -25,9 +24,8 @@ from deploy.guest.manifest import (
     parse,
     wrong_size,
 )
-from deploy.guest.packages import PackageCache
 from deploy.guest.progress import Say, say_on_stderr
-from deploy.guest.recipe import GUEST_NAME, recipe_sha256
+from deploy.guest.recipe import GUEST_NAME, INITRD_NAME, KERNEL_NAME, recipe_sha256
 
 BUILDING_PREFIX: Final = f".{GUEST_NAME}-"
 
@@ -108,11 +106,11 @@ def _examined(directory: Path) -> Guest | str:
     if manifest.recipe_sha256 != recipe_sha256():
         return f"{directory} was built by another recipe"
     sha256 = {file.name: file.sha256 for file in manifest.files}
-    if not {build.KERNEL_NAME, build.INITRD_NAME} <= sha256.keys():
+    if not {KERNEL_NAME, INITRD_NAME} <= sha256.keys():
         return f"{directory / MANIFEST_NAME} is damaged"
     if names := wrong_size(directory, manifest.files):
         return f"{directory / names[0]} is damaged (its size is another)"
-    kernel, initrd = directory / build.KERNEL_NAME, directory / build.INITRD_NAME
+    kernel, initrd = directory / KERNEL_NAME, directory / INITRD_NAME
     return Guest(kernel, initrd, MappingProxyType(sha256), manifest)
 
 
@@ -124,6 +122,10 @@ def _rebuilt(directory: Path, mirror: str | None, say: Say) -> Guest:
     home = directory.parent
     for left_over in home.glob(f"{BUILDING_PREFIX}*"):
         shutil.rmtree(left_over)
+    # Imported here: whoever only looks for a guest, as every start of a machine does, needs no builder.
+    from deploy.guest import build  # noqa: PLC0415
+    from deploy.guest.packages import PackageCache  # noqa: PLC0415
+
     packages = PackageCache(home / "packages", home / "apt", _site_source(mirror), say)
     with tempfile.TemporaryDirectory(prefix=BUILDING_PREFIX, dir=home) as scratch:
         fresh = Path(scratch) / "new"
@@ -139,6 +141,8 @@ def _rebuilt(directory: Path, mirror: str | None, say: Say) -> Guest:
 
 
 def _site_source(mirror: str | None) -> Callable[[], tuple[str, ...]]:
+    from deploy.guest import apt  # noqa: PLC0415
+
     return apt.host_sites if mirror is None else lambda: (mirror.rstrip("/"),)
 
 

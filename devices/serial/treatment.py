@@ -94,4 +94,6 @@ def _interrupt_enable(state: SerialState) -> Register:
 
 
 def _row(reg: Register) -> bytes:
-    return bytes((reg.offset, reg.read, reg.write, reg.value, reg.latch_mask, reg.call_mask, reg.fifo_mask, reg.raise_mask))
+    return bytes(
+        (reg.offset, reg.read, reg.write, reg.value, reg.latch_mask, reg.call_mask, reg.fifo_mask, reg.raise_mask)
+    )

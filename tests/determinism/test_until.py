@@ -8,7 +8,7 @@ import pytest
 
 from machine.codec import type_of
 from machine.message import SyncPoint
-from machine.recording import Recording
+from machine.recording.reader import Recording
 from tests.harness.guests import echo_script, guest
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from machine.codec import decode
 from machine.message import BackendResult, HostInput, HostOutput
-from machine.recording import Recording
+from machine.recording.reader import Recording
 from tests.harness.rigged import Rig
 
 if TYPE_CHECKING:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from machine.recording import Recording
+from machine.recording.reader import Recording
 from tests.harness.guests import guest
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.system
 
 EXIT_FAILED = 1
+DEADLINE_S = 10.0
 
 
 def _start(home: Home) -> tuple[Running, Path]:
@@ -34,6 +36,14 @@ def _start(home: Home) -> tuple[Running, Path]:
         process.stdin.flush()
         assert process.stdout.readline() == b"LINE %d\n" % number
     return running, path
+
+
+def _wait_for_a_chunk(path: Path) -> None:
+    """Until something is on the disk: at most 100 ms of messages are not."""
+    deadline = time.monotonic() + DEADLINE_S
+    while Recording.open(path).messages == 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -61,6 +71,7 @@ def test_a_signal_ends_a_busy_run_in_order(home: Home) -> None:
 @pytest.mark.parametrize("name", ["cpu", "serial0", "rtc0", "broker"])
 def test_a_killed_process_is_named_and_what_was_recorded_replays(home: Home, name: str) -> None:
     running, path = _start(home)
+    _wait_for_a_chunk(path)
     os.kill(home.pid_of(name), signal.SIGKILL)
     done = running.finish()
     assert done.exit_code == EXIT_FAILED, done.stderr

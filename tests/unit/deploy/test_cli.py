@@ -16,7 +16,8 @@ from machine.codec import encode, type_of
 from machine.errors import UsageError
 from machine.frame import Frame
 from machine.message import End, PowerOffReason, RunMode, RunState, Status
-from machine.recording import Facts, GuestFile, RecordingWriter
+from machine.recording.facts import Facts, GuestFile
+from machine.recording.writer import RecordingWriter
 from tests.unit.machine.recordings import BOARD, FACTS, FRAMES, write
 
 if TYPE_CHECKING:

@@ -34,13 +34,13 @@ class Builder:
 
     def __call__(self, directory: Path, cache: PackageCache, say: Say) -> None:
         self.builds += 1
-        for name in (build.KERNEL_NAME, build.INITRD_NAME):
+        for name in (recipe.KERNEL_NAME, recipe.INITRD_NAME):
             (directory / name).write_bytes(name.encode() * 100)
         (directory / MANIFEST_NAME).write_text(render(manifest(directory)))
 
 
 def manifest(directory: Path) -> Manifest:
-    files = tuple(record_file(directory / name) for name in (build.INITRD_NAME, build.KERNEL_NAME))
+    files = tuple(record_file(directory / name) for name in (recipe.INITRD_NAME, recipe.KERNEL_NAME))
     return Manifest(1, recipe.recipe_sha256(), "6", ("a", "b"), (), ("c",), files, (PACKAGE,))
 
 
@@ -90,7 +90,7 @@ def test_finding_a_guest_builds_nothing(tmp_path: Path, builder: Builder) -> Non
 def test_a_flipped_byte_is_named_and_the_guest_built_again(tmp_path: Path, builder: Builder) -> None:
     guest = store.ensure_guest(tmp_path, say=lambda _: None)
     flip_a_byte(guest.initrd)
-    assert guest.damaged() == [build.INITRD_NAME]
+    assert guest.damaged() == [recipe.INITRD_NAME]
     said: list[str] = []
     assert store.ensure_guest(tmp_path, say=said.append).damaged() == []
     assert builder.builds == 2
@@ -100,8 +100,8 @@ def test_a_flipped_byte_is_named_and_the_guest_built_again(tmp_path: Path, build
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda directory: (directory / build.KERNEL_NAME).unlink(),
-        lambda directory: (directory / build.KERNEL_NAME).write_bytes(b"short"),
+        lambda directory: (directory / recipe.KERNEL_NAME).unlink(),
+        lambda directory: (directory / recipe.KERNEL_NAME).write_bytes(b"short"),
         lambda directory: (directory / MANIFEST_NAME).write_bytes(b"\xff"),
         lambda directory: (directory / MANIFEST_NAME).unlink(),
     ],

@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deploy import cli
-from machine.recording import Chain, GuestFile, RecordingWriter
+from machine.recording.chain import Chain
+from machine.recording.facts import GuestFile
+from machine.recording.writer import RecordingWriter
 from tests.unit.machine.recordings import BOARD, FACTS, FRAMES, write
 
 if TYPE_CHECKING:

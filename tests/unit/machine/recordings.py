@@ -19,7 +19,8 @@ from machine.message import (
     Reset,
     SyncPoint,
 )
-from machine.recording import Facts, RecordingWriter
+from machine.recording.facts import Facts
+from machine.recording.writer import RecordingWriter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -21,7 +21,10 @@ from mcap.reader import make_reader
 from machine.codec import MESSAGES
 from machine.errors import ChangedGuest, CorruptRecord, LogError, TruncatedLog, UnknownLogVersion, UsageError
 from machine.frame import Frame
-from machine.recording import Chain, Recording, RecordingWriter, check_files, gather_facts
+from machine.recording.chain import Chain
+from machine.recording.facts import check_files, gather_facts
+from machine.recording.reader import Recording
+from machine.recording.writer import RecordingWriter
 from tests.unit.machine.recordings import BOARD, FACTS, FRAMES, write
 
 if TYPE_CHECKING:

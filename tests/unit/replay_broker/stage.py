@@ -10,7 +10,8 @@ from machine.codec import decode, encode, type_of
 from machine.frame import Frame
 from machine.icount import BROKER, CPU, FIRST_DEVICE
 from machine.message import Grant, Kick
-from machine.recording import Chain, Recording
+from machine.recording.chain import Chain
+from machine.recording.reader import Recording
 from tests.unit.machine.recordings import write
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from machine import message as m
 from machine.errors import Divergence
 from machine.icount import BROKER, CPU
-from machine.recording import Chain
+from machine.recording.chain import Chain
 from replay_broker.session.compare import describe, divergence, same
 from replay_broker.session.live import LiveReplaySession
 from replay_broker.session.log import LogReplaySession
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from machine.recording import Recording
+    from machine.recording.reader import Recording
     from replay_broker.session.replay import ReplaySession
 
 WRITE = m.MmioAccess((m.Access(m.AccessKind.WRITE, 0, 1, 65),))
