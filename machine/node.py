@@ -7,6 +7,7 @@ Never here: what a node does once it runs.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import logging
 import os
 import signal
@@ -24,6 +25,7 @@ from machine.port import Port
 
 log = logging.getLogger("dejavm")
 WELCOME_TIMEOUT_S = 30.0
+PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ def announce_ready(port: Port) -> None:
 def run_node(arguments: NodeArguments, main: Callable[[NodeArguments, Port], None]) -> int:
     """Run a node's main to its end; the process's exit code.  A failure's last word is a Fault."""
     start_diagnostics(arguments.name)
+    die_with_parent()
     # The launcher ends a run through the broker; a terminal's own Ctrl-C must not end one node alone.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     port = Port(arguments.endpoint)
@@ -107,6 +110,11 @@ def _fail(port: Port, code: FaultCode, error: object, exit_code: int) -> int:
     log.info("cannot go on: %r", error)
     port.send(Fault(code, str(error)), BROKER, 0)
     return exit_code
+
+
+def die_with_parent() -> None:
+    """Have the kernel end this process when the one that started it is gone, even by SIGKILL (prctl(2))."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def start_diagnostics(name: str) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from machine.board import Board, parse_board
 from machine.errors import MachineError
 from machine.message import RunMode
-from machine.node import start_diagnostics
+from machine.node import die_with_parent, start_diagnostics
 from replay_broker.roster import Roster
 from replay_broker.server import Server
 
@@ -79,6 +79,7 @@ def main(argv: Sequence[str]) -> int:
     """Serve one run; the exit code says whether the broker itself could."""
     options = parse(argv)
     start_diagnostics("broker")
+    die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         board = parse_board(options.board.read_text(), str(options.board))

@@ -42,8 +42,8 @@ static uint64_t call(struct window *w, int kind, uint64_t offset, unsigned size,
         Py_DECREF(result);
     }
     if (PyErr_Occurred()) {
-        e->stop = STOP_ERROR;
-        uc_emu_stop(e->uc);
+        e->stop = STOP_NONE; /* an error is told before anything else */
+        request_stop(e, STOP_ERROR);
     }
     PyGILState_Release(gil);
     update_check(e);

@@ -86,12 +86,15 @@ static PyObject *request_sync(struct engine *e, PyObject *none)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(stop_now_doc, "stop_now(): for a register access that ends the run; nothing more is executed.");
+PyDoc_STRVAR(stop_now_doc, "stop_now(): the access or firmware call being served is the last thing that runs.");
 static PyObject *stop_now(struct engine *e, PyObject *none)
 {
     (void)none;
-    e->stop = STOP_SYNC;
-    uc_emu_stop(e->uc);
+    if (!e->left) { /* an access: its block ends behind it */
+        e->icount = e->access_icount + 1;
+        e->left = true;
+    }
+    request_stop(e, STOP_SYNC);
     Py_RETURN_NONE;
 }
 

@@ -7,6 +7,7 @@ void request_stop(struct engine *e, enum stop_reason reason)
 {
     if (e->stop == STOP_NONE)
         e->stop = reason;
+    e->check_at = 0;
     uc_emu_stop(e->uc);
 }
 
@@ -49,7 +50,7 @@ void update_check(struct engine *e)
     uint64_t at = e->deadline < e->posted_at ? e->deadline : e->posted_at;
     if (e->poll_at < at)
         at = e->poll_at;
-    if (e->woken || e->chaos_stop || e->chaos_tb || e->chaos_tlb)
+    if (e->stop != STOP_NONE || e->woken || e->chaos_stop || e->chaos_tb || e->chaos_tlb)
         at = 0;
     e->check_at = at;
 }
@@ -86,8 +87,8 @@ static void look_at_wake_fd(struct engine *e)
 bool slow_path(struct engine *e, uint64_t pc)
 {
     (void)pc;
-    if (e->partial)
-        return false;
+    if (e->stop != STOP_NONE)
+        return true; /* a register access has asked for it, in the block before */
     if (e->icount >= e->poll_at)
         look_at_wake_fd(e);
     if (is_due(e) && at_sync_point(e)) {

@@ -64,7 +64,12 @@ class Running:
 
     def finish(self, timeout_s: float = TIMEOUT_S, stdin: bytes | None = None) -> Finished:
         """Wait for its end."""
-        out, err = self.process.communicate(stdin, timeout=timeout_s)
+        try:
+            out, err = self.process.communicate(stdin, timeout=timeout_s)
+        except subprocess.TimeoutExpired as expired:
+            self.process.kill()
+            self.process.communicate()
+            raise AssertionError(f"still running after {timeout_s} s; standard error: {expired.stderr!r}") from expired
         seconds = time.monotonic() - self._started_s
         return Finished(self.process.returncode, out.decode(errors="replace"), err.decode(errors="replace"), seconds)
 

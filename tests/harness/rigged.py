@@ -26,12 +26,13 @@ class Rig:
     """What is done to the processes of one run.
 
     `longest_ms` puts a proxy with delays of 0 to so many milliseconds in front of every node; `extra` adds
-    arguments by process name; `measure` is a directory where each process's peak memory is written.
+    arguments by process name, `prefix` a command that runs the process; `measure` is a directory where each process's peak memory is written.
     """
 
     longest_ms: int = 0
     seed: int = 1
     extra: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    prefix: dict[str, tuple[str, ...]] = field(default_factory=dict)
     measure: str = ""
 
     def text(self) -> str:
@@ -42,14 +43,16 @@ class Rig:
     def parse(cls, text: str) -> Rig:
         """The rig that text() has written."""
         values = json.loads(text)
-        return cls(**{**values, "extra": {name: tuple(words) for name, words in values["extra"].items()}})
+        for key in ("extra", "prefix"):
+            values[key] = {name: tuple(words) for name, words in values[key].items()}
+        return cls(**values)
 
     def plan(self, launched: Launch, places: Places) -> tuple[ProcessPlan, ...]:
         """The processes of a run, rigged."""
         plans = plan_processes(launched, places)
         rigged = list(self._proxies(plans, places)) if self.longest_ms else []
         for process in plans:
-            argv = (*process.argv, *self.extra.get(process.name, ()))
+            argv = (*self.prefix.get(process.name, ()), *process.argv, *self.extra.get(process.name, ()))
             if self.longest_ms and process.name != BROKER:
                 argv = tuple(_front(places, process.name) if word == places.bus else word for word in argv)
             if self.measure:
