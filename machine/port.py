@@ -21,6 +21,10 @@ LINGER_MS: Final = 2000
 """How long a leaving process waits for its last words to be taken."""
 
 
+RECONNECT_MS: Final = 5
+RECONNECT_MAX_MS: Final = 200
+
+
 class Port:
     """One DEALER socket, used by one thread."""
 
@@ -30,6 +34,9 @@ class Port:
         self._socket.setsockopt(zmq.LINGER, LINGER_MS)
         self._socket.setsockopt(zmq.SNDHWM, 0)
         self._socket.setsockopt(zmq.RCVHWM, 0)
+        # The broker may not be there yet; ZeroMQ's own 100 ms would be felt at every start.
+        self._socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
+        self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MS)
         self._socket.connect(endpoint)
         self._received: deque[Frame] = deque()
         self._outgoing: list[bytes] = []
