@@ -26,9 +26,10 @@ setup(
                 "cpu_node/native/code.c",
                 "cpu_node/native/run.c",
                 "cpu_node/native/bus.c",
+                "cpu_node/arch/riscv64/blocks.c",
                 "cpu_node/arch/riscv64/riscv64.c",
             ],
-            depends=["cpu_node/native/engine.h"],
+            depends=["cpu_node/native/engine.h", "cpu_node/arch/riscv64/riscv64.h"],
             include_dirs=[str(UNICORN / "include")],
             # By file name: the library's SONAME then finds the copy that `import unicorn` has loaded.
             extra_link_args=[str(UNICORN / "lib" / "libunicorn.so.2")],

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from machine.board import Board
 
 NEVER: Final = (1 << 64) - 1
-POSTED_DISTANCE: Final = 20_000
+POSTED_DISTANCE: Final = 100_000
 """Gathered stores are told to their device at the first sync point this many instructions after the first."""
 POLL_EVERY: Final = 100_000
 """Instructions between two looks at the descriptor that asks for a stop: about half a millisecond."""

@@ -20,8 +20,8 @@ static bool on_window_access(uc_engine *uc, uc_mem_type type, uint64_t address, 
 static uint64_t access_icount(struct engine *e)
 {
     uint64_t pc = e->pc_at_access;
-    if (!e->left && pc >= e->block_pc && pc < e->block_pc + e->block_size)
-        return e->block_start + count_between(e, e->block_pc, pc);
+    if (!e->mark.left && pc >= e->block.pc && pc < e->block.pc + e->block.size)
+        return block_start(e) + count_between(e, e->block.pc, pc);
     return e->icount;
 }
 

@@ -145,24 +145,13 @@ static struct block look_up(struct engine *e, uint64_t pc, uint32_t size)
     return found;
 }
 
-/* Part of a block is run on its own; it may still fall into several. */
-static void on_partial_block(struct engine *e, uint64_t pc, uint32_t size)
-{
-    if (pc != e->block_pc)
-        e->icount += count_between(e, e->block_pc, pc);
-    e->block_pc = pc;
-    e->block_size = size;
-    e->block_start = e->icount;
-    e->left = false;
-}
-
 /* The block before this one may have cleared an accessed or dirty bit: no TLB entry may outlive it. */
 static void after_clearing(struct engine *e)
 {
     uint8_t code[MAX_BLOCK_BYTES + 4];
-    e->block_flags &= (uint16_t)~BLOCK_CLEARS;
-    if (e->block_size <= MAX_BLOCK_BYTES && read_code(e, e->block_pc, code, e->block_size) &&
-        !e->arch->has_cleared(e, code, e->block_size))
+    e->block.flags &= (uint16_t)~BLOCK_CLEARS;
+    if (e->block.size <= MAX_BLOCK_BYTES && read_code(e, e->block.pc, code, e->block.size) &&
+        !e->arch->has_cleared(e, code, e->block.size))
         return;
     uc_ctl_flush_tlb(e->uc);
     e->n_clears++;
@@ -171,14 +160,14 @@ static void after_clearing(struct engine *e)
 /* Whether what the blocks before and after this boundary hold wants a stop. */
 static bool special(struct engine *e, unsigned next_flags)
 {
-    if (e->block_flags & BLOCK_CLEARS)
+    if (e->block.flags & BLOCK_CLEARS)
         after_clearing(e);
-    if (e->block_flags & BLOCK_FENCE_I) {
+    if (e->block.flags & BLOCK_FENCE_I) {
         if (!code_unchanged(e)) {
             request_stop(e, STOP_FLUSH);
             return true;
         }
-        e->block_flags &= (uint16_t)~BLOCK_FENCE_I;
+        e->block.flags &= (uint16_t)~BLOCK_FENCE_I;
     }
     if (next_flags & BLOCK_EMULATE) {
         request_stop(e, STOP_EMULATE);
@@ -190,29 +179,20 @@ static bool special(struct engine *e, unsigned next_flags)
 void on_block(uc_engine *uc, uint64_t pc, uint32_t size, void *user)
 {
     struct engine *e = user;
+    bool near = e->icount >= e->check_at;
     (void)uc;
-    if (__builtin_expect(e->partial, 0)) {
-        on_partial_block(e, pc, size);
+    if (__builtin_expect(near, 0) && slow_path(e, pc, size))
         return;
-    }
-    if (__builtin_expect(e->icount >= e->check_at, 0) && slow_path(e, pc))
-        return;
-    struct block *front = front_of(e, pc), found;
-    if (__builtin_expect(front->pc == pc && front->size == size, 1))
-        found = *front;
-    else
+    struct block found = *front_of(e, pc);
+    if (__builtin_expect(found.pc != pc || found.size != size, 0))
         found = look_up(e, pc, size);
-    if (__builtin_expect(found.flags | e->block_flags, 0) && special(e, found.flags))
+    if (__builtin_expect(found.flags | e->block.flags, 0) && special(e, found.flags))
         return;
-    if (__builtin_expect(e->target - e->icount < found.insns, 0)) {
+    if (__builtin_expect(near, 0) && e->target - e->icount < found.insns) {
         request_stop(e, STOP_EXACT);
         return;
     }
-    e->block_pc = pc;
-    e->block_size = size;
-    e->block_flags = found.flags;
-    e->block_start = e->icount;
-    e->fresh = false;
-    e->left = false;
+    e->block = found;
+    e->mark = (struct mark){false, false};
     e->icount += found.insns;
 }

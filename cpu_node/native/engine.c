@@ -38,7 +38,7 @@ static int engine_init(struct engine *e, PyObject *args, PyObject *keywords)
     e->poll_every = every;
     e->deadline = e->target = e->posted_at = NEVER;
     e->wake_fd = -1;
-    e->fresh = true;
+    e->mark.fresh = true;
     uc_hook block, edge;
     if (table_init(e) < 0 || e->arch->setup(e) < 0 ||
         uc_hook_add(e->uc, &block, UC_HOOK_BLOCK, (void *)on_block, e, 1, 0) != UC_ERR_OK ||
@@ -90,9 +90,9 @@ PyDoc_STRVAR(stop_now_doc, "stop_now(): the access or firmware call being served
 static PyObject *stop_now(struct engine *e, PyObject *none)
 {
     (void)none;
-    if (!e->left) { /* an access: its block ends behind it */
+    if (!e->mark.left) { /* an access: its block ends behind it */
         e->icount = e->access_icount + 1;
-        e->left = true;
+        e->mark.left = true;
     }
     request_stop(e, STOP_SYNC);
     Py_RETURN_NONE;

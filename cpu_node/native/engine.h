@@ -60,6 +60,12 @@ struct block {
     uint16_t flags;
 };
 
+/* What the current block says about the start of the next. */
+struct mark {
+    bool fresh; /* it starts at a sync point by itself: trap entry, power-on */
+    bool left;  /* this block was left in the middle: it says nothing */
+};
+
 struct block_row {
     struct block block;
     uint64_t physical; /* where it was translated from last */
@@ -160,12 +166,10 @@ struct engine {
     uint64_t idle_ns;
     unsigned shift;
 
-    uint64_t block_pc, block_start, pc_at_access;
+    uint64_t pc_at_access;
     uint64_t part_from, part_to;
-    uint32_t block_size;
-    uint16_t block_flags;
-    bool fresh;      /* the next block starts at a sync point by itself (trap entry, restart at one) */
-    bool left;       /* the current block was left in the middle: it says nothing about the next */
+    struct mark mark;
+    struct block block; /* the current one */
     enum stop_reason stop;
     bool fault_write, fault_fetch;
     bool broke;      /* the guest has executed a breakpoint instruction */
@@ -202,7 +206,7 @@ void code_forget(struct engine *e);
 
 /* run.c */
 void settle_left_block(struct engine *e, uint64_t pc);
-bool slow_path(struct engine *e, uint64_t pc);
+bool slow_path(struct engine *e, uint64_t pc, uint32_t size);
 void update_check(struct engine *e);
 void request_stop(struct engine *e, enum stop_reason reason);
 enum stop_reason engine_run(struct engine *e);
@@ -226,6 +230,12 @@ static inline uint64_t engine_pc(struct engine *e)
     uint64_t pc = 0;
     uc_reg_read(e->uc, e->arch->reg_pc, &pc);
     return pc;
+}
+
+/* Instructions retired before the current block; only while it has not been left. */
+static inline uint64_t block_start(const struct engine *e)
+{
+    return e->icount - e->block.insns;
 }
 
 static inline uint64_t virtual_ns(const struct engine *e, uint64_t icount)

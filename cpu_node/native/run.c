@@ -14,11 +14,11 @@ void request_stop(struct engine *e, enum stop_reason reason)
 /* The current block ends at pc, in its middle: count only what came before. */
 void settle_left_block(struct engine *e, uint64_t pc)
 {
-    if (e->left)
+    if (e->mark.left)
         return;
-    if (pc >= e->block_pc && pc < e->block_pc + e->block_size)
-        e->icount = e->block_start + count_between(e, e->block_pc, pc);
-    e->left = true;
+    if (pc >= e->block.pc && pc < e->block.pc + e->block.size)
+        e->icount = block_start(e) + count_between(e, e->block.pc, pc);
+    e->mark.left = true;
 }
 
 /* Whether the block that is about to run starts at a sync point: the one before it ended because of
@@ -27,13 +27,13 @@ static bool at_sync_point(struct engine *e)
 {
     uint8_t code[MAX_BLOCK_BYTES + 4];
     uint32_t at = 0, last = 0;
-    if (e->fresh)
+    if (e->mark.fresh)
         return true;
-    if (e->left || e->block_size == 0 || e->block_size > MAX_BLOCK_BYTES)
+    if (e->mark.left || e->block.size == 0 || e->block.size > MAX_BLOCK_BYTES)
         return false;
-    if (!read_code(e, e->block_pc, code, e->block_size))
+    if (!read_code(e, e->block.pc, code, e->block.size))
         return false;
-    while (at < e->block_size) {
+    while (at < e->block.size) {
         last = at;
         at += e->arch->insn_size(code + at);
     }
@@ -50,7 +50,11 @@ void update_check(struct engine *e)
     uint64_t at = e->deadline < e->posted_at ? e->deadline : e->posted_at;
     if (e->poll_at < at)
         at = e->poll_at;
-    if (e->stop != STOP_NONE || e->woken || e->chaos_stop || e->chaos_tb || e->chaos_tlb)
+    if (e->target != NEVER) {
+        uint64_t near = e->target > MAX_BLOCK_INSNS ? e->target - MAX_BLOCK_INSNS : 0;
+        at = near < at ? near : at;
+    }
+    if (e->stop != STOP_NONE || e->partial || e->woken || e->chaos_stop || e->chaos_tb || e->chaos_tlb)
         at = 0;
     e->check_at = at;
 }
@@ -83,12 +87,24 @@ static void look_at_wake_fd(struct engine *e)
         e->woken = true;
 }
 
-/* Called before a block when something may be due; true: the block does not run now. */
-bool slow_path(struct engine *e, uint64_t pc)
+/* Part of a block is run on its own; it may still fall into several. */
+static void enter_part(struct engine *e, uint64_t pc, uint32_t size)
 {
-    (void)pc;
+    if (pc != e->block.pc)
+        e->icount += count_between(e, e->block.pc, pc);
+    e->block = (struct block){pc, size, 0, 0};
+    e->mark.left = false;
+}
+
+/* Called before a block when something may be due; true: the block does not run now. */
+bool slow_path(struct engine *e, uint64_t pc, uint32_t size)
+{
     if (e->stop != STOP_NONE)
         return true; /* a register access has asked for it, in the block before */
+    if (e->partial) {
+        enter_part(e, pc, size);
+        return true;
+    }
     if (e->icount >= e->poll_at)
         look_at_wake_fd(e);
     if (is_due(e) && at_sync_point(e)) {
@@ -119,11 +135,9 @@ static bool run_part(struct engine *e, uint64_t from, uint64_t to)
 {
     drop_translations(e, from, to - from + 4);
     e->partial = true;
-    e->block_pc = from;
-    e->block_size = (uint32_t)(to - from);
-    e->block_start = e->icount;
-    e->block_flags = 0;
-    e->left = false;
+    e->block = (struct block){from, (uint32_t)(to - from), 0, 0};
+    e->mark.left = false;
+    update_check(e);
     uc_err err = uc_emu_start(e->uc, from, to, 0, 0);
     e->partial = false;
     drop_translations(e, from, to - from + 4);
@@ -134,9 +148,9 @@ static bool run_part(struct engine *e, uint64_t from, uint64_t to)
         e->stop = STOP_ERROR;
         return false;
     }
-    e->icount += count_between(e, e->block_pc, to);
-    e->left = true;
-    e->fresh = false;
+    e->icount += count_between(e, e->block.pc, to);
+    e->mark.left = true;
+    e->mark.fresh = false;
     return true;
 }
 
@@ -154,9 +168,9 @@ static void emulate_in_block(struct engine *e)
     }
     if (pc != start && !run_part(e, start, pc))
         return;
-    e->block_size = 0;
-    e->left = true;
-    e->fresh = false;
+    e->block.size = 0;
+    e->mark.left = true;
+    e->mark.fresh = false;
     if (e->arch->emulate(e, pc, code)) {
         uint64_t next = pc + e->arch->insn_size(code);
         uc_reg_write(e->uc, e->arch->reg_pc, &next);
@@ -191,7 +205,7 @@ static bool go_on(struct engine *e, uc_err err)
         uc_ctl_flush_tb(e->uc);
         uc_ctl_flush_tlb(e->uc);
         code_forget(e);
-        e->block_flags &= (uint16_t)~BLOCK_FENCE_I;
+        e->block.flags &= (uint16_t)~BLOCK_FENCE_I;
         e->n_flushes++;
         return true;
     case STOP_RESTART:
@@ -215,9 +229,12 @@ static bool go_on(struct engine *e, uc_err err)
         return true;
     case STOP_NONE:
         /* After a breakpoint instruction the engine keeps its error although the hook took it. */
-        if (e->broke && e->fresh)
+        if (e->broke && e->mark.fresh)
             return true;
         if (err == UC_ERR_OK || e->broke) {
+            /* The translator does not end a block at wfi: what is behind it has not run. */
+            settle_left_block(e, engine_pc(e));
+            e->mark.fresh = true;
             e->stop = STOP_IDLE;
             return false;
         }

@@ -13,6 +13,7 @@ from deploy.plan import Launch
 from deploy.reporting import complain, say
 from deploy.resolve import resolve_board
 from machine.message import RunMode
+from machine.recording.format import LOG_NAME
 
 if TYPE_CHECKING:
     import argparse
@@ -41,8 +42,5 @@ def run(options: argparse.Namespace) -> int:
 
 def recorded(path: Path, status: Status) -> str:
     """What has been recorded where, as far as the broker has told."""
-    # Imported while nobody waits: before the machine's start it would only delay it.
-    from machine.recording.reader import Recording  # noqa: PLC0415
-
-    size = (Recording.open(path).log_bytes + 1023) // 1024
+    size = ((path / LOG_NAME).stat().st_size + 1023) // 1024
     return f"recorded {path}: {status.icount:,} instructions, {status.messages:,} messages, {size:,} KB"

@@ -72,20 +72,19 @@ def test_perturbed_replays_of_a_guest_under_memory_pressure_are_equal(home: Home
     script = shell_script(*MEMORY_PRESSURE)
     recording = home.record("--memory", PRESSED_MEMORY, "--serial", home.script(script), "--sleep", "off")
     said = console(recording)
-    assert b"aged 8" in said, said[-2000:]
+    assert b"aged 4" in said, said[-2000:]
     home.verify(recording, "--devices", "live")
     _replays_unchanged(home, recording, RARER)
 
 
-PRESSED_MEMORY: Final = "96M"
+PRESSED_MEMORY: Final = "128M"
 MEMORY_PRESSURE: Final = (
     "mount -t tmpfs none /mnt",
-    "dd if=/dev/zero bs=64k count=200 of=/mnt/a",
-    "ls /sys/kernel/mm/lru_gen && cat /sys/kernel/mm/lru_gen/enabled",
-    "(ulimit -v 40000; tail -c 20m /dev/zero | wc -c)",
-    "for i in 1 2 3 4 5 6 7 8; do echo 1 >/proc/$$/clear_refs; cat /mnt/a | md5sum; "
-    "grep Referenced: /proc/$$/smaps | md5sum; echo aged $i; done",
-    "grep -E 'pgscan_kswapd|pgsteal_kswapd|pgactivate|pgrefill|pgscan_direct' /proc/vmstat",
-    "dd if=/dev/zero bs=64k count=400 of=/mnt/b",
-    "cat /mnt/a /mnt/b | md5sum",
+    "dd if=/dev/zero bs=64k count=80 of=/mnt/a",
+    "cat /sys/kernel/mm/lru_gen/enabled",
+    "for i in 1 2 3 4 5 6 7 8; do echo 1 >/proc/$$/clear_refs; md5sum </mnt/a; "
+    "grep Referenced: /proc/$$/smaps | md5sum; done",
+    "dd if=/dev/zero bs=12M count=1 | md5sum",
+    "for i in 1 2 3 4; do echo 1 >/proc/$$/clear_refs; grep Referenced: /proc/$$/smaps | md5sum; echo aged $i; done",
+    "grep -E 'pgscan|pgsteal|pgrefill|pgactivate' /proc/vmstat",
 )

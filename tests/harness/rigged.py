@@ -26,7 +26,8 @@ class Rig:
     """What is done to the processes of one run.
 
     `longest_ms` puts a proxy with delays of 0 to so many milliseconds in front of every node; `extra` adds
-    arguments by process name, `prefix` a command that runs the process; `measure` is a directory where each process's peak memory is written.
+    arguments by process name, `prefix` a command that runs the process; `measure` is a directory where each
+    process's peak memory is written.
     """
 
     longest_ms: int = 0
