@@ -80,9 +80,15 @@ class Children:
         self._selector.register(child.stderr_fd, selectors.EVENT_READ, child)
 
     def also_wake_on(self, fd: int) -> None:
-        """Let a readable descriptor end wait(), until end()."""
+        """Let a readable descriptor end wait(), until hear_only_children()."""
         self._selector.register(fd, selectors.EVENT_READ, None)
         self._wakers.append(fd)
+
+    def hear_only_children(self) -> None:
+        """Forget the descriptors of also_wake_on(): they are about to be closed."""
+        for fd in self._wakers:
+            self._selector.unregister(fd)
+        self._wakers.clear()
 
     def wait(self, timeout_s: float) -> None:
         """Wait until something happens, passing on what the children write."""
@@ -104,8 +110,7 @@ class Children:
 
     def end(self, patience_s: float) -> None:
         """Wait for all to leave by themselves, then terminate, then kill; none is left afterwards."""
-        for fd in self._wakers:
-            self._selector.unregister(fd)
+        self.hear_only_children()
         self._wait_for_all(patience_s)
         for child in self._living():
             child.process.terminate()

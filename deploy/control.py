@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from machine.codec import decode
 from machine.icount import BROKER
@@ -11,6 +11,9 @@ from machine.port import Port
 
 if TYPE_CHECKING:
     from deploy.plan import Places
+
+
+LINGER_MS: Final = 500
 
 
 class Control:
@@ -56,5 +59,5 @@ class Control:
         return newest
 
     def close(self) -> None:
-        """Hang up; by now every process has gone, so nobody would take what is unsent."""
-        self._port.close(linger_ms=0)
+        """Hang up when the last word has been taken, or nobody is there to take it."""
+        self._port.close(linger_ms=LINGER_MS)

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from deploy.children import Child, Children
-from deploy.control import Control
 from deploy.environment import runtime_directory
 from deploy.host_signals import EndingSignals
 from deploy.outcome import TERMINAL_STATES, Death, Outcome, judge, judge_death
@@ -29,6 +28,8 @@ from machine.message import RunState, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from deploy.control import Control
 
 POLL_S: Final = 0.2
 """Between two questions to the broker."""
@@ -62,26 +63,37 @@ def launch(run: Launch, plan: Callable[[Launch, Places], tuple[ProcessPlan, ...]
     screen = Screen(sys.stderr, owned=owned)
     with _places(run) as places, KeptTerminal(owned=owned), EndingSignals() as signals:
         children = Children(screen.line)
-        control = Control(places)
-        watch = _Watch(run, children, control, signals, screen)
         patience_s = ABANDON_S
         try:
             for process in plan(run, places):
                 children.start(process)
-            outcome = watch.until_the_end()
+            outcome = _watched(run, places, children, signals, screen)
             patience_s = LEAVE_S if outcome.status.state in TERMINAL_STATES else ABANDON_S
         except OSError as error:
             raise MachineError(f"cannot start the machine's processes: {error}") from error
         finally:
             screen.clear()
-            watch.say_goodbye()
             children.end(patience_s)
-            control.close()
     # Only now have all processes told how they ended.
     if outcome.status.state in TERMINAL_STATES:
         exit_codes = {child.name: child.exit_code or 0 for child in children.all}
         outcome = judge(run.mode, outcome.status, exit_codes, outcome.seconds)
     return outcome
+
+
+def _watched(run: Launch, places: Places, children: Children, signals: EndingSignals, screen: Screen) -> Outcome:
+    """Watch the started processes to the run's end, and say goodbye to the broker."""
+    # Imported here: the processes have started and take as long to do the same.
+    from deploy.control import Control  # noqa: PLC0415
+
+    control = Control(places)
+    watch = _Watch(run, children, control, signals, screen)
+    try:
+        return watch.until_the_end()
+    finally:
+        watch.say_goodbye()
+        children.hear_only_children()
+        control.close()
 
 
 @contextmanager

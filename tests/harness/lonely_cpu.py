@@ -53,6 +53,8 @@ class LonelyLink(Link):
                 self._answer(BROKER, icount, Grant())
             case PowerOff():
                 raise Over
+            case _:
+                pass
 
     def look(self) -> bool:
         """Nobody asks for a stop."""
