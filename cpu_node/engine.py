@@ -26,8 +26,8 @@ POSTED_DISTANCE: Final = 100_000
 POLL_EVERY: Final = 100_000
 """Instructions between two looks at the descriptor that asks for a stop: about half a millisecond."""
 TRANSLATION_BYTES: Final = 96 << 20
-ADDRESS_BITS: Final = 56
-"""Physical addresses of sv39 (Volume II, 4.4)."""
+HALF: Final = 1 << 63
+"""Half of the address space."""
 
 Access = Callable[[int, int, int, int, int], int]
 """on_access(window, kind, offset, size, value): kind as AccessKind, 0 to tell what was gathered."""
@@ -68,7 +68,9 @@ class Cpu:
             if address > free:
                 self.native.add_hole(free, address - free)
             free = address + size
-        self.native.add_hole(free, (1 << ADDRESS_BITS) - free)
+        # Untranslated addresses have 64 bits; no region can have a size of that many.
+        self.native.add_hole(free, HALF - free)
+        self.native.add_hole(HALF, HALF)
         return tuple(windows)
 
     def store(self, address: int, data: bytes) -> None:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 REPLAYS: Final = 10
 LONGEST_MS: Final = 50
-AT_ONCE: Final = 5
-"""Most of a replay's time goes into delays, so several at once only add to the load."""
+AT_ONCE: Final = 10
+"""Most of a replay's time goes into delays, so all at once only add to the load."""
 
 
 def _replay_ten_times(home: Home, recording: Path, devices: str) -> set[str]:

@@ -12,6 +12,9 @@
 #define V_XO (V + 0x3000)     /* X but not R */
 #define V_URW (V + 0x4000)
 #define V_URX (V + 0x5000)
+#define FAR 0x0100000000000000ul
+#define MIDDLE 0x8000000000000000ul
+#define LAST (-8ul)
 #define V_HOLE (V + 0x6000)   /* mapped, but to NOWHERE */
 #define V_UHOLE (V + 0x7000)
 #define V_UNONE (V + 0x8000)
@@ -258,6 +261,11 @@ void guest_main(void)
     common();
     JUMP(S, jr, "nowhere", NOWHERE, FETCH_AF);
     JUMP(S, cjr, "nowhere", NOWHERE + 2, FETCH_AF);
+    /* Untranslated, a pointer of 64 bits reaches far beyond what translation can. */
+    ALL_MEM(S, "far", FAR, LOAD_AF, STORE_AF);
+    ALL_MEM(S, "middle", MIDDLE, LOAD_AF, STORE_AF);
+    ALL_MEM(S, "last", LAST, LOAD_AF, STORE_AF);
+    JUMP(S, jr, "far", FAR, FETCH_AF);
 
     for (u64 i = 0; i < PAGE / 2; i++)
         ((u16 *)page)[i] = 0x8082; /* ret */
