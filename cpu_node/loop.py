@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 DIGEST_EVERY: Final = 1 << 26
 """Instructions between two digests of the registers: about a third of a second."""
+END_OF_TIME_NS: Final = 1 << 63
+"""292 years: a sleeping guest's timer beyond it never runs out, so virtual time always fits 64 bits."""
 
 
 class Loop:
@@ -49,6 +51,7 @@ class Loop:
         self._clock = clock
         self._until: int | None = 0
         self._wake_ns: int | None = None
+        self._ran_from = 0
         self._next_digest = DIGEST_EVERY
         self._stop_at: int | None = None
         self._powered_off: PowerOffReason | None = None
@@ -66,6 +69,7 @@ class Loop:
             self._set_deadline()
             # The descriptor speaks only of what comes from now on.
             self._native.woken = self._link.look() and self._until is None
+            self._ran_from = self._native.icount
             reason = self._native.run()
             if self._stop_at is not None and self._native.icount >= self._stop_at:
                 self._stand_still()
@@ -143,7 +147,8 @@ class Loop:
         self._cpu.platform.settle(self._clock.at(icount))
 
     def _broker_is_due(self, icount: int) -> bool:
-        if self._link.kicked and self._until is None:
+        # Only at the first sync point of an instruction count, or a replay would stop at an earlier one.
+        if self._link.kicked and self._until is None and icount > self._ran_from:
             return True
         if self._until is not None and icount >= self._until:
             return True
@@ -153,7 +158,8 @@ class Loop:
         """The guest waits for an interrupt: virtual time moves on until there is one."""
         while not self._cpu.platform.wakes() and not self._over:
             now_ns = self._clock.at(icount)
-            timers = [t for t in (self._cpu.platform.timer_ns(), self._bus.timers.next_ns()) if t is not None]
+            armed = (self._cpu.platform.timer_ns(), self._bus.timers.next_ns())
+            timers = [t for t in armed if t is not None and t < END_OF_TIME_NS]
             timer_ns = max(0, min(timers) - now_ns) if timers else None
             self._synchronise(icount, Sync(idle=True, timer_ns=timer_ns))
             self._expire(icount)

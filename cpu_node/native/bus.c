@@ -58,6 +58,8 @@ static void gather(struct window *w, int kind, uint64_t offset, unsigned size, u
         last->value += value;
         return;
     }
+    if (w->posted_count == MAX_POSTED)
+        return; /* telling it has failed; the rest of this block is the last that runs */
     if (e->posted_at == NEVER) {
         e->posted_at = access_icount(e) + e->posted_distance;
         update_check(e);
@@ -136,6 +138,8 @@ static int protect(struct engine *e, uint64_t base, uint64_t size, void *hook, v
     return uc_hook_add(e->uc, handle, kinds, hook, user, base, base + size - 1) == UC_ERR_OK ? 0 : -1;
 }
 
+static bool on_hole_access(uc_engine *uc, uc_mem_type type, uint64_t address, int size, int64_t value, void *user);
+
 int window_add(struct engine *e, uint64_t base, uint64_t size)
 {
     if (e->window_count == MAX_WINDOWS)
@@ -148,8 +152,9 @@ int window_add(struct engine *e, uint64_t base, uint64_t size)
     w->base = base;
     w->size = size;
     if (uc_mmio_map(e->uc, base, size, on_read, w, on_write, w) != UC_ERR_OK ||
-        protect(e, base, size, (void *)on_window_access, w, &w->hook_read,
-                UC_HOOK_MEM_READ_PROT | UC_HOOK_MEM_WRITE_PROT) < 0) {
+        protect(e, base, size, (void *)on_window_access, w, &w->hook_access,
+                UC_HOOK_MEM_READ_PROT | UC_HOOK_MEM_WRITE_PROT) < 0 ||
+        protect(e, base, size, (void *)on_hole_access, e, &w->hook_fetch, UC_HOOK_MEM_FETCH_PROT) < 0) {
         window_free(w);
         return -1;
     }

@@ -107,7 +107,7 @@ struct window {
     struct engine *engine;
     int number;
     uint64_t base, size;
-    uc_hook hook_read, hook_write;
+    uc_hook hook_access, hook_fetch;
     int registers;
     uint8_t index[PAGE_SIZE]; /* offset -> row in regs, 0 for none */
     struct reg regs[MAX_REGISTERS + 1];
@@ -157,6 +157,7 @@ struct engine {
     uint64_t target;      /* stop exactly here */
     uint64_t poll_at;     /* look at wake_fd then */
     uint64_t poll_every;
+    uint64_t entered_at;  /* where run() was last entered; nobody's wish is served there */
     uint64_t posted_at;   /* gathered stores must be told from this count on */
     uint64_t posted_distance;
     uint64_t access_icount; /* instruction count of the register access being served */

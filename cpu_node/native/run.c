@@ -40,9 +40,11 @@ static bool at_sync_point(struct engine *e)
     return e->arch->ends_block(code + last);
 }
 
+/* A stop that somebody outside asks for is not granted where run() was entered: an interrupt may have been
+ * taken there, and a replay, which knows the instruction count only, would stop before that. */
 static bool is_due(const struct engine *e)
 {
-    return e->icount >= e->deadline || e->icount >= e->posted_at || e->woken;
+    return e->icount >= e->deadline || e->icount >= e->posted_at || (e->woken && e->icount > e->entered_at);
 }
 
 void update_check(struct engine *e)
@@ -248,6 +250,7 @@ static bool go_on(struct engine *e, uc_err err)
 
 enum stop_reason engine_run(struct engine *e)
 {
+    e->entered_at = e->icount;
     for (;;) {
         e->stop = STOP_NONE;
         e->broke = false;

@@ -71,12 +71,12 @@ class LonelyLink(Link):
 class LonelyCpu:
     """One guest, ready to run."""
 
-    def __init__(self, kernel: Path) -> None:
+    def __init__(self, kernel: Path, link: LonelyLink | None = None) -> None:
         board = replace(parse_board(BARE, "test"), kernel=str(kernel))
         arch = ARCHES[board.cpu]
         self._memory = GuestMemory(board.memory)
         clock = VirtualClock(board.shift)
-        self.link = LonelyLink()
+        self.link = link or LonelyLink()
         bus = Bus(board, self.link, clock)
         self.cpu = Cpu(board, arch, self._memory, bus.access)
         self._loop = Loop(self.cpu, bus, self._memory, self.link, clock)
