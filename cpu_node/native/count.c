@@ -27,14 +27,19 @@ int table_init(struct engine *e)
     e->table.capacity = FIRST_CAPACITY;
     e->table.used = 0;
     e->table.rows = calloc(FIRST_CAPACITY, sizeof(struct block_row));
-    memset(e->table.front, 0, sizeof e->table.front);
-    return e->table.rows ? 0 : -1;
+    e->table.front = aligned_alloc(CACHE_LINE, FRONT_ENTRIES * sizeof *e->table.front);
+    if (!e->table.rows || !e->table.front)
+        return -1;
+    memset(e->table.front, 0, FRONT_ENTRIES * sizeof *e->table.front);
+    return 0;
 }
 
 void table_free(struct engine *e)
 {
     free(e->table.rows);
+    free(e->table.front);
     e->table.rows = NULL;
+    e->table.front = NULL;
 }
 
 static struct block_row *table_slot(struct block_row *rows, size_t capacity, uint64_t pc, uint32_t size)
@@ -110,7 +115,7 @@ void on_translated(uc_engine *uc, uc_tb *cur, uc_tb *prev, void *user)
 {
     struct engine *e = user;
     uint8_t code[MAX_BLOCK_BYTES + 4];
-    struct block found = {cur->pc, cur->size, cur->icount, 0};
+    struct block found = {cur->pc, {{cur->size, cur->icount, 0}}};
     e->n_translated++;
     (void)uc;
     (void)prev;
@@ -136,7 +141,7 @@ static struct block look_up(struct engine *e, uint64_t pc, uint32_t size)
     }
     /* Ambiguous, or the very first block, for which the translator's hook does not fire. */
     uint8_t code[MAX_BLOCK_BYTES + 4];
-    struct block found = {pc, size, 0, 0};
+    struct block found = {pc, {{size, 0, 0}}};
     e->n_decoded++;
     if (size <= MAX_BLOCK_BYTES && read_code(e, pc, code, size)) {
         found.insns = (uint16_t)count_bytes(e, code, size);
@@ -176,23 +181,40 @@ static bool special(struct engine *e, unsigned next_flags)
     return false;
 }
 
-void on_block(uc_engine *uc, uint64_t pc, uint32_t size, void *user)
+/* Everything but the common case: something is due, special, or not in the front table. */
+static __attribute__((noinline)) void on_block_slowly(struct engine *e, uint64_t pc, uint32_t size)
 {
-    struct engine *e = user;
     bool near = e->icount >= e->check_at;
-    (void)uc;
-    if (__builtin_expect(near, 0) && slow_path(e, pc, size))
+    if (near && slow_path(e, pc, size))
         return;
     struct block found = *front_of(e, pc);
-    if (__builtin_expect(found.pc != pc || found.size != size, 0))
+    if (found.pc != pc || found.size != size)
         found = look_up(e, pc, size);
-    if (__builtin_expect(found.flags | e->block.flags, 0) && special(e, found.flags))
+    if ((found.flags | e->block.flags) && special(e, found.flags))
         return;
-    if (__builtin_expect(near, 0) && e->target - e->icount < found.insns) {
+    if (near && e->target - e->icount < found.insns) {
         request_stop(e, STOP_EXACT);
         return;
     }
     e->block = found;
     e->mark = (struct mark){false, false};
     e->icount += found.insns;
+}
+
+/* Runs before every block, hundreds of millions of times in a boot: no calls, no saved registers. */
+void on_block(uc_engine *uc, uint64_t pc, uint32_t size, void *user)
+{
+    struct engine *e = user;
+    const struct block *front = front_of(e, pc);
+    uint64_t word = front->word;
+    (void)uc;
+    if (__builtin_expect(e->icount < e->check_at && front->pc == pc && WORD_SIZE(word) == size &&
+                             !WORD_FLAGS(word | e->block.word), 1)) {
+        e->block.pc = pc;
+        e->block.word = word;
+        e->mark = (struct mark){false, false};
+        e->icount += WORD_INSNS(word);
+        return;
+    }
+    on_block_slowly(e, pc, size);
 }

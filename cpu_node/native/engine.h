@@ -53,12 +53,23 @@ enum block_flag {
 
 #define BLOCK_SPECIAL (BLOCK_FENCE_I | BLOCK_EMULATE | BLOCK_CLEARS)
 
+/* A translated block.  The hook that runs before each compares and copies everything but the pc at once. */
 struct block {
     uint64_t pc;
-    uint32_t size; /* bytes; 0 marks an empty row */
-    uint16_t insns;
-    uint16_t flags;
+    union {
+        struct {
+            uint32_t size; /* bytes; 0 marks an empty row */
+            uint16_t insns;
+            uint16_t flags;
+        };
+        uint64_t word;
+    };
 };
+
+#define WORD_SIZE(word) ((uint32_t)(word))
+#define WORD_INSNS(word) ((uint16_t)((word) >> 32))
+#define WORD_FLAGS(word) ((uint16_t)((word) >> 48))
+#define CACHE_LINE 64
 
 /* What the current block says about the start of the next. */
 struct mark {
@@ -75,7 +86,7 @@ struct block_table {
     struct block_row *rows;
     size_t capacity; /* a power of two */
     size_t used;
-    struct block front[FRONT_ENTRIES];
+    struct block *front; /* FRONT_ENTRIES of the rows, by pc */
 };
 
 /* The bytes of every block translated since the last fence.i, to be compared with memory at the next. */

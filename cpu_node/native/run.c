@@ -94,7 +94,7 @@ static void enter_part(struct engine *e, uint64_t pc, uint32_t size)
 {
     if (pc != e->block.pc)
         e->icount += count_between(e, e->block.pc, pc);
-    e->block = (struct block){pc, size, 0, 0};
+    e->block = (struct block){pc, {{size, 0, 0}}};
     e->mark.left = false;
 }
 
@@ -137,7 +137,7 @@ static bool run_part(struct engine *e, uint64_t from, uint64_t to)
 {
     drop_translations(e, from, to - from + 4);
     e->partial = true;
-    e->block = (struct block){from, (uint32_t)(to - from), 0, 0};
+    e->block = (struct block){from, {{(uint32_t)(to - from), 0, 0}}};
     e->mark.left = false;
     update_check(e);
     uc_err err = uc_emu_start(e->uc, from, to, 0, 0);
