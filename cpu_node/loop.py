@@ -143,7 +143,8 @@ class Loop:
         self._expire(icount)
 
     def _expire(self, icount: int) -> None:
-        self._bus.expire_timers(icount)
+        if not self._over:  # behind a StopRequest nobody listens to a device any more
+            self._bus.expire_timers(icount)
         self._cpu.platform.settle(self._clock.at(icount))
 
     def _broker_is_due(self, icount: int) -> bool:

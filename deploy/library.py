@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from machine.errors import LogError, UsageError
-from machine.recording.format import SUFFIX
+from machine.recording.layout import SUFFIX
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -13,7 +13,7 @@ from deploy.plan import Launch
 from deploy.reporting import complain, say
 from deploy.resolve import resolve_board
 from machine.message import RunMode
-from machine.recording.format import LOG_NAME
+from machine.recording.layout import LOG_NAME
 
 if TYPE_CHECKING:
     import argparse

@@ -17,12 +17,6 @@ FORMAT_VERSION: Final = 1
 PROFILE: Final = "dejavm"
 """The MCAP header's profile."""
 
-MACHINE_NAME: Final = "machine.toml"
-LOG_NAME: Final = "log.mcap"
-SUFFIX: Final = ".dejavm"
-DIRECTORY_MODE: Final = 0o700
-FILE_MODE: Final = 0o600
-
 MESSAGE_ENCODING: Final = "protobuf"
 SCHEMA_ENCODING: Final = "protobuf"
 COMPRESSION: Final = "zstd"

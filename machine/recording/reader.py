@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from machine.board import Board, parse_board
 from machine.errors import BoardError, LogError
 from machine.recording.facts import Facts, parse_facts
-from machine.recording.format import LOG_NAME, MACHINE_NAME
+from machine.recording.layout import LOG_NAME, MACHINE_NAME
 from machine.recording.summary import Summary, summarise
 from machine.recording.tail import Tail, read_tail
 from machine.recording.walk import LogWalk

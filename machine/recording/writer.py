@@ -19,11 +19,7 @@ from machine.recording.facts import Facts, render_facts
 from machine.recording.format import (
     CHUNK_BYTES,
     CHUNK_NS,
-    DIRECTORY_MODE,
-    FILE_MODE,
     HIGHEST_CHUNK_BYTES,
-    LOG_NAME,
-    MACHINE_NAME,
     MESSAGE_ENCODING,
     PROFILE,
     SCHEMA_ENCODING,
@@ -33,6 +29,7 @@ from machine.recording.format import (
     schema_name,
     topic_of,
 )
+from machine.recording.layout import DIRECTORY_MODE, FILE_MODE, LOG_NAME, MACHINE_NAME
 from machine.recording.schema import schema_of
 
 if typing.TYPE_CHECKING:

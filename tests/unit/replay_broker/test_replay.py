@@ -186,6 +186,15 @@ def test_a_cpu_that_comes_to_its_sync_point_elsewhere_is_caught(tmp_path: Path) 
         say(session, m.Sync(), CPU, 251)
 
 
+def test_a_cpu_that_sleeps_where_it_did_not_is_caught_and_not_left_waiting_for_the_log(tmp_path: Path) -> None:
+    session, _ = streamed(recording_of(tmp_path / "r", RUN))
+    say(session, m.Sync(), CPU, 0)
+    say(session, WRITE, CPU, 100, SERIAL)
+    say(session, m.Sync(), CPU, 250)
+    with pytest.raises(Divergence, match=r"300/15.*PowerOff.*; actual Sync\(idle=True"):
+        say(session, m.Sync(idle=True), CPU, 260)
+
+
 def test_a_replay_that_stops_early_tells_messages_up_to_there(tmp_path: Path) -> None:
     session, _ = streamed(recording_of(tmp_path / "r", RUN), until=200)
     say(session, WRITE, CPU, 100, SERIAL)
