@@ -4,6 +4,7 @@ STOP_SYNC: int
 STOP_IDLE: int
 STOP_FIRMWARE: int
 STOP_EXACT: int
+STOP_STUCK: int
 
 class Engine:
     icount: int

@@ -7,6 +7,7 @@ what the broker has.  docs/DETERMINISM.md gives the reasons.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Final
 
 from cpu_node import _engine
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from cpu_node.memory import GuestMemory
     from machine.clock import VirtualClock
 
+log = logging.getLogger("dejavm")
 DIGEST_EVERY: Final = 1 << 26
 """Instructions between two digests of the registers: about a third of a second."""
 END_OF_TIME_NS: Final = 1 << 63
@@ -75,6 +77,8 @@ class Loop:
                 self._stand_still()
             elif reason == _engine.STOP_FIRMWARE:
                 self._firmware()
+            elif reason == _engine.STOP_STUCK:
+                self._stuck()
             else:
                 self._serve(idle=reason == _engine.STOP_IDLE)
         self._wait_for_end()
@@ -114,6 +118,15 @@ class Loop:
             if time_ns is not None:
                 deadline = min(deadline, self._clock.icount_at(time_ns))
         self._native.deadline = deadline
+
+    def _stuck(self) -> None:
+        """The guest's trap handler traps at its first instruction, as when a kernel dies before it has one."""
+        log.warning(
+            "the guest's trap handler traps at once: it can do nothing any more (last cause %d)",
+            self._native.last_cause,
+        )
+        self._powered_off = PowerOffReason.FAILURE
+        self._say_power_off()
 
     def _firmware(self) -> None:
         self._cpu.platform.firmware_call(self)

@@ -14,6 +14,7 @@ static bool on_window_access(uc_engine *uc, uc_mem_type type, uint64_t address, 
     struct window *w = user;
     (void)uc, (void)type, (void)address, (void)size, (void)value;
     w->engine->pc_at_access = engine_pc(w->engine);
+    w->engine->mark.reached = true;
     return true;
 }
 
@@ -92,6 +93,10 @@ static uint64_t on_read(uc_engine *uc, uint64_t offset, unsigned size, void *use
     struct window *w = user;
     struct reg *reg = reg_of(w, offset);
     (void)uc;
+    /* A page table that lies here: the walk is not an access of the guest's, and when it happens depends
+     * on the TLB.  It finds no valid entry. */
+    if (!w->engine->mark.reached)
+        return 0;
     if (reg && reg->read == READ_SHADOW) {
         w->engine->n_shadow++;
         return reg->value | (w->fifo_used ? reg->fifo_mask : 0);

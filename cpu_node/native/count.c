@@ -197,7 +197,7 @@ static __attribute__((noinline)) void on_block_slowly(struct engine *e, uint64_t
         return;
     }
     e->block = found;
-    e->mark = (struct mark){false, false};
+    e->mark = (struct mark){0};
     e->icount += found.insns;
 }
 
@@ -212,7 +212,7 @@ void on_block(uc_engine *uc, uint64_t pc, uint32_t size, void *user)
                              !WORD_FLAGS(word | e->block.word), 1)) {
         e->block.pc = pc;
         e->block.word = word;
-        e->mark = (struct mark){false, false};
+        e->mark = (struct mark){0};
         e->icount += WORD_INSNS(word);
         return;
     }

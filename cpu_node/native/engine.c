@@ -309,5 +309,6 @@ PyMODINIT_FUNC PyInit__engine(void)
     PyModule_AddIntConstant(m, "STOP_IDLE", STOP_IDLE);
     PyModule_AddIntConstant(m, "STOP_FIRMWARE", STOP_FIRMWARE);
     PyModule_AddIntConstant(m, "STOP_EXACT", STOP_EXACT);
+    PyModule_AddIntConstant(m, "STOP_STUCK", STOP_STUCK);
     return m;
 }

@@ -33,6 +33,7 @@ enum stop_reason {
     STOP_IDLE,     /* the guest waits for an interrupt */
     STOP_FIRMWARE, /* the guest called the firmware */
     STOP_EXACT,    /* the instruction asked for is the next one */
+    STOP_STUCK,    /* the guest's trap handler traps at its first instruction: it would for ever */
     STOP_ERROR,    /* a Python exception is set, or the engine cannot go on */
     STOP_FLUSH,    /* internal: translations must be dropped */
     STOP_EMULATE,  /* internal: the block holds an instruction the engine gets wrong */
@@ -75,6 +76,7 @@ struct block {
 struct mark {
     bool fresh; /* it starts at a sync point by itself: trap entry, power-on */
     bool left;  /* this block was left in the middle: it says nothing */
+    bool reached; /* an instruction of this block has reached a register window */
 };
 
 struct block_row {

@@ -227,8 +227,9 @@ static bool go_on(struct engine *e, uc_err err)
         return e->stop == STOP_NONE || go_on(e, UC_ERR_OK);
     case STOP_FAULT:
         settle_left_block(e, e->pc_at_access);
+        e->stop = STOP_NONE;
         e->arch->access_fault(e, e->pc_at_access, e->fault_write, e->fault_fetch);
-        return true;
+        return e->stop == STOP_NONE || go_on(e, UC_ERR_OK);
     case STOP_NONE:
         /* After a breakpoint instruction the engine keeps its error although the hook took it. */
         if (e->broke && e->mark.fresh)

@@ -56,6 +56,7 @@ static void put_pc(struct engine *e, uint64_t pc)
 static void enter_trap(struct engine *e, uint64_t cause, uint64_t pc, uint64_t value)
 {
     uint64_t privilege = get(e, UC_RISCV_REG_PRIV);
+    e->last_cause = (uint32_t)cause;
     put(e, UC_RISCV_REG_PRIV, PRIV_M); /* CSRs are checked against the current privilege */
     uint64_t status = get(e, UC_RISCV_REG_SSTATUS);
     uint64_t entered = status & ~(SSTATUS_SPIE | SSTATUS_SPP | SSTATUS_SIE);
@@ -74,7 +75,9 @@ static void enter_trap(struct engine *e, uint64_t cause, uint64_t pc, uint64_t v
     e->mark.left = true;
     e->block.flags = 0;
     e->n_traps++;
-    if (e->partial)
+    if (privilege == PRIV_S && pc == vector)
+        request_stop(e, STOP_STUCK); /* nothing that it depends on will change */
+    else if (e->partial)
         request_stop(e, STOP_TRAPPED);
 }
 
