@@ -27,7 +27,7 @@ DATA: Final = (4, 5, 6, 7, 13, 15)
 GUESTS: Final = (
     "counters", "aspaces", "pagecross", "midfault", "selfmod", "timer", "aging", "nap", "compute",
 )  # fmt: skip
-"""Not `traps`: the engine reports neither its breakpoints nor most of its accesses to nothing to the hooks used here."""
+"""Not `traps`: the engine reports neither breakpoints nor most accesses to nothing to the hooks used here."""
 
 
 class Counts(ctypes.Structure):
