@@ -44,14 +44,25 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def session_maker(options: argparse.Namespace, board: Board) -> Begin:
-    """How the session is made once every node is ready: nothing is written before that.
+class SessionMaker:
+    """Makes the session of a mode; what the mode needs is imported and read while the nodes still load."""
 
-    What a mode needs is imported for that mode only: the machine's start waits for it.
-    """
-    if MODES[options.mode] in (RunMode.NONE, RunMode.RECORD):
-        return _recorder(options, board)
-    return _replayer(options)
+    def __init__(self, options: argparse.Namespace, board: Board) -> None:
+        self._options = options
+        self._board = board
+        self._made: Begin | None = None
+
+    def prepare(self) -> None:
+        """Everything that takes time.  Called once all nodes are here, before they are ready."""
+        if self._made is None:
+            recording = MODES[self._options.mode] in (RunMode.NONE, RunMode.RECORD)
+            self._made = _recorder(self._options, self._board) if recording else _replayer(self._options)
+
+    def begin(self, send: Callable[[Frame], None]) -> Session:
+        """The session, once every node is ready: nothing is written before that."""
+        self.prepare()
+        assert self._made is not None
+        return self._made(send)
 
 
 def _recorder(options: argparse.Namespace, board: Board) -> Begin:
@@ -85,8 +96,9 @@ def main(argv: Sequence[str]) -> int:
         board = parse_board(options.board.read_text(), str(options.board))
         mode = MODES[options.mode]
         devices = () if mode is RunMode.REPLAY_LOG else tuple(slot.name for slot in board.devices)
-        begin = session_maker(options, board)
-        Server(options.bus, options.control, Roster.of(("cpu", *devices)), mode, begin).run()
+        maker = SessionMaker(options, board)
+        roster = Roster.of(("cpu", *devices))
+        Server(options.bus, options.control, roster, mode, maker.begin, maker.prepare).run()
     except (MachineError, OSError) as error:
         sys.stderr.write(f"broker: {error}\n")
         return error.exit_code if isinstance(error, MachineError) else 1

@@ -38,7 +38,7 @@ NS_PER_MS: Final = 1_000_000
 
 
 class Server:
-    """One machine's broker.  `begin` makes the session once every node is ready."""
+    """One machine's broker.  `begin` makes the session once every node is ready; `prepare` may take its time before."""
 
     def __init__(
         self,
@@ -47,10 +47,12 @@ class Server:
         roster: Roster,
         mode: m.RunMode,
         begin: Callable[[Callable[[Frame], None]], Session],
+        prepare: Callable[[], None] = lambda: None,
     ) -> None:
         self._roster = roster
         self._mode = mode
         self._begin = begin
+        self._prepare: Callable[[], None] | None = prepare
         self._session: Session | None = None
         self._outcome: Outcome | None = None
         self._context = zmq.Context(io_threads=1)
@@ -76,10 +78,21 @@ class Server:
                 self._drain(self._bus, self._on_bus)
             if self._control in ready:
                 self._drain(self._control, self._on_control)
+            self._prepare_once()
             self._tick(started)
         self._bus.close()
         self._control.close()
         self._context.term()
+
+    def _prepare_once(self) -> None:
+        """What the session needs, while the CPU node, which has just been let in, loads the guest."""
+        if self._prepare is None or not self._roster.memory_path or self._outcome is not None:
+            return
+        prepare, self._prepare = self._prepare, None
+        try:
+            prepare()
+        except (MachineError, OSError) as error:
+            self._end(Outcome(m.RunState.FAILED, detail=str(error)))
 
     def _bind(self, endpoint: str) -> zmq.Socket[bytes]:
         socket = self._context.socket(zmq.ROUTER)
