@@ -53,7 +53,7 @@ class SessionMaker:
         self._made: Begin | None = None
 
     def prepare(self) -> None:
-        """Everything that takes time.  Called once all nodes are here, before they are ready."""
+        """Everything that takes time.  Called when the CPU node has been let in and loads the guest."""
         if self._made is None:
             recording = MODES[self._options.mode] in (RunMode.NONE, RunMode.RECORD)
             self._made = _recorder(self._options, self._board) if recording else _replayer(self._options)

@@ -71,7 +71,9 @@ class Bench:
     def _peaks(self) -> dict[str, int]:
         """Of one more recording, which nobody times."""
         argv = run_command("record", self._workload, f"{self._workload.name}-peaks.dejavm")
-        return {name: kib // 1024 for name, kib in measure(argv, self._directory, peaks=True).peaks_kib.items() if kib}
+        found = measure(argv, self._directory, peaks=True).peaks_kib
+        # A process seen between its fork and its exec has no name yet.
+        return {name: kib // 1024 for name, kib in found.items() if name}
 
 
 def main() -> int:
