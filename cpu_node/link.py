@@ -13,19 +13,23 @@ from machine.codec import decode, name_of, type_of
 from machine.errors import Divergence, RemoteWireError
 from machine.frame import Frame
 from machine.icount import BROKER, Icount, Seq, Stamp
-from machine.message import Credit, Grant, Kick, Message, Shutdown
+from machine.message import Credit, Grant, Kick, Message, Pause, Paused, Shutdown
 from machine.node import ShutDown
 from machine.port import Port
 
 CREDIT_EVERY: Final = 512
 """Deliveries between two Credits: the broker streams a recording at most a few of these ahead."""
 _KICK: Final = type_of(Kick)
+_PAUSE: Final = type_of(Pause)
 _SHUTDOWN: Final = type_of(Shutdown)
 _GRANT: Final = type_of(Grant)
 
 
 class Link:
     """Frames to and from the broker, seen from the one CPU."""
+
+    paused = False
+    """The broker wants the CPU to stand still."""
 
     def __init__(self, port: Port) -> None:
         self._port = port
@@ -45,6 +49,14 @@ class Link:
                 self._waiting.append(frame)
         return self.kicked
 
+    def rest(self, icount: int) -> None:
+        """Say that the CPU stands still, and take in what comes until it may go on.  ShutDown if the machine ends."""
+        self.send(Paused(), BROKER, icount)
+        while self.paused:
+            frame = self._port.receive()
+            if frame is not None and not self._is_flow(frame):
+                self._waiting.append(frame)
+
     def next(self, icount: int) -> tuple[Frame, Message]:
         """The next delivery or Grant, waiting for it.
 
@@ -62,11 +74,19 @@ class Link:
             return frame, message
 
     def _is_flow(self, frame: Frame) -> bool:
+        if frame.type > _PAUSE:
+            return False
         if frame.type == _SHUTDOWN:
             raise ShutDown
         if frame.type == _KICK:
             self.kicked = True
-        return frame.type == _KICK
+        elif frame.type == _PAUSE:
+            message = decode(frame.type, frame.payload)
+            assert isinstance(message, Pause)
+            self.paused = message.on
+        else:
+            return False
+        return True
 
     def _misplaced(self, frame: Frame, icount: int) -> Divergence:
         stamp = Stamp(Icount(frame.icount), Seq(frame.seq))

@@ -20,6 +20,7 @@ from machine.message import (
     Grant,
     PowerOff,
     PowerOffReason,
+    Settle,
     StateRequest,
     Stopped,
     StopRequest,
@@ -68,19 +69,7 @@ class Loop:
         if stop_at != 0:
             self._serve(idle=False)
         while not self._over:
-            self._set_deadline()
-            # The descriptor speaks only of what comes from now on.
-            self._native.woken = self._link.look() and self._until is None
-            self._ran_from = self._native.icount
-            reason = self._native.run()
-            if self._stop_at is not None and self._native.icount >= self._stop_at:
-                self._stand_still()
-            elif reason == _engine.STOP_FIRMWARE:
-                self._firmware()
-            elif reason == _engine.STOP_STUCK:
-                self._stuck()
-            else:
-                self._serve(idle=reason == _engine.STOP_IDLE)
+            self._stretch()
         self._wait_for_end()
 
     @property
@@ -109,6 +98,26 @@ class Loop:
     def write_memory(self, address: int, data: bytes) -> None:
         """Store into guest physical memory."""
         self._cpu.store(address, data)
+
+    def _stretch(self) -> None:
+        """Run the engine until it stops, and deal with why."""
+        self._set_deadline()
+        # The descriptor speaks only of what comes from now on.
+        self._native.woken = self._link.look() and self._until is None
+        if self._link.paused:
+            # Between two stretches of the engine nothing is under way; what waits is taken where it would be.
+            self._link.rest(self._native.icount)
+            return
+        self._ran_from = self._native.icount
+        reason = self._native.run()
+        if self._stop_at is not None and self._native.icount >= self._stop_at:
+            self._stand_still()
+        elif reason == _engine.STOP_FIRMWARE:
+            self._firmware()
+        elif reason == _engine.STOP_STUCK:
+            self._stuck()
+        else:
+            self._serve(idle=reason == _engine.STOP_IDLE)
 
     def _set_deadline(self) -> None:
         deadline = self._next_digest
@@ -200,6 +209,9 @@ class Loop:
                 case SyncPoint(idle_ns):
                     self._native.idle_ns += idle_ns
                     self._clock.idle_ns = self._native.idle_ns
+                case Settle():
+                    # Deliveries are applied in order: what came before is in memory.
+                    self._link.send(Settle(), BROKER, icount)
                 case StopRequest():
                     self._over = True
                     return

@@ -10,6 +10,8 @@ from machine.message import (
     ClockRead,
     ClockReading,
     DmaWrite,
+    Entropy,
+    EntropyRead,
     FifoData,
     IrqLevel,
     Register,
@@ -53,6 +55,10 @@ class ShellContext:
     def read_clock(self) -> int:
         """Ask the broker, the only reader of the host's clock."""
         return self._link.ask(ClockRead(), ClockReading).unix_ns
+
+    def read_entropy(self, size: int) -> bytes:
+        """Ask the broker, the only source of entropy."""
+        return self._link.ask(EntropyRead(size), Entropy).data
 
     def arm_timer(self, timer: int, delay_ns: int) -> None:
         """Arm a timer of the CPU node."""

@@ -10,12 +10,16 @@ import errno
 import logging
 import os
 import select
+from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
 
+from machine.errors import BackendError
 from machine.icount import BROKER
 from machine.message import BackendResult, HostEvent, HostInput, HostOutput, Quit, RunMode
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from devices.link import Link
     from devices.model import Backend
 
@@ -32,6 +36,10 @@ DRAIN_MS: Final = 2000
 class Gate(Protocol):
     """The shell's view of its backend."""
 
+    @property
+    def backend(self) -> Backend:
+        """The backend that is there now."""
+
     def open(self) -> None:
         """Open the backend; BackendError names what cannot be had."""
 
@@ -41,14 +49,17 @@ class Gate(Protocol):
     def output(self, data: bytes) -> BackendResult:
         """Give bytes to the backend; the answer is the recorded one."""
 
-    def delivered(self, size: int) -> None:
-        """The broker has delivered that many bytes of input."""
+    def delivered(self, data: bytes) -> None:
+        """The broker has delivered that input."""
 
     def handled(self, room: int) -> None:
         """A message has been handled; its Done has not been sent."""
 
     def served(self) -> None:
         """The backend's descriptors have been served."""
+
+    def change(self, word: str, make: Callable[[str], Backend]) -> None:
+        """Put another backend in place of this one, which stays if BackendError is raised."""
 
     def close(self) -> None:
         """Let go of the backend; nothing is raised."""
@@ -67,6 +78,11 @@ class LiveGate:
         self._early: list[HostInput] = []
         """What the backend said before the device's power-on; it is said behind that."""
 
+    @property
+    def backend(self) -> Backend:
+        """The backend that is there now."""
+        return self._backend
+
     def open(self) -> None:
         """Open the backend for both directions."""
         self._backend.open(self._submit)
@@ -80,11 +96,13 @@ class LiveGate:
         self._link.say(HostOutput(data), BROKER)
         result = self._backend.write(data)
         self._link.say(result, BROKER)
+        self._backend.passed(data[: result.accepted], self._link.icount, inbound=False)
         return result
 
-    def delivered(self, size: int) -> None:
+    def delivered(self, data: bytes) -> None:
         """Room is the model's business again."""
-        self._in_flight = max(0, self._in_flight - size)
+        self._in_flight = max(0, self._in_flight - len(data))
+        self._backend.passed(data, self._link.icount, inbound=True)
 
     def handled(self, room: int) -> None:
         """What the backend says now precedes Done, in every run."""
@@ -99,6 +117,32 @@ class LiveGate:
         """Pass on what the backend had to say."""
         self._say_quit()
         self._link.flush()
+
+    def change(self, word: str, make: Callable[[str], Backend]) -> None:
+        """The guest sees the line go down and, if the new other side is there, up again."""
+        if self._backend.take_word(word):
+            return
+        new = make(word)
+        said: list[tuple[HostEvent, bytes, int]] = []
+
+        def submit(event: HostEvent, data: bytes, delay_ns: int) -> None:
+            if self._backend is new:
+                self._submit(event, data, delay_ns)
+            else:
+                said.append((event, data, delay_ns))
+
+        try:
+            new.open(submit)
+        except BackendError:
+            new.close()
+            raise
+        self._backend.close()
+        self._backend = new
+        self._submit(HostEvent.CLOSED, b"", 0)
+        if not any(event in (HostEvent.OPENED, HostEvent.CLOSED) for event, _, _ in said):
+            self._submit(HostEvent.OPENED, b"", 0)
+        for event, data, delay_ns in said:
+            self._submit(event, data, delay_ns)
 
     def close(self) -> None:
         """Close the backend."""
@@ -126,12 +170,18 @@ class ReplayGate:
         self._link = link
         self._backend = backend
         self._quit_said = False
-        self._held = bytearray()
+        self._held: deque[bytes] = deque()
+        self._held_bytes = 0
         self._blocked = False
         self.dropped = 0
         """Recorded bytes the local backend did not take."""
         self.refused = 0
         """Submissions of the local backend that are not part of the recording."""
+
+    @property
+    def backend(self) -> Backend:
+        """The backend that is there now."""
+        return self._backend
 
     def open(self) -> None:
         """Open the backend to listen."""
@@ -144,11 +194,14 @@ class ReplayGate:
     def output(self, data: bytes) -> BackendResult:
         """What the recorded backend took is what this one gets."""
         result = self._link.ask(HostOutput(data), BackendResult)
-        self._listen(data[: result.accepted])
+        taken = data[: result.accepted]
+        self._listen(taken)
+        self._backend.passed(taken, self._link.icount, inbound=False)
         return result
 
-    def delivered(self, size: int) -> None:
+    def delivered(self, data: bytes) -> None:
         """Recorded input does not come from here."""
+        self._backend.passed(data, self._link.icount, inbound=True)
 
     def handled(self, room: int) -> None:
         """Nothing is submitted, so nothing has waited."""
@@ -161,30 +214,53 @@ class ReplayGate:
             self._link.say(Quit(), BROKER)
             self._link.flush()
 
+    def change(self, word: str, make: Callable[[str], Backend]) -> None:
+        """Somebody else listens from here on."""
+        if self._backend.take_word(word):
+            return
+        new = make(word)
+        try:
+            new.open(self._refuse)
+        except BackendError:
+            new.close()
+            raise
+        self._backend.close()
+        self._backend, self._blocked = new, False
+
     def close(self) -> None:
         """Give the backend the rest it is still willing to take, then close it."""
         while self._held and self._wait_writable():
             self._pass_on()
         if self.dropped or self._held:
-            log.warning("%d bytes of recorded output were not taken here", self.dropped + len(self._held))
+            log.warning("%d bytes of recorded output were not taken here", self.dropped + self._held_bytes)
         self._backend.close()
 
     def _listen(self, data: bytes) -> None:
-        space = HELD_BYTES - len(self._held)
-        self._held += data[:space]
-        self._drop(len(data[space:]), "it is slower than the replay")
+        if not data:
+            return
+        if len(data) <= HELD_BYTES - self._held_bytes:
+            self._held.append(data)
+            self._held_bytes += len(data)
+        else:
+            self._drop(len(data), "it is slower than the replay")
         self._pass_on()
 
     def _pass_on(self) -> None:
-        """A local backend's trouble stays local."""
-        if not self._held or self._blocked:
-            return
-        result = self._backend.write(bytes(self._held))
-        del self._held[: result.accepted]
-        if result.error:
-            self._drop(len(self._held), os.strerror(result.error) if result.error in errno.errorcode else "it failed")
-            self._held.clear()
-        self._blocked = bool(self._held)
+        """One message after the other, for backends to which its bounds matter; its trouble stays local."""
+        while self._held and not self._blocked:
+            data = self._held[0]
+            result = self._backend.write(data)
+            self._held_bytes -= result.accepted
+            if result.error:
+                why = os.strerror(result.error) if result.error in errno.errorcode else "it failed"
+                self._drop(self._held_bytes, why)
+                self._held.clear()
+                self._held_bytes = 0
+            elif result.accepted < len(data):
+                self._held[0] = data[result.accepted :]
+                self._blocked = True
+            else:
+                self._held.popleft()
 
     def _drop(self, count: int, why: str) -> None:
         if count and not self.dropped:
@@ -192,8 +268,11 @@ class ReplayGate:
         self.dropped += count
 
     def _refuse(self, event: HostEvent, data: bytes, delay_ns: int) -> None:
-        """WRITABLE is for us; all else would be new and the recording has no place for it."""
-        if event is HostEvent.WRITABLE:
+        """What tells that output is taken again is for us; all else would be new and the recording has no place for it.
+
+        Who has gone owes nothing any more, and who has come is not the one who did.
+        """
+        if event in (HostEvent.WRITABLE, HostEvent.OPENED, HostEvent.CLOSED):
             self._blocked = False
         elif event in (HostEvent.DATA, HostEvent.BREAK):
             if not self.refused:

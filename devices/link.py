@@ -6,12 +6,13 @@ Never here: what the messages mean to a device.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, TypeVar
 
 from machine.codec import decode, name_of
 from machine.errors import RemoteWireError
 from machine.icount import BROKER
-from machine.message import Message, Shutdown
+from machine.message import ChangeBackend, Message, Shutdown
 from machine.node import ShutDown
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ class Link:
 
     def __init__(self, port: Port) -> None:
         self._port = port
+        self._aside: deque[Frame] = deque()
+        """What came while an answer was waited for and can wait itself."""
         self.icount = 0
 
     @property
@@ -35,10 +38,12 @@ class Link:
 
     def pending(self) -> bool:
         """Whether next() has a frame."""
-        return self._port.pending()
+        return bool(self._aside) or self._port.pending()
 
     def next(self) -> Frame | None:
         """The next frame, None if there is none; RemoteWireError if it is not for this node."""
+        if self._aside:
+            return self._aside.popleft()
         frame = self._port.receive(0)
         if frame is not None and frame.target != self._port.number:
             raise RemoteWireError(f"{name_of(frame.type)} for node {frame.target} came to node {self._port.number}")
@@ -56,10 +61,14 @@ class Link:
         """Ask the broker and wait: it feeds nothing else meanwhile but Shutdown; RemoteWireError if it does."""
         self.say(question, BROKER)
         self.flush()
-        frame = self._port.receive(None)
-        if frame is None:
-            raise RemoteWireError(f"the broker did not answer {question!r}")
-        message = decode(frame.type, frame.payload)
+        while True:
+            frame = self._port.receive(None)
+            if frame is None:
+                raise RemoteWireError(f"the broker did not answer {question!r}")
+            message = decode(frame.type, frame.payload)
+            if not isinstance(message, ChangeBackend):
+                break
+            self._aside.append(frame)
         if isinstance(message, Shutdown):
             raise ShutDown
         if not isinstance(message, answer):

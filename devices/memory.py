@@ -21,7 +21,7 @@ class GuestMemory:
         self._size = size
         self._map: mmap.mmap | None = None
         self._written: list[tuple[int, bytes]] = []
-        """Writes of the message being handled: the CPU node has not applied them."""
+        """Writes since the guest stood still: the CPU node may not have applied them."""
 
     def read(self, address: int, size: int) -> bytes:
         """Guest physical memory as it is after all writes so far; bytes outside of RAM read as zero."""
@@ -39,7 +39,7 @@ class GuestMemory:
         self._written.append((address, data))
 
     def settled(self) -> None:
-        """The CPU node applies everything sent before it goes on."""
+        """The guest has gone on: the CPU node applies everything before it does."""
         self._written.clear()
 
     def inside(self, address: int, data: bytes) -> tuple[int, bytes]:

@@ -9,10 +9,11 @@ wants done goes through the DeviceContext it is handed with the call; it keeps n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from machine.board import Property
 from machine.message import BackendResult, HostEvent, Register
 
 
@@ -34,8 +35,14 @@ class DeviceContext(Protocol):
     def read_clock(self) -> int:
         """The host's real-time clock, nanoseconds since the epoch; a recorded input."""
 
+    def read_entropy(self, size: int) -> bytes:
+        """1 to 4096 random bytes, the host's or the board's seed's; a recorded input."""
+
     def arm_timer(self, timer: int, delay_ns: int) -> None:
-        """Have timer_expired(timer) called `delay_ns` of virtual time from now, at a sync point."""
+        """Have timer_expired(timer) called `delay_ns` of virtual time from now, at a sync point.
+
+        With 0 it is a deferred callback: it comes at the next sync point.
+        """
 
     def cancel_timer(self, timer: int) -> None:
         """Disarm a timer; one that is not armed is left alone."""
@@ -77,6 +84,9 @@ class DeviceModel(Protocol):
         """How many bytes of host input the model can take now; the shell reads the backend no further."""
 
 
+Options = Mapping[str, Property]
+"""What a slot's [device.options] tell the model."""
+
 Submit = Callable[[HostEvent, bytes, int], None]
 """submit(event, data, delay_ns): how a backend hands the outside's doing to the broker."""
 
@@ -94,6 +104,12 @@ class Backend(Protocol):
     def close(self) -> None:
         """Give everything back: terminal modes, socket files, children.  Safe to call twice and without open()."""
 
+    def take_word(self, word: str) -> bool:
+        """Become, while open, what another word of the same kind asks for; False: another backend must be made.
+
+        BackendError if that is impossible; everything is as it was then.
+        """
+
     def descriptors(self, room: int) -> Sequence[tuple[int, bool, bool]]:
         """(descriptor, wants to read, wants to write) to wait for, while the device takes `room` more bytes."""
 
@@ -105,6 +121,9 @@ class Backend(Protocol):
 
         Never called while a recording is replayed: what comes in comes from the log.
         """
+
+    def passed(self, data: bytes, icount: int, *, inbound: bool) -> None:
+        """Data has gone to the device (`inbound`) or has been handed over by it; called in every mode, for captures."""
 
     def waiting(self) -> bool:
         """Whether the machine must not start yet because the other side has not appeared."""
@@ -125,6 +144,7 @@ class DeviceSpec:
 
     kind: str
     summary: str
-    create: Callable[[], DeviceModel]
+    create: Callable[[Options], DeviceModel]
+    """The model after construction; BoardError names an option that is unknown or wrong.  {} always works."""
     backend_kind: str
-    """Which table of devices/backends/ the slot's backend is looked up in: `char`, or `none` for no backend."""
+    """Which table of devices/backends/ the slot's backend is looked up in; `none` for no backend."""

@@ -16,11 +16,13 @@ from devices.link import Link
 from devices.memory import GuestMemory
 from devices.registry import find_device
 from machine.codec import decode, name_of
-from machine.errors import RemoteWireError
+from machine.errors import BackendError, RemoteWireError
 from machine.icount import BROKER, CPU
 from machine.message import (
     Access,
     AccessKind,
+    BackendChanged,
+    ChangeBackend,
     Digest,
     DigestScope,
     Done,
@@ -36,6 +38,8 @@ from machine.node import NodeArguments, ShutDown, announce_ready, introduce
 from machine.vmstate import digest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from devices.model import Backend, DeviceModel
     from machine.frame import Frame
     from machine.port import Port
@@ -50,13 +54,18 @@ def run_device(arguments: NodeArguments, port: Port) -> None:
     welcome = introduce(port, arguments.name)
     slot = arguments.board.device(arguments.name)
     spec = find_device(slot)
-    backend = create_backend(spec.backend_kind, slot.backend, slot.name)
+
+    def make(word: str) -> Backend:
+        return create_backend(spec.backend_kind, word, slot.name)
+
+    model = spec.create(dict(slot.options))
+    backend = make(slot.backend)
     link = Link(port)
     memory = GuestMemory(welcome.memory_path, arguments.board.memory)
     try:
         gate = open_gate(welcome.mode, link, backend)
         try:
-            Shell(link, spec.create(), gate, backend, memory).run(port)
+            Shell(link, model, gate, memory, make).run(port)
         finally:
             gate.close()
     finally:
@@ -67,12 +76,14 @@ def run_device(arguments: NodeArguments, port: Port) -> None:
 class Shell:
     """Port, model and backend of one device, used by one thread."""
 
-    def __init__(self, link: Link, model: DeviceModel, gate: Gate, backend: Backend, memory: GuestMemory) -> None:
+    def __init__(
+        self, link: Link, model: DeviceModel, gate: Gate, memory: GuestMemory, make: Callable[[str], Backend]
+    ) -> None:
         self._link = link
         self._model = model
         self._gate = gate
-        self._backend = backend
         self._memory = memory
+        self._make = make
         self._context = ShellContext(link, gate, memory)
         self._poller = select.poll()
         self._polled: list[tuple[int, bool, bool]] = []
@@ -82,7 +93,7 @@ class Shell:
         self._poller.register(self._link.wake_fd, select.POLLIN)
         ready = False
         while True:
-            if not ready and not self._backend.waiting():
+            if not ready and not self._gate.backend.waiting():
                 announce_ready(port)
                 ready = True
             # The port's descriptor tells of changes only: all that has come must be taken before waiting.
@@ -94,8 +105,15 @@ class Shell:
 
     def handle(self, frame: Frame) -> None:
         """One message: the model acts, every effect goes out, the answer last.  RemoteWireError if it is no message."""
-        self._link.icount = frame.icount
         message = decode(frame.type, frame.payload)
+        if isinstance(message, ChangeBackend):
+            self._change(message.word)
+            return
+        if frame.icount != self._link.icount:
+            # The guest has gone on, so the CPU node has applied everything.  Several inputs at one sync point may
+            # come before it has applied what the first of them caused.
+            self._memory.settled()
+            self._link.icount = frame.icount
         match message:
             case MmioAccess(accesses):
                 self._finish(self._access(accesses), CPU)
@@ -104,7 +122,7 @@ class Shell:
                 self._finish(0, CPU)
             case HostInput(event, data):
                 if event is HostEvent.DATA:
-                    self._gate.delivered(len(data))
+                    self._gate.delivered(data)
                 self._model.host_input(event, data, self._context)
                 self._finish(0, BROKER)
             case Reset():
@@ -139,8 +157,17 @@ class Shell:
     def _finish(self, value: int, target: int) -> None:
         self._model.settle(self._context)
         self._gate.handled(self._room())
-        self._memory.settled()
         self._link.say(Done(value), target)
+        self._link.flush()
+
+    def _change(self, word: str) -> None:
+        """Control, not a part of the run: what the guest sees of it comes as an input."""
+        error = ""
+        try:
+            self._gate.change(word, self._make)
+        except BackendError as reason:
+            error = str(reason)
+        self._link.say(BackendChanged(error), BROKER)
         self._link.flush()
 
     def _room(self) -> int:
@@ -149,10 +176,10 @@ class Shell:
     def _wait(self) -> None:
         """Wait for the broker or the host, and let the backend serve the host."""
         room = self._room()
-        self._watch(list(self._backend.descriptors(room)))
+        self._watch(list(self._gate.backend.descriptors(room)))
         for descriptor, events in self._poller.poll():
             if descriptor != self._link.wake_fd:
-                self._backend.ready(descriptor, bool(events & READABLE), bool(events & WRITABLE), self._room())
+                self._gate.backend.ready(descriptor, bool(events & READABLE), bool(events & WRITABLE), self._room())
         self._gate.served()
 
     def _watch(self, wanted: list[tuple[int, bool, bool]]) -> None:

@@ -6,8 +6,6 @@ import importlib
 from typing import TYPE_CHECKING, Final
 
 from devices.model import DeviceSpec
-from devices.rtc import SPEC as RTC
-from devices.serial import SPEC as SERIAL
 from machine.errors import BoardError
 
 if TYPE_CHECKING:
@@ -15,18 +13,29 @@ if TYPE_CHECKING:
 
     from machine.board import DeviceSlot
 
-DEVICES: Final[Mapping[str, DeviceSpec]] = {
-    "serial": SERIAL,
-    "rtc": RTC,
+DEVICES: Final[Mapping[str, str]] = {
+    "serial": "devices.serial",
+    "rtc": "devices.rtc",
+    "rng": "devices.rng",
+    "nic": "devices.nic",
+    "input": "devices.input",
+    "usb": "devices.usb",
 }
-"""Kind on the board -> device."""
+"""Kind on the board -> module whose SPEC is the device; a process imports only its own."""
+
+SPEC_NAME: Final = "SPEC"
+
+
+def spec_of(kind: str) -> DeviceSpec:
+    """The device of a row of DEVICES."""
+    spec: DeviceSpec = getattr(importlib.import_module(DEVICES[kind]), SPEC_NAME)
+    return spec
 
 
 def find_device(slot: DeviceSlot) -> DeviceSpec:
     """A slot's device: a kind of DEVICES, or `package.module:NAME` of a DeviceSpec.  BoardError if there is none."""
-    spec = DEVICES.get(slot.kind)
-    if spec is not None:
-        return spec
+    if slot.kind in DEVICES:
+        return spec_of(slot.kind)
     where = f"device.{slot.name}.kind"
     module_name, colon, name = slot.kind.partition(":")
     if not (module_name and colon and name):

@@ -29,6 +29,9 @@ CONTROLLER_WINDOWS: Final = (
 )
 """Register windows that the CPU node answers itself: name, first address, bytes."""
 
+TABLES: Final = ("properties", "options")
+"""The keys of a device that are tables."""
+
 Property = int | str | tuple[int, ...]
 
 
@@ -44,6 +47,9 @@ class DeviceSlot:
     backend: str = ""
     compatible: tuple[str, ...] = ()
     properties: tuple[tuple[str, Property], ...] = ()
+    """For the device tree."""
+    options: tuple[tuple[str, Property], ...] = ()
+    """For the device's model."""
 
     @property
     def end(self) -> int:
@@ -164,7 +170,7 @@ def _parse_slot(entry: dict[str, object], index: int, source: str) -> DeviceSlot
     values: dict[str, typing.Any] = {}
     for key, value in entry.items():
         where = f"{source}: {prefix}{key}"
-        if key == "properties":
+        if key in TABLES:
             values[key] = _parse_properties(_typed(value, dict, where), where)
         elif key == "compatible":
             values[key] = tuple(_typed(v, str, where) for v in _typed(value, list, where))
@@ -237,11 +243,12 @@ def render_board(board: Board) -> str:
     lines += [f"{m.name} = {_toml(getattr(board, m.name))}" for m in fields(Board) if m.name != "devices"]
     for slot in board.devices:
         lines += ["", "[[device]]"]
-        named = [m.name for m in fields(DeviceSlot) if m.name != "properties"]
+        named = [m.name for m in fields(DeviceSlot) if m.name not in TABLES]
         lines += [f"{name} = {_toml(getattr(slot, name), name)}" for name in named]
-        if slot.properties:
-            lines.append("[device.properties]")
-            lines += [f"{_toml(key)} = {_toml(value)}" for key, value in slot.properties]
+        for table in TABLES:
+            if rows := getattr(slot, table):
+                lines.append(f"[device.{table}]")
+                lines += [f"{_toml(key)} = {_toml(value)}" for key, value in rows]
     return "\n".join(lines) + "\n"
 
 

@@ -35,9 +35,14 @@ MESSAGES: Final[Mapping[int, tuple[type[m.Message], type[ProtobufMessage]]]] = {
     18: (m.Kick, time_pb2.Kick),
     19: (m.Credit, time_pb2.Credit),
     20: (m.Stopped, time_pb2.Stopped),
+    21: (m.Pause, time_pb2.Pause),
+    22: (m.Paused, time_pb2.Paused),
+    23: (m.Settle, time_pb2.Settle),
     24: (m.StatusRequest, session_pb2.StatusRequest),
     25: (m.Status, session_pb2.Status),
     26: (m.Quit, session_pb2.Quit),
+    27: (m.ChangeBackend, session_pb2.ChangeBackend),
+    28: (m.BackendChanged, session_pb2.BackendChanged),
     32: (m.SyncPoint, time_pb2.SyncPoint),
     33: (m.Reset, time_pb2.Reset),
     34: (m.HostInput, host_pb2.HostInput),
@@ -46,6 +51,7 @@ MESSAGES: Final[Mapping[int, tuple[type[m.Message], type[ProtobufMessage]]]] = {
     37: (m.StopRequest, time_pb2.StopRequest),
     38: (m.StateRequest, time_pb2.StateRequest),
     39: (m.End, time_pb2.End),
+    40: (m.Entropy, host_pb2.Entropy),
     64: (m.MmioAccess, bus_pb2.MmioAccess),
     65: (m.Done, bus_pb2.Done),
     66: (m.IrqLevel, bus_pb2.IrqLevel),
@@ -59,6 +65,7 @@ MESSAGES: Final[Mapping[int, tuple[type[m.Message], type[ProtobufMessage]]]] = {
     74: (m.ClockRead, host_pb2.ClockRead),
     75: (m.Digest, time_pb2.Digest),
     76: (m.PowerOff, time_pb2.PowerOff),
+    77: (m.EntropyRead, host_pb2.EntropyRead),
 }
 
 NESTED: Final[Mapping[type, type[ProtobufMessage]]] = {

@@ -6,94 +6,21 @@ docs/wire.md is the authority on what each means; the comments here are only rem
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
+
+from machine.message_enums import (
+    AccessKind as AccessKind,
+    DigestScope as DigestScope,
+    FaultCode as FaultCode,
+    HostEvent as HostEvent,
+    MessageClass as MessageClass,
+    PowerOffReason as PowerOffReason,
+    ReadKind as ReadKind,
+    RunMode as RunMode,
+    RunState as RunState,
+    WriteKind as WriteKind,
+)
 
 WIRE_VERSION = 1
-
-
-class MessageClass(IntEnum):
-    """What the log and a replay do with a message."""
-
-    CONTROL = 0
-    INPUT = 1
-    DERIVED = 2
-
-
-class AccessKind(IntEnum):
-    """What the guest did to a register."""
-
-    WRITE = 1
-    READ = 2
-    POP = 3
-
-
-class ReadKind(IntEnum):
-    """How the CPU node answers a load."""
-
-    CALL = 1
-    SHADOW = 2
-    FIFO = 3
-
-
-class WriteKind(IntEnum):
-    """What the CPU node does with a store."""
-
-    CALL = 1
-    POSTED = 2
-
-
-class HostEvent(IntEnum):
-    """What happened at a backend."""
-
-    DATA = 1
-    WRITABLE = 2
-    OPENED = 3
-    CLOSED = 4
-    BREAK = 5
-
-
-class DigestScope(IntEnum):
-    """What a digest covers."""
-
-    REGISTERS = 1
-    ALL = 2
-
-
-class PowerOffReason(IntEnum):
-    """Why a run ended; OUTSIDE means that somebody other than the guest ended it."""
-
-    OUTSIDE = 0
-    SHUTDOWN = 1
-    REBOOT = 2
-    FAILURE = 3
-
-
-class RunMode(IntEnum):
-    """What the broker does with the log."""
-
-    NONE = 1
-    RECORD = 2
-    REPLAY_LOG = 3
-    REPLAY_LIVE = 4
-
-
-class FaultCode(IntEnum):
-    """What kind of failure a node reports."""
-
-    SETUP = 1
-    INTERNAL = 2
-    DIVERGENCE = 3
-
-
-class RunState(IntEnum):
-    """Where a machine is in its life."""
-
-    STARTING = 1
-    RUNNING = 2
-    ENDED = 3
-    FAILED = 4
-    DIVERGED = 5
-    STOPPED = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +101,23 @@ class Stopped:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """Stand still, or go on; nothing that the guest could see happens by it."""
+
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """The CPU stands still until it is told to go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Has everything that devices wrote been stored?  It has."""
+
+
+@dataclass(frozen=True, slots=True)
 class StatusRequest:
     """How is the machine?"""
 
@@ -195,6 +139,21 @@ class Status:
 @dataclass(frozen=True, slots=True)
 class Quit:
     """End the run at the next sync point."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeBackend:
+    """Put another backend behind a device."""
+
+    node: str
+    word: str
+
+
+@dataclass(frozen=True, slots=True)
+class BackendChanged:
+    """The backend has been changed, or why not."""
+
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +190,13 @@ class ClockReading:
     """The host's real-time clock in nanoseconds since the Unix epoch."""
 
     unix_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entropy:
+    """Random bytes, as many as were asked for."""
+
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,6 +319,13 @@ class ClockRead:
 
 
 @dataclass(frozen=True, slots=True)
+class EntropyRead:
+    """A device asks for 1 to 4096 random bytes."""
+
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Digest:
     """SHA-256 of a node's state."""
 
@@ -369,9 +342,10 @@ class PowerOff:
 
 Message = (
     Hello | Welcome | Refused | Ready | Fault | Shutdown
-    | Sync | Grant | Kick | Credit | Stopped
-    | StatusRequest | Status | Quit
+    | Sync | Grant | Kick | Credit | Stopped | Pause | Paused
+    | Settle | StatusRequest | Status | Quit | ChangeBackend | BackendChanged
     | SyncPoint | Reset | HostInput | BackendResult | ClockReading | StopRequest | StateRequest | End
+    | Entropy
     | MmioAccess | Done | IrqLevel | RegisterMap | FifoData | DmaWrite | TimerArm | TimerCancel | TimerExpired
-    | HostOutput | ClockRead | Digest | PowerOff
+    | HostOutput | ClockRead | EntropyRead | Digest | PowerOff
 )  # fmt: skip

@@ -16,14 +16,22 @@ class PendingInputs:
         self._heap: list[tuple[int, int, Frame]] = []
         self._arrivals = 0
 
+    def __len__(self) -> int:
+        """How many wait."""
+        return len(self._heap)
+
     def add(self, frame: Frame, due_ns: int) -> None:
         """Queue an input; of those that are due the one that came first goes first."""
         self._arrivals += 1
         heapq.heappush(self._heap, (due_ns, self._arrivals, frame))
 
+    def is_due(self, now_ns: int) -> bool:
+        """Whether take() has something."""
+        return bool(self._heap) and self._heap[0][0] <= now_ns
+
     def take(self, now_ns: int) -> Frame | None:
         """The next input that is due, if there is one."""
-        if not self._heap or self._heap[0][0] > now_ns:
+        if not self.is_due(now_ns):
             return None
         return heapq.heappop(self._heap)[2]
 

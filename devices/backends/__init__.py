@@ -1,54 +1,51 @@
-"""Every backend there is, in one table: kind of device -> first word of a slot's `backend` -> how it is made."""
+"""Every kind of backend, in one table; each kind has its own table of words, imported when it is needed."""
 
 from __future__ import annotations
 
+import importlib
+import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from devices.backends.char.file import create_file
-from devices.backends.char.null import create_null
-from devices.backends.char.pty import create_pty
-from devices.backends.char.script import create_script
-from devices.backends.char.stdio import create_stdio
-from devices.backends.char.stream import create_tcp, create_unix
+from devices.backends.base import BackendBase
 from devices.model import Backend
 from machine.errors import BackendError
 
 Factory = Callable[[str, str], Backend]
-"""factory(argument, name): the argument is what follows the colon, the name is the device's, for messages."""
+"""factory(argument, name): the argument is what follows the first word, the name is the device's, for messages."""
 
-BACKENDS: Final[Mapping[str, Mapping[str, Factory]]] = {
-    "none": {},
-    "char": {
-        "stdio": create_stdio,
-        "null": create_null,
-        "pty": create_pty,
-        "file": create_file,
-        "tcp": create_tcp,
-        "unix": create_unix,
-        "script": create_script,
-    },
+KINDS: Final[Mapping[str, str]] = {
+    "char": "devices.backends.char.table",
+    "net": "devices.backends.net.table",
+    "input": "devices.backends.input.table",
+    "usb": "devices.backends.usb.table",
 }
+"""Kind of device -> module with FACTORIES, first word -> Factory, and SYNTAX, what an error lists.
 
-SYNTAX: Final[Mapping[str, str]] = {
-    "char": (
-        "stdio, null, pty, file:PATH, tcp:HOST:PORT[,server=on][,wait=off], "
-        "unix:PATH[,server=on][,wait=off], script:PATH"
-    ),
-}
-"""What an error lists, in QEMU's words for -serial."""
+Where words are more than that the module has a `create(word, name)` of its own.
+"""
+
+NO_BACKEND: Final = "none"
 
 
 def create_backend(kind: str, word: str, name: str) -> Backend:
-    """The backend a slot's word asks for, not opened yet; "" asks for null.
+    """The backend a slot's word asks for, not opened yet; "" asks for one that does nothing.
 
-    A device of kind `none` has no backend and its word is somebody else's.  BackendError names device and word.
+    A word is `first`, `first:argument` or, as QEMU writes lists of options, `first,argument`.  A device of kind
+    `none` has no backend and its word is somebody else's.  BackendError names device and word.
     """
-    table = BACKENDS[kind]
-    if not table or not word:
-        return create_null("", name)
-    first, _, argument = word.partition(":")
-    factory = table.get(first)
+    if kind == NO_BACKEND or not word:
+        return BackendBase(name)
+    table = importlib.import_module(KINDS[kind])
+    if hasattr(table, "create"):
+        backend: Backend = table.create(word, name)
+        return backend
+    factories: Mapping[str, Factory] = table.FACTORIES
+    first, _, argument = _FIRST.fullmatch(word).groups()  # type: ignore[union-attr]  # it matches everything
+    factory = factories.get(first)
     if factory is None:
-        raise BackendError(f"{name}: unknown backend {word!r} (known: {SYNTAX[kind]})")
+        raise BackendError(f"{name}: unknown backend {word!r} (known: {table.SYNTAX})")
     return factory(argument, name)
+
+
+_FIRST: Final = re.compile(r"([^:,]*)([:,]?)(.*)", re.DOTALL)

@@ -7,6 +7,7 @@ Never here: sockets (replay_broker/server.py).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from enum import Enum
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from machine import message as m
@@ -24,15 +25,27 @@ if TYPE_CHECKING:
     Send = Callable[[Frame], None]
 
 FROM_CPU: Final = frozenset(
-    type_of(cls) for cls in (m.Sync, m.Credit, m.Stopped, m.Fault, m.MmioAccess, m.TimerExpired, m.Digest, m.PowerOff)
-)
+    type_of(cls)
+    for cls in (
+        m.Sync, m.Credit, m.Stopped, m.Paused, m.Settle, m.Fault, m.MmioAccess, m.TimerExpired, m.Digest, m.PowerOff,
+    )
+)  # fmt: skip
 FROM_DEVICE: Final = frozenset(
     type_of(cls)
     for cls in (
         m.Quit, m.Fault, m.HostInput, m.BackendResult, m.Done, m.IrqLevel, m.RegisterMap, m.FifoData,
-        m.DmaWrite, m.TimerArm, m.TimerCancel, m.HostOutput, m.ClockRead, m.Digest,
+        m.DmaWrite, m.TimerArm, m.TimerCancel, m.HostOutput, m.ClockRead, m.EntropyRead, m.Digest,
+        m.BackendChanged,
     )
 )  # fmt: skip
+
+
+class Hold(Enum):
+    """Whether somebody wants the guest to stand still, and whether it does."""
+
+    RUNNING = 1
+    PAUSING = 2
+    PAUSED = 3
 
 
 class Session(ABC):
@@ -45,6 +58,8 @@ class Session(ABC):
         self.icount = 0
         self.end_icount = 0
         self.outcome: Outcome | None = None
+        self.hold = Hold.RUNNING
+        self._resume_wanted = False
         self._send_frame = send
         self._handlers: Mapping[int, Callable[[Frame], None]] = {}
 
@@ -72,6 +87,28 @@ class Session(ABC):
 
     def tick(self) -> None:  # noqa: B027  # most sessions have nothing to do
         """Time has passed."""
+
+    def pause(self) -> None:
+        """Have the guest stand still; nothing of that is guest-visible or logged.  `hold` tells when it does."""
+        self._resume_wanted = False
+        if self.hold is Hold.RUNNING:
+            self.hold = Hold.PAUSING
+            self.send(m.Pause(on=True), CPU, self.icount)
+
+    def resume(self) -> None:
+        """Let it go on.  One that does not stand yet goes on when it does: the CPU answers each Pause first."""
+        if self.hold is Hold.PAUSING:
+            self._resume_wanted = True
+        elif self.hold is Hold.PAUSED:
+            self.hold = Hold.RUNNING
+            self.send(m.Pause(on=False), CPU, self.icount)
+
+    def stands_still(self) -> None:
+        """The CPU has said Paused, or sleeps and is left asleep."""
+        if self.hold is Hold.PAUSING:
+            self.hold = Hold.PAUSED
+            if self._resume_wanted:
+                self.resume()
 
     @abstractmethod
     def quit(self) -> None:

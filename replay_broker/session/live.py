@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from machine import message as m
 from machine.codec import decode, name_of, type_of
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from machine.recording.reader import Recording
     from replay_broker.session.base import Send
 
-_STOP_REQUEST = type_of(m.StopRequest)
+DMA_WRITE: Final = type_of(m.DmaWrite)
+HOST_INPUT: Final = type_of(m.HostInput)
+_STOP_REQUEST: Final = type_of(m.StopRequest)
 
 
 class LiveReplaySession(ReplaySession):
@@ -27,6 +29,8 @@ class LiveReplaySession(ReplaySession):
         super().__init__(recording, send, until)
         self._synced_at: int | None = None
         self._in_sync_point = False
+        self._unsettled = False
+        """A device has written memory at this sync point, and the CPU may not have stored it yet."""
 
     def start(self) -> None:
         """The CPU comes to the first sync point, power-on, by itself."""
@@ -38,9 +42,13 @@ class LiveReplaySession(ReplaySession):
             recorded = self._match(frame)
             if recorded.target != BROKER:
                 self._send_frame(recorded)
+                self._unsettled |= recorded.type == DMA_WRITE
             self._feed()
         elif frame.type == type_of(m.Sync):
             self._on_sync(frame)
+        elif frame.type == type_of(m.Settle):
+            self._unsettled = False
+            self._feed()
         elif frame.type == type_of(m.Stopped):
             self._on_stopped(frame)
         elif frame.type >= FIRST_INPUT_TYPE:
@@ -62,6 +70,9 @@ class LiveReplaySession(ReplaySession):
         while (ahead := self._cursor.next) is not None and ahead.type < FIRST_DERIVED_TYPE:
             if ahead.type == SYNC_POINT and not self._open_sync_point(ahead):
                 return
+            if self._unsettled and ahead.type == HOST_INPUT:
+                self.send(m.Settle(), CPU, self.icount)
+                return
             self._deliver(self._cursor.pass_next())
         self._close_sync_point()
         self._finish_if_over()
@@ -74,6 +85,7 @@ class LiveReplaySession(ReplaySession):
             raise self._missed(f"the CPU stands at {self._synced_at}")
         self._synced_at = None
         self._in_sync_point = True
+        self._unsettled = False
         return True
 
     def _close_sync_point(self) -> None:

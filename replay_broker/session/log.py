@@ -13,7 +13,7 @@ from machine import message as m
 from machine.codec import type_of
 from machine.frame import FIRST_DERIVED_TYPE, Frame
 from machine.icount import CPU
-from replay_broker.session.compare import divergence
+from machine.recording.compare import divergence
 from replay_broker.session.replay import SYNC_POINT, ReplaySession, readable
 
 if TYPE_CHECKING:

@@ -19,15 +19,17 @@ from machine.codec import decode, encode, type_of
 from machine.errors import RemoteWireError
 from machine.frame import FIRST_DERIVED_TYPE, Frame
 from machine.icount import BROKER, CPU, FIRST_DEVICE
+from replay_broker.entropy import Entropies
 from replay_broker.inputs import PendingInputs
 from replay_broker.outcome import Outcome
-from replay_broker.session.base import Session
+from replay_broker.session.base import Hold, Session
 
 if TYPE_CHECKING:
     from machine.board import Board
     from replay_broker.ledger import Ledger
     from replay_broker.session.base import Send
 
+DMA_WRITE: Final = type_of(m.DmaWrite)
 TICK_NS: Final = 50_000_000
 NS_PER_S: Final = 1_000_000_000
 
@@ -48,17 +50,30 @@ class RecordSession(Session):
         self._kicked = False
         self._idle_from_ns: int | None = None
         self._idle_until_ns: int | None = None
+        self._held_from_ns: int | None = None
+        """Since when a sleeping guest stands still; that time does not count as sleep."""
+        self._held_at_once = False
+        """It came to its sleep while it was to stand still already."""
+        self._outside: deque[tuple[int, m.HostInput, bool]] = deque()
+        """Inputs of the machine's control that wait for their first sync point; whether they go in turn."""
+        self._turns_ns: dict[int, int] = {}
+        """When the last input that goes in turn is due, by device."""
         self._awaiting: int | None = None
         self._asked: deque[int] = deque()
         self._ending: m.PowerOffReason | None = None
         self._quit = False
+        self._unsettled = False
+        """A device has written memory at this sync point, and the CPU may not have stored it yet."""
+        self._entropy = Entropies(board)
         self._handlers = {
             type_of(m.Sync): self._on_sync,
             type_of(m.Credit): lambda _: None,
+            type_of(m.Settle): self._on_settle,
             type_of(m.HostInput): self._on_host_input,
             type_of(m.BackendResult): self._on_logged,
             type_of(m.Done): self._on_done,
             type_of(m.ClockRead): self._on_clock_read,
+            type_of(m.EntropyRead): self._on_entropy_read,
             type_of(m.Digest): self._on_digest,
             type_of(m.PowerOff): self._on_power_off,
         }
@@ -96,8 +111,37 @@ class RecordSession(Session):
             self._wake()
 
     def quit(self) -> None:
-        """End the run at the next sync point."""
+        """End the run at the next sync point; a guest that stands still goes on to there."""
         self._quit = True
+        self.resume()
+        self._attend()
+
+    def pause(self) -> None:
+        """Have the guest stand still; one that sleeps does so already."""
+        super().pause()
+        if self.hold is Hold.PAUSING and self._idle_from_ns is not None:
+            self._hold_sleeper()
+
+    def resume(self) -> None:
+        """Let it go on; a sleeping one sleeps as long as if it had not been held."""
+        super().resume()
+        if self.hold is Hold.RUNNING and self._held_from_ns is not None:
+            assert self._idle_from_ns is not None
+            self._idle_from_ns += time.monotonic_ns() - self._held_from_ns
+            self._held_from_ns = None
+            self._consider_idle(just_now=self._held_at_once)
+
+    @property
+    def waiting_inputs(self) -> int:
+        """How many inputs have not been delivered."""
+        return len(self._outside) + len(self._pending)
+
+    def submit(self, target: int, message: m.HostInput, *, in_turn: bool = False) -> None:
+        """An input of the machine's control for a device; its delay counts from the next sync point.
+
+        `in_turn`: not before the device's last input that was submitted so; the delay counts from that one.
+        """
+        self._outside.append((target, message, in_turn))
         self._attend()
 
     def fail(self, outcome: Outcome) -> None:
@@ -119,6 +163,11 @@ class RecordSession(Session):
         stamped = self._enter(frame)
         if frame.target != BROKER:
             self._send_frame(stamped)
+            self._unsettled |= frame.type == DMA_WRITE
+
+    def _on_settle(self, _: Frame) -> None:
+        self._unsettled = False
+        self._go_on()
 
     def _on_logged(self, frame: Frame) -> None:
         self._enter(frame)
@@ -134,6 +183,13 @@ class RecordSession(Session):
     def _on_clock_read(self, frame: Frame) -> None:
         self._on_routed(frame)
         self._say(m.ClockReading(self._read_clock(frame.source)), frame.source, frame.icount)
+
+    def _on_entropy_read(self, frame: Frame) -> None:
+        self._on_routed(frame)
+        message = decode(frame.type, frame.payload)
+        assert isinstance(message, m.EntropyRead)
+        data = self._entropy.read(frame.source, message.size)
+        self._say(m.Entropy(data), frame.source, frame.icount)
 
     def _read_clock(self, node: int) -> int:
         """The host's clock, unless the board says that time stands still."""
@@ -160,19 +216,29 @@ class RecordSession(Session):
             self._open(0)
             return
         self._idle_from_ns = time.monotonic_ns()
-        self._consider_idle(just_now=True)
+        if self.hold is Hold.PAUSING:
+            self._hold_sleeper(at_once=True)
+        else:
+            self._consider_idle(just_now=True)
 
     # One sync point.
 
     def _attend(self) -> None:
         """Something waits for a sync point: wake a sleeping guest, or ask a running one to stop."""
-        if self._stopped or self._ending is not None:
+        if self._stopped or self._ending is not None or self._held_from_ns is not None:
             return
         if self._idle_from_ns is not None:
             self._consider_idle()
         elif not self._kicked:
             self._kicked = True
             self.send(m.Kick(), CPU, self.icount)
+
+    def _hold_sleeper(self, *, at_once: bool = False) -> None:
+        """The CPU waits for an answer to its Sync: it gets none."""
+        self._held_from_ns = time.monotonic_ns()
+        self._held_at_once = at_once
+        self._idle_until_ns = None
+        self.stands_still()
 
     def _consider_idle(self, *, just_now: bool = False) -> None:
         """The guest sleeps, since this very moment or for a while: what ends it, and when?"""
@@ -182,7 +248,7 @@ class RecordSession(Session):
         input_ns = self._pending.next_ns()
         if input_ns is not None:
             ways.append(max(0, input_ns - now_ns))
-        if self._quit or self._deliveries or (ways and min(ways) == 0):
+        if self._quit or self._deliveries or self._outside or (ways and min(ways) == 0):
             if just_now:
                 # What is there already costs no time, so a guest that talks to a script alone runs the same each time.
                 self._open(0)
@@ -209,6 +275,7 @@ class RecordSession(Session):
 
     def _open(self, idle_ns: int) -> None:
         self._stopped = True
+        self._unsettled = False
         self._idle_from_ns = self._idle_until_ns = None
         self._clock.idle_ns += idle_ns
         self._say(m.SyncPoint(idle_ns), CPU, self.icount)
@@ -221,7 +288,13 @@ class RecordSession(Session):
             self._awaiting = target
             self._say(message, target, self.icount)
             return
-        frame = self._pending.take(self._clock.at(self.icount))
+        now_ns = self._clock.at(self.icount)
+        while self._outside:
+            self._admit(*self._outside.popleft(), now_ns)
+        if self._unsettled and self._pending.is_due(now_ns):
+            self.send(m.Settle(), CPU, self.icount)
+            return
+        frame = self._pending.take(now_ns)
         if frame is not None:
             self._awaiting = frame.target
             self._send_frame(self._enter(frame._replace(icount=self.icount)))
@@ -231,6 +304,13 @@ class RecordSession(Session):
         else:
             self._stopped = False
             self.send(m.Grant(None, self._pending.next_ns()), CPU, self.icount)
+
+    def _admit(self, target: int, message: m.HostInput, in_turn: bool, now_ns: int) -> None:
+        """The machine's control has its first sync point: its delay begins."""
+        due_ns = message.delay_ns + (max(now_ns, self._turns_ns.get(target, 0)) if in_turn else now_ns)
+        if in_turn:
+            self._turns_ns[target] = due_ns
+        self._pending.add(Frame(type_of(m.HostInput), BROKER, target, 0, encode(message)), due_ns)
 
     # The end.
 

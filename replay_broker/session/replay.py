@@ -15,9 +15,9 @@ from machine.frame import FIRST_DERIVED_TYPE, Frame, class_of
 from machine.icount import CPU
 from machine.message import MessageClass
 from machine.recording.chain import Chain
+from machine.recording.compare import divergence, same, silence
 from replay_broker.outcome import Outcome
 from replay_broker.session.base import Session
-from replay_broker.session.compare import divergence, same, silence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,18 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devices.registry import DEVICES, find_device
+from devices.registry import DEVICES, find_device, spec_of
 from machine.board import DeviceSlot
 from machine.errors import BoardError
 from machine.message import HostEvent
 from machine.vmstate import decode, encode, identity
+from tests.devices.button import SPEC as BUTTON
 from tests.devices.dmacopy import SPEC as DMACOPY
 from tests.harness.fake_context import FakeContext
 
 if TYPE_CHECKING:
     from devices.model import DeviceModel, DeviceSpec
 
-SPECS = [*DEVICES.values(), DMACOPY]
+SPECS = [*map(spec_of, DEVICES), DMACOPY, BUTTON]
 ALL_SPECS = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.kind)
 SIZES = st.sampled_from([1, 2, 4, 8])
 OFFSETS = st.one_of(st.integers(0, 0x40), st.integers(0, 0xFFF))
@@ -62,7 +63,7 @@ def apply(model: DeviceModel, context: FakeContext, operations: list[Operation])
 
 def fresh(spec: DeviceSpec) -> tuple[DeviceModel, FakeContext]:
     """A device after power-on."""
-    model, context = spec.create(), FakeContext(clock_step_ns=1000)
+    model, context = spec.create({}), FakeContext(clock_step_ns=1000)
     model.reset(context)
     model.settle(context)
     context.effects.clear()
@@ -77,7 +78,7 @@ def test_a_snapshot_in_the_middle_changes_nothing(
 ) -> None:
     straight, context = fresh(spec)
     apply(straight, context, before)
-    second, other = spec.create(), copy.deepcopy(context)
+    second, other = spec.create({}), copy.deepcopy(context)
     second.state = decode(type(straight.state), encode(straight.state))
     assert apply(second, other, after) == apply(straight, context, after)
     assert encode(second.state) == encode(straight.state)
@@ -118,14 +119,14 @@ def test_registers_that_do_not_exist_read_as_zero(spec: DeviceSpec) -> None:
 
 @ALL_SPECS
 def test_a_device_has_declared_state_and_says_what_it_is(spec: DeviceSpec) -> None:
-    name, version = identity(type(spec.create().state))
+    name, version = identity(type(spec.create({}).state))
     assert name
     assert version >= 1
     assert spec.summary
 
 
 def test_the_table_is_keyed_by_kind() -> None:
-    assert all(kind == spec.kind for kind, spec in DEVICES.items())
+    assert all(kind == spec_of(kind).kind for kind in DEVICES)
 
 
 def test_a_device_from_outside_is_found_by_its_module() -> None:
@@ -136,7 +137,7 @@ def test_a_device_from_outside_is_found_by_its_module() -> None:
 @pytest.mark.parametrize(
     ("kind", "says"),
     [
-        ("toaster", "known: rtc, serial"),
+        ("toaster", "known: input, nic, rng, rtc, serial, usb"),
         ("no.such.module:SPEC", "cannot import"),
         ("tests.devices.dmacopy:NOTHING", "cannot import"),
         ("tests.devices.dmacopy:STATUS", "not a DeviceSpec"),

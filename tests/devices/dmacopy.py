@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from devices.model import DeviceSpec
+from devices.options import without_options
 from machine.message import Register, WriteKind
 from machine.vmstate import vmstate
 
@@ -106,4 +107,4 @@ class DmaCopy:
         return 0
 
 
-SPEC = DeviceSpec("dmacopy", "copies guest memory", DmaCopy, "none")
+SPEC = DeviceSpec("dmacopy", "copies guest memory", without_options(DmaCopy), "none")

@@ -7,6 +7,7 @@ Never here: processes, sockets, tests.
 from __future__ import annotations
 
 import errno
+import hashlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from machine.message import (
     AccessKind,
     BackendResult,
     DmaWrite,
+    EntropyRead,
     FifoData,
     HostEvent,
     HostOutput,
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
     from devices.model import DeviceModel
 
-Effect = IrqLevel | RegisterMap | FifoData | DmaWrite | TimerArm | TimerCancel | HostOutput
+Effect = IrqLevel | RegisterMap | FifoData | DmaWrite | TimerArm | TimerCancel | HostOutput | EntropyRead
 
 
 @dataclass(slots=True)
@@ -47,6 +49,8 @@ class FakeContext:
     clock_ns: int = 1_700_000_000_000_000_000
     clock_step_ns: int = 0
     clock_reads: int = 0
+    entropy_bytes: int = 0
+    """Random bytes asked for so far."""
     memory: bytearray = field(default_factory=lambda: bytearray(4096))
     written: bytearray = field(default_factory=bytearray)
     """What the backend has taken."""
@@ -79,6 +83,12 @@ class FakeContext:
         self.clock_reads += 1
         self.clock_ns += self.clock_step_ns
         return self.clock_ns
+
+    def read_entropy(self, size: int) -> bytes:
+        """Bytes that say how many were asked for before."""
+        self.effects.append(EntropyRead(size))
+        self.entropy_bytes += size
+        return hashlib.shake_256(self.entropy_bytes.to_bytes(8, "little")).digest(size)
 
     def arm_timer(self, timer: int, delay_ns: int) -> None:
         """Remember."""
@@ -120,7 +130,7 @@ class DirectCpu:
         value = self.model.read(offset, size, self.context)
         self.calls += 1
         self.settle()
-        return value
+        return value & (1 << 8 * size) - 1
 
     def store(self, offset: int, value: int, size: int = 1) -> None:
         """A guest's store."""
@@ -189,10 +199,11 @@ class TreatingCpu(DirectCpu):
         """Answer from the copy or the queue where that is allowed, else call."""
         reg = self.registers.get(offset, Register(offset))
         if reg.read is ReadKind.SHADOW:
-            return reg.value & ~reg.fifo_mask | (reg.fifo_mask if self.queue else 0)
+            value = reg.value & ~reg.fifo_mask | (reg.fifo_mask if self.queue else 0)
+            return value & (1 << 8 * size) - 1
         if reg.read is ReadKind.FIFO and self.queue:
             return self._pop(offset, size)
-        return self._deliver(Access(AccessKind.READ, offset, size))
+        return self._deliver(Access(AccessKind.READ, offset, size)) & (1 << 8 * size) - 1
 
     def store(self, offset: int, value: int, size: int = 1) -> None:
         """Gather what is posted, else call."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from machine.codec import decode
+from machine.icount import FIRST_DEVICE
 from machine.message import BackendResult, HostInput, HostOutput
 from machine.recording.reader import Recording
 from tests.harness.rigged import Rig
@@ -173,6 +174,13 @@ class Home:
             assert time.monotonic() < deadline, f"no process {name}: {self.processes()}"
             time.sleep(POLL_S)
 
+    def await_path(self, path: Path, timeout_s: float = TIMEOUT_S) -> None:
+        """Wait for a file or a socket that another process makes."""
+        deadline = time.monotonic() + timeout_s
+        while not path.exists():
+            assert time.monotonic() < deadline, f"{path} never came"
+            time.sleep(POLL_S)
+
     def left_behind(self) -> list[str]:
         """What is still there after every command has ended: processes, and files of running machines."""
         deadline = time.monotonic() + LEAVING_S
@@ -202,10 +210,14 @@ def final_digest(recording: Path) -> str:
     return Recording.open(recording).summary().digest.hex()
 
 
-def console(recording: Path) -> bytes:
-    """What the guest has written to its serial line, as far as the backend took it."""
+def console(recording: Path, name: str = "serial0") -> bytes:
+    """What the guest has written to a device, its serial line for one, as far as the backend took it."""
     said, offered = b"", b""
-    for frame in Recording.open(recording).frames():
+    opened = Recording.open(recording)
+    number = FIRST_DEVICE + [slot.name for slot in opened.board.devices].index(name)
+    for frame in opened.frames():
+        if frame.source != number:
+            continue
         message = decode(frame.type, frame.payload)
         if isinstance(message, HostOutput):
             offered = message.data

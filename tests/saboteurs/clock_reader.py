@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from devices.model import DeviceSpec
+from devices.options import without_options
 from tests.saboteurs.answering import Answering
 
 
@@ -13,4 +14,4 @@ def create() -> Answering:
     return Answering(time.time_ns)
 
 
-SPEC = DeviceSpec("clock_reader", "reads the host's clock directly", create, "none")
+SPEC = DeviceSpec("clock_reader", "reads the host's clock directly", without_options(create), "none")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 
 from devices.model import DeviceSpec
+from devices.options import without_options
 from tests.saboteurs.answering import Answering
 
 NAMES = frozenset(f"register-{number}" for number in range(32))
@@ -23,4 +24,4 @@ def create() -> Answering:
     return Answering(order)
 
 
-SPEC = DeviceSpec("set_order", "answers from the order of a set", create, "none")
+SPEC = DeviceSpec("set_order", "answers from the order of a set", without_options(create), "none")

@@ -19,9 +19,14 @@ class MessageType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MESSAGE_TYPE_KICK: _ClassVar[MessageType]
     MESSAGE_TYPE_CREDIT: _ClassVar[MessageType]
     MESSAGE_TYPE_STOPPED: _ClassVar[MessageType]
+    MESSAGE_TYPE_PAUSE: _ClassVar[MessageType]
+    MESSAGE_TYPE_PAUSED: _ClassVar[MessageType]
+    MESSAGE_TYPE_SETTLE: _ClassVar[MessageType]
     MESSAGE_TYPE_STATUS_REQUEST: _ClassVar[MessageType]
     MESSAGE_TYPE_STATUS: _ClassVar[MessageType]
     MESSAGE_TYPE_QUIT: _ClassVar[MessageType]
+    MESSAGE_TYPE_CHANGE_BACKEND: _ClassVar[MessageType]
+    MESSAGE_TYPE_BACKEND_CHANGED: _ClassVar[MessageType]
     MESSAGE_TYPE_SYNC_POINT: _ClassVar[MessageType]
     MESSAGE_TYPE_RESET: _ClassVar[MessageType]
     MESSAGE_TYPE_HOST_INPUT: _ClassVar[MessageType]
@@ -30,6 +35,7 @@ class MessageType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MESSAGE_TYPE_STOP_REQUEST: _ClassVar[MessageType]
     MESSAGE_TYPE_STATE_REQUEST: _ClassVar[MessageType]
     MESSAGE_TYPE_END: _ClassVar[MessageType]
+    MESSAGE_TYPE_ENTROPY: _ClassVar[MessageType]
     MESSAGE_TYPE_MMIO_ACCESS: _ClassVar[MessageType]
     MESSAGE_TYPE_DONE: _ClassVar[MessageType]
     MESSAGE_TYPE_IRQ_LEVEL: _ClassVar[MessageType]
@@ -43,6 +49,7 @@ class MessageType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MESSAGE_TYPE_CLOCK_READ: _ClassVar[MessageType]
     MESSAGE_TYPE_DIGEST: _ClassVar[MessageType]
     MESSAGE_TYPE_POWER_OFF: _ClassVar[MessageType]
+    MESSAGE_TYPE_ENTROPY_READ: _ClassVar[MessageType]
 MESSAGE_TYPE_UNSPECIFIED: MessageType
 MESSAGE_TYPE_HELLO: MessageType
 MESSAGE_TYPE_WELCOME: MessageType
@@ -55,9 +62,14 @@ MESSAGE_TYPE_GRANT: MessageType
 MESSAGE_TYPE_KICK: MessageType
 MESSAGE_TYPE_CREDIT: MessageType
 MESSAGE_TYPE_STOPPED: MessageType
+MESSAGE_TYPE_PAUSE: MessageType
+MESSAGE_TYPE_PAUSED: MessageType
+MESSAGE_TYPE_SETTLE: MessageType
 MESSAGE_TYPE_STATUS_REQUEST: MessageType
 MESSAGE_TYPE_STATUS: MessageType
 MESSAGE_TYPE_QUIT: MessageType
+MESSAGE_TYPE_CHANGE_BACKEND: MessageType
+MESSAGE_TYPE_BACKEND_CHANGED: MessageType
 MESSAGE_TYPE_SYNC_POINT: MessageType
 MESSAGE_TYPE_RESET: MessageType
 MESSAGE_TYPE_HOST_INPUT: MessageType
@@ -66,6 +78,7 @@ MESSAGE_TYPE_CLOCK_READING: MessageType
 MESSAGE_TYPE_STOP_REQUEST: MessageType
 MESSAGE_TYPE_STATE_REQUEST: MessageType
 MESSAGE_TYPE_END: MessageType
+MESSAGE_TYPE_ENTROPY: MessageType
 MESSAGE_TYPE_MMIO_ACCESS: MessageType
 MESSAGE_TYPE_DONE: MessageType
 MESSAGE_TYPE_IRQ_LEVEL: MessageType
@@ -79,6 +92,7 @@ MESSAGE_TYPE_HOST_OUTPUT: MessageType
 MESSAGE_TYPE_CLOCK_READ: MessageType
 MESSAGE_TYPE_DIGEST: MessageType
 MESSAGE_TYPE_POWER_OFF: MessageType
+MESSAGE_TYPE_ENTROPY_READ: MessageType
 
 class Header(_message.Message):
     __slots__ = ("icount", "seq", "type", "source", "target")

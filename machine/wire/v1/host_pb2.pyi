@@ -53,3 +53,15 @@ class ClockReading(_message.Message):
     UNIX_NS_FIELD_NUMBER: _ClassVar[int]
     unix_ns: int
     def __init__(self, unix_ns: _Optional[int] = ...) -> None: ...
+
+class EntropyRead(_message.Message):
+    __slots__ = ("size",)
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    size: int
+    def __init__(self, size: _Optional[int] = ...) -> None: ...
+
+class Entropy(_message.Message):
+    __slots__ = ("data",)
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    def __init__(self, data: _Optional[bytes] = ...) -> None: ...

@@ -24,19 +24,19 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmachine/wire/v1/session.proto\x12\x0fmachine.wire.v1\"M\n\x05Hello\x12\x14\n\x0cwire_version\x18\x01 \x01(\r\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x0b\n\x03pid\x18\x03 \x01(\r\x12\x13\n\x0bmemory_path\x18\x04 \x01(\t\"V\n\x07Welcome\x12\x0e\n\x06number\x18\x01 \x01(\r\x12&\n\x04mode\x18\x02 \x01(\x0e\x32\x18.machine.wire.v1.RunMode\x12\x13\n\x0bmemory_path\x18\x03 \x01(\t\"\x19\n\x07Refused\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x07\n\x05Ready\"A\n\x05\x46\x61ult\x12(\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x1a.machine.wire.v1.FaultCode\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\"\n\n\x08Shutdown\"\x0f\n\rStatusRequest\"\xb2\x01\n\x06Status\x12(\n\x05state\x18\x01 \x01(\x0e\x32\x19.machine.wire.v1.RunState\x12\x0e\n\x06icount\x18\x02 \x01(\x06\x12\x12\n\nend_icount\x18\x03 \x01(\x06\x12\x10\n\x08messages\x18\x04 \x01(\x06\x12\x0e\n\x06inputs\x18\x05 \x01(\x06\x12\x0e\n\x06\x64igest\x18\x06 \x01(\x0c\x12\x0e\n\x06\x64\x65tail\x18\x07 \x01(\t\x12\x18\n\x10power_off_reason\x18\x08 \x01(\r\"\x06\n\x04Quit*~\n\x07RunMode\x12\x18\n\x14RUN_MODE_UNSPECIFIED\x10\x00\x12\x11\n\rRUN_MODE_NONE\x10\x01\x12\x13\n\x0fRUN_MODE_RECORD\x10\x02\x12\x17\n\x13RUN_MODE_REPLAY_LOG\x10\x03\x12\x18\n\x14RUN_MODE_REPLAY_LIVE\x10\x04*q\n\tFaultCode\x12\x1a\n\x16\x46\x41ULT_CODE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x46\x41ULT_CODE_SETUP\x10\x01\x12\x17\n\x13\x46\x41ULT_CODE_INTERNAL\x10\x02\x12\x19\n\x15\x46\x41ULT_CODE_DIVERGENCE\x10\x03*\xae\x01\n\x08RunState\x12\x19\n\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12RUN_STATE_STARTING\x10\x01\x12\x15\n\x11RUN_STATE_RUNNING\x10\x02\x12\x13\n\x0fRUN_STATE_ENDED\x10\x03\x12\x14\n\x10RUN_STATE_FAILED\x10\x04\x12\x16\n\x12RUN_STATE_DIVERGED\x10\x05\x12\x15\n\x11RUN_STATE_STOPPED\x10\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmachine/wire/v1/session.proto\x12\x0fmachine.wire.v1\"M\n\x05Hello\x12\x14\n\x0cwire_version\x18\x01 \x01(\r\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x0b\n\x03pid\x18\x03 \x01(\r\x12\x13\n\x0bmemory_path\x18\x04 \x01(\t\"V\n\x07Welcome\x12\x0e\n\x06number\x18\x01 \x01(\r\x12&\n\x04mode\x18\x02 \x01(\x0e\x32\x18.machine.wire.v1.RunMode\x12\x13\n\x0bmemory_path\x18\x03 \x01(\t\"\x19\n\x07Refused\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x07\n\x05Ready\"A\n\x05\x46\x61ult\x12(\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x1a.machine.wire.v1.FaultCode\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\"\n\n\x08Shutdown\"\x0f\n\rStatusRequest\"\xb2\x01\n\x06Status\x12(\n\x05state\x18\x01 \x01(\x0e\x32\x19.machine.wire.v1.RunState\x12\x0e\n\x06icount\x18\x02 \x01(\x06\x12\x12\n\nend_icount\x18\x03 \x01(\x06\x12\x10\n\x08messages\x18\x04 \x01(\x06\x12\x0e\n\x06inputs\x18\x05 \x01(\x06\x12\x0e\n\x06\x64igest\x18\x06 \x01(\x0c\x12\x0e\n\x06\x64\x65tail\x18\x07 \x01(\t\x12\x18\n\x10power_off_reason\x18\x08 \x01(\r\"\x06\n\x04Quit\"+\n\rChangeBackend\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0c\n\x04word\x18\x02 \x01(\t\"\x1f\n\x0e\x42\x61\x63kendChanged\x12\r\n\x05\x65rror\x18\x01 \x01(\t*~\n\x07RunMode\x12\x18\n\x14RUN_MODE_UNSPECIFIED\x10\x00\x12\x11\n\rRUN_MODE_NONE\x10\x01\x12\x13\n\x0fRUN_MODE_RECORD\x10\x02\x12\x17\n\x13RUN_MODE_REPLAY_LOG\x10\x03\x12\x18\n\x14RUN_MODE_REPLAY_LIVE\x10\x04*q\n\tFaultCode\x12\x1a\n\x16\x46\x41ULT_CODE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x46\x41ULT_CODE_SETUP\x10\x01\x12\x17\n\x13\x46\x41ULT_CODE_INTERNAL\x10\x02\x12\x19\n\x15\x46\x41ULT_CODE_DIVERGENCE\x10\x03*\xae\x01\n\x08RunState\x12\x19\n\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12RUN_STATE_STARTING\x10\x01\x12\x15\n\x11RUN_STATE_RUNNING\x10\x02\x12\x13\n\x0fRUN_STATE_ENDED\x10\x03\x12\x14\n\x10RUN_STATE_FAILED\x10\x04\x12\x16\n\x12RUN_STATE_DIVERGED\x10\x05\x12\x15\n\x11RUN_STATE_STOPPED\x10\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'machine.wire.v1.session_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RUNMODE']._serialized_start=538
-  _globals['_RUNMODE']._serialized_end=664
-  _globals['_FAULTCODE']._serialized_start=666
-  _globals['_FAULTCODE']._serialized_end=779
-  _globals['_RUNSTATE']._serialized_start=782
-  _globals['_RUNSTATE']._serialized_end=956
+  _globals['_RUNMODE']._serialized_start=616
+  _globals['_RUNMODE']._serialized_end=742
+  _globals['_FAULTCODE']._serialized_start=744
+  _globals['_FAULTCODE']._serialized_end=857
+  _globals['_RUNSTATE']._serialized_start=860
+  _globals['_RUNSTATE']._serialized_end=1034
   _globals['_HELLO']._serialized_start=50
   _globals['_HELLO']._serialized_end=127
   _globals['_WELCOME']._serialized_start=129
@@ -55,4 +55,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STATUS']._serialized_end=528
   _globals['_QUIT']._serialized_start=530
   _globals['_QUIT']._serialized_end=536
+  _globals['_CHANGEBACKEND']._serialized_start=538
+  _globals['_CHANGEBACKEND']._serialized_end=581
+  _globals['_BACKENDCHANGED']._serialized_start=583
+  _globals['_BACKENDCHANGED']._serialized_end=614
 # @@protoc_insertion_point(module_scope)

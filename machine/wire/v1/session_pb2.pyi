@@ -117,3 +117,17 @@ class Status(_message.Message):
 class Quit(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class ChangeBackend(_message.Message):
+    __slots__ = ("node", "word")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    WORD_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    word: str
+    def __init__(self, node: _Optional[str] = ..., word: _Optional[str] = ...) -> None: ...
+
+class BackendChanged(_message.Message):
+    __slots__ = ("error",)
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    error: str
+    def __init__(self, error: _Optional[str] = ...) -> None: ...

@@ -61,6 +61,20 @@ class Stopped(_message.Message):
     digest: bytes
     def __init__(self, digest: _Optional[bytes] = ...) -> None: ...
 
+class Pause(_message.Message):
+    __slots__ = ("on",)
+    ON_FIELD_NUMBER: _ClassVar[int]
+    on: bool
+    def __init__(self, on: _Optional[bool] = ...) -> None: ...
+
+class Paused(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Settle(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class Reset(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

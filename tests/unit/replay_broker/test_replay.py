@@ -12,7 +12,7 @@ from machine import message as m
 from machine.errors import Divergence
 from machine.icount import BROKER, CPU
 from machine.recording.chain import Chain
-from replay_broker.session.compare import describe, divergence, same
+from machine.recording.compare import describe, divergence, same
 from replay_broker.session.live import LiveReplaySession
 from replay_broker.session.log import LogReplaySession
 from tests.unit.replay_broker.stage import BOARD, RTC, SERIAL, Said, Stage, frame_of, recording_of, say

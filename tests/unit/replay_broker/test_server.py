@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from replay_broker.monitor.monitor import Monitor
+
 PATIENCE_S = 10.0
 NAMES = ("cpu", *(slot.name for slot in BOARD.devices))
 
@@ -29,7 +31,7 @@ NAMES = ("cpu", *(slot.name for slot in BOARD.devices))
 class Running:
     """A server that serves in a thread of its own, and doors to it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, monitor: Monitor | None = None) -> None:
         self.bus = f"ipc://{directory}/b"
         self.ledger = TalliedLedger()
         self.server = Server(
@@ -38,6 +40,7 @@ class Running:
             Roster.of(NAMES),
             m.RunMode.RECORD,
             lambda send: RecordSession(BOARD, send, self.ledger),
+            monitor=monitor,
         )
         self._ports: list[Port] = []
         self._thread = threading.Thread(target=self.server.run, daemon=True)

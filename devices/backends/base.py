@@ -1,0 +1,60 @@
+"""What all backends have in common: waiting for nothing, saying nothing, taking everything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from machine.message import BackendResult, HostEvent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from devices.model import Submit
+
+
+class BackendBase:
+    """A backend that does nothing at all; devices/model.py, Backend, says what each method is for."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._submit: Submit = _nobody
+
+    def open(self, submit: Submit) -> None:
+        """Remember whom to tell."""
+        self._submit = submit
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def take_word(self, word: str) -> bool:
+        """Another word means another backend."""
+        return False
+
+    def descriptors(self, room: int) -> Sequence[tuple[int, bool, bool]]:
+        """Nothing is waited for."""
+        return ()
+
+    def ready(self, descriptor: int, readable: bool, writable: bool, room: int) -> None:
+        """Nothing was waited for."""
+
+    def advance(self, room: int) -> None:
+        """Nothing waits for the device."""
+
+    def write(self, data: bytes) -> BackendResult:
+        """Everything is taken."""
+        return BackendResult(len(data))
+
+    def passed(self, data: bytes, icount: int, *, inbound: bool) -> None:
+        """Nothing is captured."""
+
+    def waiting(self) -> bool:
+        """Nobody has to appear."""
+        return False
+
+    def wants_quit(self) -> bool:
+        """Nobody is there to ask."""
+        return False
+
+
+def _nobody(_event: HostEvent, _data: bytes, _delay_ns: int) -> None:
+    raise AssertionError("a backend spoke before it was opened")

@@ -1,0 +1,141 @@
+"""What QMP's clients ask about the machine, and backends that are changed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from machine import message as m
+from machine.ringbuf import RingWriter, ring_path
+from tests.unit.replay_broker.monitor_stage import Theatre, error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def theatre(tmp_path: Path) -> Iterator[Theatre]:
+    """A machine that is being recorded, its CPU running."""
+    theatre = Theatre(tmp_path).begin()
+    yield theatre
+    theatre.close()
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [
+        (m.RunMode.NONE, {"mode": "none", "icount": 77}),
+        (m.RunMode.RECORD, {"mode": "record", "icount": 77, "filename": "/r/a.dejavm"}),
+        (m.RunMode.REPLAY_LOG, {"mode": "play", "icount": 77, "filename": "/r/a.dejavm"}),
+    ],
+)
+def test_query_replay_tells_mode_place_and_file(tmp_path: Path, mode: m.RunMode, said: dict[str, Any]) -> None:
+    theatre = Theatre(tmp_path, mode).begin()
+    theatre.record.icount = 77
+    assert theatre.qmp().execute("query-replay") == {"return": said}
+    theatre.close()
+
+
+def test_the_rest_that_qemus_clients_ask(theatre: Theatre) -> None:
+    client = theatre.qmp()
+    assert client.execute("query-version")["return"]["package"] == "dejavm"
+    assert client.execute("query-kvm") == {"return": {"enabled": False, "present": False}}
+    assert client.execute("query-target") == {"return": {"arch": "riscv64"}}
+    names = {row["name"] for row in client.execute("query-commands")["return"]}
+    assert names >= {"query-commands", "stop", "human-monitor-command", "qmp_capabilities", "chardev-change"}
+    line = {"command-line": "info status"}
+    assert client.execute("human-monitor-command", line) == {"return": "VM status: running\r\n"}
+
+
+# Backends.
+
+SOCKET = {"type": "socket", "data": {"addr": {"type": "unix", "data": {"path": "/a,b"}}, "server": True}}
+BACKENDS = [
+    ({"type": "null", "data": {}}, "null"),
+    ({"type": "file", "data": {"out": "/tmp/x"}}, "file:/tmp/x"),
+    (SOCKET, "unix:/a,,b,server=on,wait=off"),
+    ({"type": "socket", "data": {"addr": {"type": "inet", "data": {"host": "::1", "port": "5"}}, "server": False}},
+     "tcp:[::1]:5"),
+    ({"type": "socket", "data": {"addr": {"type": "inet", "data": {"host": "h", "port": "5"}}, "wait": True,
+                                 "telnet": True}}, "tcp:h:5,server=on,telnet=on"),
+    ({"type": "udp", "data": {"remote": {"type": "inet", "data": {"host": "h", "port": "5"}}}}, "udp:h:5"),
+    ({"type": "ringbuf", "data": {"size": 4096}}, "ringbuf:size=4096"),
+    ({"type": "pty", "data": {}}, "pty"),
+    ("stdio,mux=on", "stdio,mux=on"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("backend", "word"), BACKENDS)
+def test_a_backend_in_qmps_shape_or_in_our_words_is_asked_of_the_devices_process(
+    theatre: Theatre, backend: Any, word: str
+) -> None:
+    client = theatre.qmp()
+    client.ask("chardev-change", {"id": "serial0", "backend": backend})
+    assert client.silent()
+    ((node, asked, done),) = theatre.host.changes
+    assert (node, asked) == ("serial0", word)
+    done("")
+    assert client.hear() == {"return": {}}
+    info = client.execute("query-chardev")["return"]
+    assert info == [{"label": "serial0", "filename": word, "frontend-open": True}]
+
+
+def test_a_backend_that_cannot_be_had_is_an_error_and_the_old_one_stays(theatre: Theatre) -> None:
+    client = theatre.qmp()
+    client.ask("chardev-change", {"id": "serial0", "backend": "file:/none/x"})
+    theatre.host.changes[0][2]("serial0: cannot write file /none/x")
+    assert client.hear() == error("serial0: cannot write file /none/x")
+    assert client.execute("query-chardev")["return"][0]["filename"] == "null"
+
+
+@pytest.mark.parametrize(
+    ("mode", "name", "backend", "text"),
+    [
+        (m.RunMode.RECORD, "zz", "null", "Chardev 'zz' does not exist"),
+        (m.RunMode.RECORD, "rtc0", "null", "rtc0 has no backend that could be changed"),
+        (m.RunMode.RECORD, "serial0", {"type": "vc", "data": {}},
+         "Parameter 'backend.type' does not accept value 'vc'"),
+        (m.RunMode.RECORD, "serial0", {"type": "file", "data": {}}, "Parameter 'backend.data.out' is missing"),
+        (m.RunMode.RECORD, "serial0", 5, "Invalid parameter type for 'backend', expected: object"),
+        (m.RunMode.REPLAY_LOG, "serial0", "null",
+         "serial0: this replay runs without devices; replay with --devices live"),
+    ],
+)  # fmt: skip
+def test_a_change_that_cannot_be_is_refused_by_name(
+    tmp_path: Path, mode: m.RunMode, name: str, backend: Any, text: str
+) -> None:
+    theatre = Theatre(tmp_path, mode).begin()
+    assert theatre.qmp().execute("chardev-change", {"id": name, "backend": backend}) == error(text)
+    assert theatre.host.changes == []
+    theatre.close()
+
+
+def test_a_ring_buffer_is_read_once_oldest_bytes_first(theatre: Theatre) -> None:
+    client = theatre.qmp()
+    assert client.execute("ringbuf-read", {"device": "serial0", "size": 9}) == error("serial0 is not a ringbuf device")
+    assert client.execute("ringbuf-read", {"device": "zz", "size": 9}) == error("Device 'zz' not found")
+    client.ask("chardev-change", {"id": "serial0", "backend": "ringbuf"})
+    theatre.host.changes[0][2]("")
+    client.hear()
+    assert (
+        "there is no ring buffer" in client.execute("ringbuf-read", {"device": "serial0", "size": 9})["error"]["desc"]
+    )
+    ring = RingWriter(ring_path(theatre.directory, "serial0"), 4096)
+    ring.write(b"hello\n\xff")
+    assert client.execute("ringbuf-read", {"device": "serial0", "size": 5}) == {"return": "hello"}
+    encoded = client.execute("ringbuf-read", {"device": "serial0", "size": 5, "format": "base64"})
+    assert encoded == {"return": "Cv8="}
+    assert client.execute("ringbuf-read", {"device": "serial0", "size": 5}) == {"return": ""}
+    assert client.execute("ringbuf-read", {"device": "serial0", "size": 0})["error"]
+    ring.close()
+
+
+def test_answers_are_one_document_in_a_line(theatre: Theatre) -> None:
+    client = theatre.qmp()
+    client.send(b'{"execute":"query-commands"}')
+    answer = client.hear()
+    assert json.dumps(answer).isascii()
