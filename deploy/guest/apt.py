@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -172,21 +172,27 @@ def package_version(package: Path) -> str:
 
 def package_members(package: Path, wanted: Iterable[str]) -> Mapping[str, bytes]:
     """Return the files of a package whose paths end in the wanted ones, unpacking nothing else."""
+    endings = tuple(wanted)
     found: dict[str, bytes] = {}
+    for name, data in package_files(package, lambda name: name.endswith(endings)):
+        found[next(each for each in endings if name.endswith(each))] = data
+    if absent := [each for each in endings if each not in found]:
+        raise PackageUnexpected(package.name, f"no file …{absent[0]} in it")
+    return found
+
+
+def package_files(package: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes]]:
+    """The path and bytes of each regular file of a package whose path is wanted; PackageUnreadable if it is damaged."""
     command = [_located("dpkg-deb"), "--fsys-tarfile", str(package)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         try:
             with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
                 for member in archive:
-                    ending = next((each for each in wanted if member.name.endswith(each)), None)
-                    if ending and member.isfile() and (file := archive.extractfile(member)):
-                        found[ending] = file.read()
+                    if member.isfile() and wanted(member.name) and (file := archive.extractfile(member)):
+                        yield member.name, file.read()
         except tarfile.TarError as error:
             process.kill()
             raise PackageUnreadable(package, str(error)) from error
-    if absent := [each for each in wanted if each not in found]:
-        raise PackageUnexpected(package.name, f"no file …{absent[0]} in it")
-    return found
 
 
 def failure(output: str, site: str, root: Path, package: str) -> GuestError:

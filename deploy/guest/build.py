@@ -6,13 +6,14 @@ Never here: each step itself, and where the result is kept.
 
 import gzip
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from deploy.guest import apt, cpio, recipe
-from deploy.guest.errors import CpioError, PackageUnexpected
+from deploy.guest.errors import CpioError, PackageMissing, PackageUnexpected
 from deploy.guest.image import initramfs
-from deploy.guest.manifest import MANIFEST_NAME, Manifest, record_file, render
-from deploy.guest.modules import ModuleTree, module_tree, select
+from deploy.guest.manifest import MANIFEST_NAME, Manifest, PackageRecord, record_file, render
+from deploy.guest.modules import SUFFIXES, ModuleTree, module_tree, select
 from deploy.guest.packages import PackageCache
 from deploy.guest.progress import Say
 
@@ -25,11 +26,11 @@ def build(directory: Path, cache: PackageCache, say: Say) -> None:
     say("unpacking the kernel, its modules and busybox")
     installer = apt.package_members(path[recipe.INSTALLER_PACKAGE], (recipe.INSTALLER_KERNEL, recipe.INSTALLER_INITRD))
     busybox = apt.package_members(path[recipe.BUSYBOX_PACKAGE], (recipe.BUSYBOX_PROGRAM,))
-    selection = select(
-        installer_modules(installer[recipe.INSTALLER_INITRD]),
-        recipe.REQUIRED_MODULES,
-        recipe.OPTIONAL_MODULES,
-    )
+    tree = installer_modules(installer[recipe.INSTALLER_INITRD])
+    if tree.absent(recipe.OPTIONAL_MODULES):
+        more, fetched = kernel_modules(cache, tree.release, say)
+        tree, packages = tree.with_more(more), (*packages, *fetched)
+    selection = select(tree, recipe.REQUIRED_MODULES, recipe.OPTIONAL_MODULES)
     (directory / recipe.KERNEL_NAME).write_bytes(installer[recipe.INSTALLER_KERNEL])
     archive = initramfs(busybox[recipe.BUSYBOX_PROGRAM], selection)
     (directory / recipe.INITRD_NAME).write_bytes(archive)
@@ -44,6 +45,20 @@ def build(directory: Path, cache: PackageCache, say: Say) -> None:
         packages=packages,
     )
     (directory / MANIFEST_NAME).write_text(render(manifest))
+
+
+def kernel_modules(
+    cache: PackageCache, release: str, say: Say
+) -> tuple[Mapping[str, bytes], tuple[PackageRecord, ...]]:
+    """The modules of the kernel's own package, and the package; none if the mirror has it no more, which is said."""
+    try:
+        packages = cache.provide((f"{recipe.KERNEL_PACKAGE_PREFIX}{release}",))
+    except PackageMissing as error:
+        say(f"going on without some modules: {error}")
+        return {}, ()
+    say("unpacking modules that the installer does not have")
+    path = cache.directory / packages[0].file
+    return dict(apt.package_files(path, lambda name: name.endswith(SUFFIXES))), packages
 
 
 def installer_modules(initrd: bytes) -> ModuleTree:

@@ -8,7 +8,7 @@ import gzip
 import lzma
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -48,6 +48,15 @@ class ModuleTree:
     release: str
     files: Mapping[str, tuple[str, bytes]]
     built_in: frozenset[str]
+
+    def absent(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Those of the names that are neither a module here nor built in."""
+        return tuple(name for name in names if name not in self.files and name not in self.built_in)
+
+    def with_more(self, files: Mapping[str, bytes]) -> "ModuleTree":
+        """The same kernel's modules with those of other files, which do not replace any."""
+        more = {module_name(path): (path, data) for path, data in files.items() if f"/{self.release}/" in path}
+        return replace(self, files={**more, **self.files})
 
     def find(self, name: str) -> Module | None:
         """Unpack a module, or say None if there is none of that name."""

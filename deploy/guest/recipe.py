@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Final
 
 # Raise when the builder makes something else out of the same ingredients.
-RECIPE_VERSION: Final = 1
+RECIPE_VERSION: Final = 2
 
 KERNEL_NAME: Final = "linux"
 INITRD_NAME: Final = "initrd.cpio"
@@ -20,6 +20,9 @@ SUITE: Final = "trixie"
 INSTALLER_PACKAGE: Final = "debian-installer-13-netboot-riscv64"
 BUSYBOX_PACKAGE: Final = "busybox-static"
 PACKAGES: Final = (BUSYBOX_PACKAGE, INSTALLER_PACKAGE)
+
+# Where modules come from that the installer has no use for; the kernel's release is its name's end.
+KERNEL_PACKAGE_PREFIX: Final = "linux-image-"
 
 # Looked up by the end of the path: the directories above name the release.
 INSTALLER_KERNEL: Final = "/debian-installer/riscv64/linux"

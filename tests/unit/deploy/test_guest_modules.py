@@ -65,3 +65,14 @@ def test_a_file_that_is_no_module_is_refused() -> None:
     files = {f"lib/modules/{RELEASE}/net.ko": b"text"}
     with pytest.raises(PackageUnexpected, match="not a kernel module"):
         modules.select(modules.module_tree(files), ["net"], [])
+
+
+def test_modules_of_the_same_kernel_from_elsewhere_fill_gaps_and_replace_none() -> None:
+    installers = tree(net="", fat="")
+    assert installers.absent(["net", "cdc_acm", "fat"]) == ("cdc_acm",)
+    place = f"usr/lib/modules/{installers.release}/kernel"
+    more = {f"{place}/cdc-acm.ko.xz": b"acm", f"{place}/net.ko": b"other", "lib/modules/5.0/kernel/old.ko": b"old"}
+    whole = installers.with_more(more)
+    assert whole.files["cdc_acm"][1] == b"acm"
+    assert whole.files["net"] == installers.files["net"]
+    assert whole.absent(["cdc_acm", "old"]) == ("old",)
