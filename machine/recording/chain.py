@@ -38,6 +38,10 @@ class Chain:
         self._settle()
         return self._hash.digest()
 
+    def link(self, recording_id: str) -> bytes:
+        """What the next chunk of that recording begins with: 32 bytes that no other place in any log has."""
+        return hashlib.sha256(recording_id.encode() + self.digest()).digest()
+
     def _settle(self) -> None:
         self._hash.update(b"".join(self._pending))
         self._pending.clear()

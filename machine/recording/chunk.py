@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +19,7 @@ from mcap.opcode import Opcode
 from mcap.records import Channel
 
 from machine.frame import FIRST_INPUT_TYPE, Frame
-from machine.recording.format import COMPRESSION, HIGHEST_CHUNK_BYTES, HIGHEST_NODE, SEQ_MASK
+from machine.recording.format import COMPRESSION, HIGHEST_CHUNK_BYTES, HIGHEST_NODE, LINK_CLASS, SEQ_MASK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +44,20 @@ class Route:
     type: int
     source: int
     target: int
+
+
+class Routes(dict[int, Route]):
+    """Channels by number; `links` is the number of the one that carries links."""
+
+    links = -1
+
+
+@dataclass(slots=True)
+class Content:
+    """What a chunk holds: the link it began with, if any, and its messages."""
+
+    link: bytes = b""
+    frames: list[Frame] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +101,12 @@ def _expand(packed: bytes, size: int) -> bytes:
         raise Damage(f"chunk does not decompress: {error}") from error
 
 
-def read_frames(chunk: Chunk, routes: dict[int, Route], seq: int, frames: list[Frame]) -> None:
-    """Append the frames of a chunk, whose first must be number `seq`; new channels go into `routes`.
+def read_content(chunk: Chunk, routes: Routes, seq: int, content: Content) -> None:
+    """Fill in what a chunk holds, whose first message must be number `seq`; new channels go into `routes`.
 
-    Damage if a record is malformed or a number is missing; `frames` then has what came before.
+    Damage if a record is malformed or a number is missing; `content` then has what came before.
     """
+    frames = content.frames
     data = chunk.data
     end = len(data)
     at = 0
@@ -105,11 +120,15 @@ def read_frames(chunk: Chunk, routes: dict[int, Route], seq: int, frames: list[F
         stop = at + length + _RECORD.size
         if length < _MESSAGE_FIELDS or stop > end:
             raise Damage(f"message {seq} is longer than its chunk")
-        route = routes.get(channel)
-        if route is None:
-            raise Damage(f"message {seq} is on channel {channel}, which nothing defines")
         if sequence != seq & SEQ_MASK:
             raise Damage(f"message {sequence} where {seq} belongs")
+        route = routes.get(channel)
+        if route is None:
+            if channel != routes.links or frames or content.link:
+                raise Damage(f"message {seq} is on channel {channel}, which nothing defines or which must come first")
+            content.link = data[at + fields : stop]
+            at = stop
+            continue
         append(Frame(route.type, route.source, route.target, icount, data[at + fields : stop], seq))
         seq += 1
         at = stop
@@ -123,7 +142,7 @@ def _check_span(chunk: Chunk, frames: list[Frame]) -> None:
         raise Damage("chunk does not span what its header says")
 
 
-def _read_definition(data: bytes, at: int, routes: dict[int, Route]) -> int:
+def _read_definition(data: bytes, at: int, routes: Routes) -> int:
     """Read the schema or channel at an offset; the offset behind it."""
     if at + _RECORD.size > len(data):
         raise Damage("chunk ends in the middle of a record")
@@ -139,12 +158,20 @@ def _read_definition(data: bytes, at: int, routes: dict[int, Route]) -> int:
     return int(stop)
 
 
-def _read_channel(body: bytes, routes: dict[int, Route]) -> None:
+def _read_channel(body: bytes, routes: Routes) -> None:
     try:
         channel = Channel.read(ReadDataStream(BytesIO(body)))
-        routes[channel.id] = route_of(channel.metadata)
+        add_channel(routes, channel)
     except (McapError, struct.error, ValueError) as error:
         raise Damage(f"channel is malformed: {error}") from error
+
+
+def add_channel(routes: Routes, channel: Channel) -> None:
+    """Remember a channel; Damage if it is not one of ours."""
+    if channel.metadata.get("class") == LINK_CLASS:
+        routes.links = channel.id
+    else:
+        routes[channel.id] = route_of(channel.metadata)
 
 
 def route_of(metadata: Mapping[str, str]) -> Route:

@@ -13,15 +13,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from machine.errors import ChangedGuest, LogError, UnknownLogVersion, UsageError
+from machine.errors import LogError, UnknownLogVersion, UsageError
 from machine.message import WIRE_VERSION
-from machine.recording.format import FORMAT_VERSION
+from machine.recording.format import FORMAT_VERSION, READABLE_FORMATS
 
 if typing.TYPE_CHECKING:
     from machine.board import Board
 
 LIBRARIES: Final = ("unicorn", "protobuf", "mcap", "dejavm")
 """The packages whose versions a replay may depend on."""
+
+DECISIVE: Final = ("unicorn",)
+"""Those of which a replay needs the very one: another engine may take its traps elsewhere."""
 
 _READ_BYTES: Final = 1 << 20
 _NS_PER_S: Final = 1_000_000_000
@@ -51,6 +54,8 @@ class Facts:
     wire: int = WIRE_VERSION
     versions: tuple[tuple[str, str], ...] = ()
     files: tuple[GuestFile, ...] = ()
+    redacted: tuple[str, ...] = ()
+    """Channels whose bytes have been replaced; such a recording can be read and not replayed."""
 
 
 def gather_facts(board: Board, created_ns: int) -> Facts:
@@ -64,20 +69,16 @@ def gather_facts(board: Board, created_ns: int) -> Facts:
     return Facts(secrets.token_hex(16), created, versions=_versions(), files=files)
 
 
-def check_files(facts: Facts) -> None:
-    """Every guest file is still the recorded one; ChangedGuest names the file and both digests."""
-    for file in facts.files:
-        try:
-            found = _sha256(Path(file.path))
-        except OSError as error:
-            raise ChangedGuest(
-                f"{file.path}: the recorded {file.role} cannot be read: {error.strerror}; "
-                f"put back the file with sha256 {file.sha256}"
-            ) from error
-        if found != file.sha256:
-            raise ChangedGuest(
-                f"{file.path}: the {file.role} has changed since it was recorded: "
-                f"recorded sha256 {file.sha256}, found {found}"
+def check_versions(facts: Facts) -> None:
+    """What decides a run is here as it was there; LogError shows both sides of the first difference."""
+    here = dict(_versions())
+    if facts.wire != WIRE_VERSION:
+        raise LogError(f"the recording speaks wire version {facts.wire}, this program {WIRE_VERSION}")
+    for name, recorded in facts.versions:
+        if name in DECISIVE and here.get(name) != recorded:
+            raise LogError(
+                f"recorded with {name} {recorded}, and here is {here.get(name)}; "
+                f"a replay needs the same: install {name} {recorded}"
             )
 
 
@@ -85,6 +86,8 @@ def render_facts(facts: Facts) -> str:
     """The [recording] table as TOML text."""
     lines = ["[recording]"]
     lines += [f"{key} = {_toml(getattr(facts, key))}" for key in ("id", "format", "wire", "created")]
+    if facts.redacted:
+        lines.append(f"redacted = [{', '.join(_toml(channel) for channel in facts.redacted)}]")
     lines += ["", "[recording.versions]"]
     lines += [f"{name} = {_toml(version)}" for name, version in facts.versions]
     for file in facts.files:
@@ -98,15 +101,17 @@ def parse_facts(table: object, source: str) -> Facts:
     if not isinstance(table, dict):
         raise LogError(f"{source}: recording: the [recording] table is missing; this is not a recording")
     version = _value(table, "format", int, source)
-    if version != FORMAT_VERSION:
+    if version not in READABLE_FORMATS:
+        known = ", ".join(map(str, READABLE_FORMATS))
         raise UnknownLogVersion(
             f"{source}: recording.format: the recording has format {version}, "
-            f"this program reads format {FORMAT_VERSION}; use the dejavm that made it"
+            f"this program reads formats {known}; use the dejavm that made it"
         )
     versions = table.get("versions", {})
     files = table.get("file", [])
-    if not isinstance(versions, dict) or not isinstance(files, list):
-        raise LogError(f"{source}: recording: versions must be a table and file a list of tables")
+    redacted = table.get("redacted", [])
+    if not isinstance(versions, dict) or not isinstance(files, list) or not isinstance(redacted, list):
+        raise LogError(f"{source}: recording: versions must be a table, file a list of tables, redacted a list")
     return Facts(
         id=_value(table, "id", str, source),
         created=_value(table, "created", str, source),
@@ -114,6 +119,7 @@ def parse_facts(table: object, source: str) -> Facts:
         wire=_value(table, "wire", int, source),
         versions=tuple((str(name), str(value)) for name, value in versions.items()),
         files=tuple(_parse_file(entry, source) for entry in files),
+        redacted=tuple(str(channel) for channel in redacted),
     )
 
 
@@ -146,12 +152,13 @@ def _toml(value: int | str) -> str:
 
 def _guest_file(role: str, path: str) -> GuestFile:
     try:
-        return GuestFile(role, path, Path(path).stat().st_size, _sha256(Path(path)))
+        return GuestFile(role, path, Path(path).stat().st_size, sha256_of(Path(path)))
     except OSError as error:
         raise UsageError(f"{path}: cannot read the {role}: {error.strerror}") from error
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex; OSError as the host has it."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while data := file.read(_READ_BYTES):

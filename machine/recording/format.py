@@ -11,8 +11,18 @@ from machine.icount import FIRST_DEVICE
 if TYPE_CHECKING:
     from machine.board import Board
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 """Raised when a reader of the last version would misread; machine.toml carries it."""
+
+READABLE_FORMATS: Final = (1, 2)
+"""Those this program reads; docs/log-format.md says what each lacks."""
+
+LINKED_FORMAT: Final = 2
+"""From this format on every chunk begins with a link."""
+
+LINK_TOPIC: Final = "link"
+LINK_CLASS: Final = "link"
+"""The channel of links, and its metadata's class."""
 
 PROFILE: Final = "dejavm"
 """The MCAP header's profile."""
@@ -27,8 +37,13 @@ MAGIC: Final = b"\x89MCAP0\r\n"
 CHUNK_NS: Final = 100_000_000
 """Host time after which a chunk is closed: what a killed broker loses at most."""
 
-CHUNK_BYTES: Final = 256 * 1024
+CHUNK_BYTES: Final = 1 << 20
 """Bytes of records after which a chunk is closed, before compression."""
+
+GOOD_NS: Final = 50_000_000
+GOOD_BYTES: Final = 256 * 1024
+"""From this age or size on a chunk is closed as soon as a sync point comes: what an input causes, DMA that repeats a
+packet for one, is in the input's own chunk then, and the compressor sees the repetition."""
 
 HIGHEST_CHUNK_BYTES: Final = CHUNK_BYTES + MAX_PAYLOAD_BYTES + (1 << 20)
 """No chunk is larger, compressed or not: one chunk's fill, one message of the largest size, its schemas."""

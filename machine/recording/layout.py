@@ -6,6 +6,8 @@ from typing import Final
 
 MACHINE_NAME: Final = "machine.toml"
 LOG_NAME: Final = "log.mcap"
+FILES_NAME: Final = "files"
+"""A directory of guest files, each named by its SHA-256; only what has been unpacked has one."""
 SUFFIX: Final = ".dejavm"
 DIRECTORY_MODE: Final = 0o700
 FILE_MODE: Final = 0o600

@@ -38,16 +38,7 @@ class Recording:
         another.  The log itself is only looked at when it is read.
         """
         machine = path / MACHINE_NAME
-        text = _read_text(path, machine)
-        try:
-            data = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise LogError(f"{machine}: not TOML: {error}") from error
-        facts = parse_facts(data.get("recording"), str(machine))
-        try:
-            board = parse_board(text, str(machine))
-        except BoardError as error:
-            raise LogError(str(error)) from error
+        board, facts = parse_machine(_read_text(path, machine), str(machine))
         if not (path / LOG_NAME).is_file():
             raise LogError(f"{path / LOG_NAME}: the recording's log is missing")
         return cls(path, board, facts)
@@ -58,7 +49,7 @@ class Recording:
         Behind the last good one, TruncatedLog or CorruptRecord if the log is cut or damaged there; an
         unclosed log that was cut between two records just ends.
         """
-        for chunk in LogWalk(self.path / LOG_NAME).chunks():
+        for chunk in LogWalk(self.path / LOG_NAME, self.facts.id, self.facts.format).chunks():
             yield from chunk
 
     def summary(self) -> Summary:
@@ -103,6 +94,19 @@ class Recording:
             return self._tail.icount, self._tail.messages, self._tail.inputs
         summary = self.summary()
         return summary.instructions, summary.messages, summary.inputs
+
+
+def parse_machine(text: str, source: str) -> tuple[Board, Facts]:
+    """What a recording's machine.toml says; LogError names `source` and key, UnknownLogVersion is newer."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise LogError(f"{source}: not TOML: {error}") from error
+    facts = parse_facts(data.get("recording"), source)
+    try:
+        return parse_board(text, source), facts
+    except BoardError as error:
+        raise LogError(str(error)) from error
 
 
 def _read_text(path: Path, machine: Path) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from machine.clock import VirtualClock
 from machine.codec import decode, name_of, type_of
-from machine.errors import CorruptRecord, TruncatedLog
+from machine.errors import CorruptRecord, RemoteWireError, TruncatedLog
 from machine.frame import Frame, class_of
 from machine.message import End, MessageClass, SyncPoint
 from machine.recording.chain import Chain
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from machine.board import Board
 
-_SYNC_POINT: Final = type_of(SyncPoint)
+SYNC_POINT: Final = type_of(SyncPoint)
 _END: Final = type_of(End)
 
 
@@ -37,12 +37,14 @@ class ChannelCount:
 class Summary:
     """What a recording comes to.
 
-    `instructions` is the icount of the last good message, `virtual_ns` the virtual time there, `digest`
-    the chain up to it; `ended` says whether it is End; `damage` is one line, or "" for a log without any.
+    `instructions` is the icount of the last good message, `virtual_ns` the virtual time there, `idle_ns` what the
+    guest slept of it, `digest` the chain up to it; `ended` says whether it is End; `damage` is one line, or "" for a
+    log without any.
     """
 
     instructions: int
     virtual_ns: int
+    idle_ns: int
     messages: int
     inputs: int
     digest: bytes
@@ -65,14 +67,15 @@ def summarise(board: Board, frames: Iterator[Frame]) -> Summary:
             chain.add(last)
             counts[key] += 1
             sizes[key] += len(last.payload)
-            if last.type == _SYNC_POINT:
-                clock.idle_ns += _idle_ns(last)
+            if last.type == SYNC_POINT:
+                clock.idle_ns += idle_ns_of(last)
     except (TruncatedLog, CorruptRecord) as error:
         damage = str(error)
     icount = last.icount if last else 0
     return Summary(
         instructions=icount,
         virtual_ns=clock.at(icount),
+        idle_ns=clock.idle_ns,
         messages=counts.total(),
         inputs=sum(n for key, n in counts.items() if class_of(key[2]) is MessageClass.INPUT),
         digest=chain.digest(),
@@ -82,6 +85,11 @@ def summarise(board: Board, frames: Iterator[Frame]) -> Summary:
     )
 
 
-def _idle_ns(frame: Frame) -> int:
-    message = decode(frame.type, frame.payload)
+def idle_ns_of(frame: Frame) -> int:
+    """The virtual time, in nanoseconds, that passes at a sync point; 0 for a message that is none."""
+    try:
+        message = decode(frame.type, frame.payload)
+    except RemoteWireError:
+        # The log is good: this is what was said, and nobody could have slept by it.
+        return 0
     return message.idle_ns if isinstance(message, SyncPoint) else 0

@@ -19,7 +19,7 @@ from mcap.stream_reader import StreamReader
 from machine.codec import type_of
 from machine.frame import Frame, class_of
 from machine.message import End, MessageClass
-from machine.recording.chunk import Damage, Route, open_chunk, read_frames, route_of
+from machine.recording.chunk import Content, Damage, Routes, add_channel, open_chunk, read_content
 from machine.recording.format import HIGHEST_CHUNK_BYTES
 from machine.recording.walk import FOOTER, RECORD, TRAILER_BYTES, footer_of
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 END_TYPE = type_of(End)
 _HIGHEST_SUMMARY_BYTES = 1 << 28
+CHANNEL_ID = struct.Struct("<H")
+"""A message record's first field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +64,21 @@ def _read(file: BinaryIO, size: int) -> Tail | None:
     if footer_of(trailer, summary) != start:
         return None
     records = list(StreamReader(BytesIO(summary + trailer), skip_magic=True).records)
-    routes = {r.id: route_of(r.metadata) for r in records if isinstance(r, Channel)}
+    routes = Routes()
+    for record in records:
+        if isinstance(record, Channel):
+            add_channel(routes, record)
     statistics = next(r for r in records if isinstance(r, Statistics)) if records else None
     if statistics is None or not statistics.message_count:
         return None
-    counts = statistics.channel_message_counts
+    counts = {channel: n for channel, n in statistics.channel_message_counts.items() if channel != routes.links}
+    messages = sum(counts.values())
     inputs = sum(n for channel, n in counts.items() if class_of(routes[channel].type) is MessageClass.INPUT)
-    last = _last_frame(file, [r for r in records if isinstance(r, ChunkIndex)], routes, statistics.message_count)
-    return Tail(last.icount, statistics.message_count, inputs, last.type == END_TYPE)
+    last = _last_frame(file, [r for r in records if isinstance(r, ChunkIndex)], routes, messages)
+    return Tail(last.icount, messages, inputs, last.type == END_TYPE)
 
 
-def _last_frame(file: BinaryIO, indexes: list[ChunkIndex], routes: dict[int, Route], messages: int) -> Frame:
+def _last_frame(file: BinaryIO, indexes: list[ChunkIndex], routes: Routes, messages: int) -> Frame:
     """The last message, from the last chunk, whose frames are numbered backwards from the last."""
     last = max(indexes, key=lambda index: index.chunk_start_offset, default=None)
     if last is None or last.chunk_length > HIGHEST_CHUNK_BYTES:
@@ -82,16 +88,16 @@ def _last_frame(file: BinaryIO, indexes: list[ChunkIndex], routes: dict[int, Rou
     if len(record) != last.chunk_length or RECORD.unpack_from(record) != (Opcode.CHUNK, len(record) - RECORD.size):
         raise Damage("no chunk where the summary says")
     chunk = open_chunk(record[RECORD.size :])
-    frames: list[Frame] = []
-    read_frames(chunk, routes, messages + 1 - _count(chunk.data), frames)
-    return frames[-1]
+    content = Content()
+    read_content(chunk, routes, messages + 1 - _count(chunk.data, routes.links), content)
+    return content.frames[-1]
 
 
-def _count(data: bytes) -> int:
-    """How many messages a chunk's records hold."""
+def _count(data: bytes, links: int) -> int:
+    """How many messages a chunk's records hold, its link not counted."""
     count = at = 0
     while at < len(data):
         opcode, length = RECORD.unpack_from(data, at)
-        count += opcode == Opcode.MESSAGE
+        count += opcode == Opcode.MESSAGE and CHANNEL_ID.unpack_from(data, at + RECORD.size)[0] != links
         at += RECORD.size + length
     return count

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 from mcap.opcode import Opcode
 
 from machine.errors import CorruptRecord, LogError, TruncatedLog
-from machine.recording.chunk import Damage, Route, open_chunk, read_frames
-from machine.recording.format import HIGHEST_CHUNK_BYTES, MAGIC, PROFILE
+from machine.recording.chain import Chain
+from machine.recording.chunk import Content, Damage, Routes, open_chunk, read_content
+from machine.recording.format import HIGHEST_CHUNK_BYTES, LINKED_FORMAT, MAGIC, PROFILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,9 +52,12 @@ class _Record:
 class LogWalk:
     """One pass over a log file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, recording_id: str, log_format: int) -> None:
         self._path = path
-        self._routes: dict[int, Route] = {}
+        self._id = recording_id
+        self._linked = log_format >= LINKED_FORMAT
+        self._chain = Chain()
+        self._routes = Routes()
         self._offset = 0
         self._size = 0
         self._crc = 0
@@ -90,12 +94,18 @@ class LogWalk:
             yield from self._frames(record)
 
     def _frames(self, record: _Record) -> Iterator[list[Frame]]:
-        frames: list[Frame] = []
+        content = Content()
         damage: Damage | None = None
         try:
-            read_frames(open_chunk(record.body), self._routes, self._seq + 1, frames)
+            read_content(open_chunk(record.body), self._routes, self._seq + 1, content)
         except Damage as error:
             damage = error
+        frames = content.frames
+        if frames and self._linked:
+            if content.link != self._chain.link(self._id):
+                raise self._corrupt(record.offset, "this chunk is not of this recording, or not in its place")
+            for frame in frames:
+                self._chain.add(frame)
         if frames:
             self._seq = frames[-1].seq
             self._icount = frames[-1].icount

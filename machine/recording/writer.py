@@ -9,17 +9,24 @@ from __future__ import annotations
 import os
 import shutil
 import typing
-from typing import IO
+from typing import IO, Final
 
 from mcap.writer import IndexType, Writer
 
 from machine.board import Board, render_board
+from machine.codec import type_of
 from machine.errors import LogError, UsageError
+from machine.message import SyncPoint
+from machine.recording.chain import Chain
 from machine.recording.facts import Facts, render_facts
 from machine.recording.format import (
     CHUNK_BYTES,
     CHUNK_NS,
+    GOOD_BYTES,
+    GOOD_NS,
     HIGHEST_CHUNK_BYTES,
+    LINK_CLASS,
+    LINK_TOPIC,
     MESSAGE_ENCODING,
     PROFILE,
     SCHEMA_ENCODING,
@@ -37,6 +44,7 @@ if typing.TYPE_CHECKING:
 
     from machine.frame import Frame
 
+_SYNC_POINT: Final = type_of(SyncPoint)
 _MESSAGE_OVERHEAD = 31
 """Bytes of an MCAP message record around its payload."""
 
@@ -52,6 +60,8 @@ class RecordingWriter:
         self._names = node_names(board)
         self._channels: dict[tuple[int, int, int], int] = {}
         self._schemas: dict[int, int] = {}
+        self._id = facts.id
+        self._chain = Chain()
         self._seq = 0
         self._chunk_bytes = 0
         self._opened_ns: int | None = None
@@ -65,6 +75,7 @@ class RecordingWriter:
         )
         self._mcap.start(PROFILE)
         self._file.flush()
+        self._links = self._mcap.register_channel(LINK_TOPIC, "", 0, {"class": LINK_CLASS})
 
     @property
     def due_ns(self) -> int | None:
@@ -75,17 +86,24 @@ class RecordingWriter:
         """Append a stamped message; `host_ns` is the host's time now, in nanoseconds."""
         self._seq += 1
         assert frame.seq == self._seq, f"message {frame.seq} appended where {self._seq} belongs"
+        if frame.type == _SYNC_POINT and self._is_good(host_ns):
+            self._close_chunk()
+        if self._opened_ns is None:
+            self._link(frame, host_ns)
         channel = self._channels.get((frame.type, frame.source, frame.target))
         if channel is None:
             channel = self._open_channel(frame)
         self._mcap.add_message(channel, frame.icount, frame.payload, host_ns, frame.seq & SEQ_MASK)
         self._chunk_bytes += _MESSAGE_OVERHEAD + len(frame.payload)
-        if self._opened_ns is None:
-            self._opened_ns = host_ns
+        self._chain.add(frame)
         if self._chunk_bytes >= CHUNK_BYTES:
             self._close_chunk()
         else:
             self.flush_if_due(host_ns)
+
+    def digest(self) -> bytes:
+        """The chain behind the last message."""
+        return self._chain.digest()
 
     def flush_if_due(self, host_ns: int) -> None:
         """Close the open chunk and hand it to the host if it has been open for 100 ms."""
@@ -101,6 +119,18 @@ class RecordingWriter:
     def abandon(self) -> None:
         """Leave the log as the host has it; the open chunk is lost.  Allowed at any time, more than once."""
         self._file.close()
+
+    def _is_good(self, host_ns: int) -> bool:
+        """Whether the open chunk has enough in it to end where nothing is under way."""
+        if self._opened_ns is None:
+            return False
+        return self._chunk_bytes >= GOOD_BYTES or host_ns - self._opened_ns >= GOOD_NS
+
+    def _link(self, frame: Frame, host_ns: int) -> None:
+        """Begin a chunk: say behind which messages of which recording it stands."""
+        link = self._chain.link(self._id)
+        self._mcap.add_message(self._links, frame.icount, link, host_ns, frame.seq & SEQ_MASK)
+        self._opened_ns = host_ns
 
     def _close_chunk(self) -> None:
         self._mcap.flush()  # type: ignore[no-untyped-call]

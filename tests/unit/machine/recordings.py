@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from machine.board import Board, DeviceSlot
 from machine.codec import encode, type_of
+from machine.errors import LogError
 from machine.frame import Frame
 from machine.message import (
     Access,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from machine.message import Message
+    from machine.recording.reader import Recording
 
 BOARD: Final = Board(
     "tiny", devices=(DeviceSlot("serial0", "serial", 0x1000_0000, 10), DeviceSlot("rtc0", "rtc", 0x10_1000, 11))
@@ -52,10 +54,16 @@ FRAMES: Final = tuple(
 
 
 def write(
-    path: Path, frames: Sequence[Frame] = FRAMES, *, chunk: int = 3, close: bool = True, board: Board = BOARD
+    path: Path,
+    frames: Sequence[Frame] = FRAMES,
+    *,
+    chunk: int = 3,
+    close: bool = True,
+    board: Board = BOARD,
+    facts: Facts = FACTS,
 ) -> Path:
     """A recording of frames with `chunk` messages to a chunk; its directory."""
-    writer = RecordingWriter(path, board, FACTS)
+    writer = RecordingWriter(path, board, facts)
     host_ns = 0
     for number, frame in enumerate(frames, 1):
         writer.append(frame, host_ns)
@@ -67,3 +75,16 @@ def write(
     else:
         writer.abandon()
     return path
+
+
+def read_all(recording: Recording) -> tuple[list[Frame], LogError | None]:
+    """Everything good, and what ended it."""
+    frames: list[Frame] = []
+    walk = recording.frames()
+    while True:
+        try:
+            frames.append(next(walk))
+        except StopIteration:
+            return frames, None
+        except LogError as error:
+            return frames, error
