@@ -22,11 +22,19 @@ COMMANDS: Final[Mapping[str, str]] = {
     "verify": "replay a recording and say whether it was bit-exact",
     "info": "describe a recording",
     "dump": "print a recording's messages",
+    "assemble": "make a recording of what dump has printed",
+    "diff": "compare two recordings",
+    "export": "write a recording's packets, terminal or time line for other programs",
+    "bisect": "find the first instruction behind which replays differ",
+    "pack": "make one file of a recording, to be replayed elsewhere",
+    "unpack": "restore what pack made",
+    "redact": "copy a recording without the bytes of some channels",
 }
 """Each is a module of deploy/commands, imported when it is asked for: a machine's start waits for imports."""
 
 EPILOG: Final = (
-    "exit codes: 0 done, 1 the guest or a process failed, 2 usage, 3 the replay diverged, 4 unreadable recording"
+    "exit codes: 0 done, 1 the guest or a process failed, 2 usage, 3 the replay diverged or the recordings differ, "
+    "4 unreadable recording"
 )
 
 

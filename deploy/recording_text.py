@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from deploy.message_text import node_name
 from machine.board import MIB
 from machine.recording.format import node_names
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deploy.reading.overview import Overview
+    from deploy.reading.timeline import Timeline
     from machine.recording.reader import Recording
-    from machine.recording.summary import Summary
+
+RAMP: Final = " .:-=+*#%@"
+"""From nothing to most."""
 
 
-def describe(recording: Recording, summary: Summary) -> dict[str, object]:
-    """The JSON object; `damage` is there only if there is any."""
+def describe(recording: Recording, overview: Overview) -> dict[str, object]:
+    """The JSON object (docs/commands.md, info); `damage` is there only if there is any."""
+    summary = overview.summary
+    names = node_names(recording.board)
     facts: dict[str, object] = {
         "id": recording.facts.id,
         "board": recording.board.name,
         "created": recording.facts.created,
         "instructions": summary.instructions,
         "virtual_ns": summary.virtual_ns,
+        "idle_ns": summary.idle_ns,
+        "host_ns": overview.host_ns,
+        "mips": round(overview.mips, 3),
         "messages": summary.messages,
         "inputs": summary.inputs,
         "log_bytes": recording.log_bytes,
@@ -32,15 +43,27 @@ def describe(recording: Recording, summary: Summary) -> dict[str, object]:
             for file in recording.facts.files
         ],
         "versions": dict(recording.facts.versions),
+        "channels": [
+            {
+                "source": node_name(names, row.source),
+                "target": node_name(names, row.target),
+                "type": row.type,
+                "messages": row.messages,
+                "payload_bytes": row.payload_bytes,
+            }
+            for row in summary.channels
+        ],
+        "timeline": _timeline_facts(overview.timeline),
     }
     if summary.damage:
         facts["damage"] = summary.damage
     return facts
 
 
-def render(recording: Recording, summary: Summary, facts: dict[str, object]) -> str:
-    """The same for people, with the messages by channel."""
-    board = recording.board
+def render(recording: Recording, overview: Overview, facts: dict[str, object]) -> str:
+    """The same for people: facts, a time line, the messages by channel."""
+    board, summary = recording.board, overview.summary
+    busy = 1 - summary.idle_ns / summary.virtual_ns if summary.virtual_ns else 0.0
     rows = [
         ("recording", str(recording.path)),
         ("id", recording.facts.id),
@@ -48,6 +71,8 @@ def render(recording: Recording, summary: Summary, facts: dict[str, object]) -> 
         ("board", f"{board.name} ({board.cpu}, {board.memory // MIB} MiB)"),
         ("instructions", f"{summary.instructions:,}"),
         ("virtual time", f"{summary.virtual_ns / 1e9:.6f} s"),
+        ("idle time", f"{summary.idle_ns / 1e9:.6f} s; the guest ran for {busy:.1%} of the time"),
+        ("host time", f"{overview.host_ns / 1e9:.3f} s, {overview.mips:.1f} MIPS"),
         ("messages", f"{summary.messages:,}, {summary.inputs:,} of them inputs"),
         ("log", f"{recording.log_bytes:,} bytes, {facts['bytes_per_1000_instructions']} per 1000 instructions"),
         ("end", "clean" if facts["clean_end"] else "damaged" if summary.damage else "unclosed or without an end"),
@@ -56,12 +81,46 @@ def render(recording: Recording, summary: Summary, facts: dict[str, object]) -> 
     ]
     rows += [(file.role, f"{file.path}, {file.size:,} bytes, sha256 {file.sha256}") for file in recording.facts.files]
     lines = [f"{label:<14}{text}" for label, text in rows]
-    names = node_names(board)
-    lines += ["", f"{'messages':>12}{'payload':>14}  channel"]
-    for row in summary.channels:
+    return "\n".join([*lines, "", *_draw(overview.timeline), "", *_channels(recording, overview)])
+
+
+def _channels(recording: Recording, overview: Overview) -> list[str]:
+    """The table of channels; rates are for a second of virtual time."""
+    names = node_names(recording.board)
+    lines = [f"{'messages':>12}{'payload':>14}{'messages/s':>14}{'bytes/s':>14}  channel"]
+    for row in overview.summary.channels:
+        rates = f"{overview.a_second(row.messages):>14,.1f}{overview.a_second(row.payload_bytes):>14,.1f}"
         channel = f"{node_name(names, row.source)}/{row.type}>{node_name(names, row.target)}"
-        lines.append(f"{row.messages:>12,}{row.payload_bytes:>14,}  {channel}")
-    return "\n".join(lines)
+        lines.append(f"{row.messages:>12,}{row.payload_bytes:>14,}{rates}  {channel}")
+    return lines
+
+
+def _timeline_facts(timeline: Timeline) -> dict[str, object]:
+    spans = timeline.spans
+    return {
+        "span_ns": timeline.span_ns,
+        "busy_ns": timeline.busy_ns[:spans],
+        "messages": timeline.messages[:spans],
+        "inputs": timeline.inputs[:spans],
+    }
+
+
+def _draw(timeline: Timeline) -> list[str]:
+    """The run from left to right, the darker the more: the guest against a whole step, others against their most."""
+    spans = timeline.spans
+    rows = (
+        ("guest runs", timeline.busy_ns[:spans], timeline.span_ns),
+        ("messages", timeline.messages[:spans], 0),
+        ("inputs", timeline.inputs[:spans], 0),
+    )
+    lines = [f"{label:<14}|{_shade(values, most or max(values))}|" for label, values, most in rows]
+    scale = f"0 s to {timeline.end_ns / 1e9:.6f} s of virtual time, {timeline.span_ns / 1e9:g} s a step"
+    return [*lines, f"{'':<14}{scale}"]
+
+
+def _shade(values: Sequence[int], most: int) -> str:
+    steps = len(RAMP) - 1
+    return "".join(RAMP[min(steps, -(-value * steps // most)) if most else 0] for value in values)
 
 
 def _density(log_bytes: int, instructions: int) -> float:

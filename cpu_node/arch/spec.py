@@ -80,6 +80,19 @@ class Platform(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Inspect:
+    """How a machine that stands is looked at; register values are in the order of `names`."""
+
+    names: tuple[str, ...]
+    pc: str
+    """The name of the one that says where the CPU is."""
+    physical: Callable[[tuple[int, ...], int, Callable[[int, int], bytes]], int | None]
+    """physical(registers, virtual address, read) -> guest physical address, None if it is not mapped."""
+    disassemble: Callable[[bytes, int], str]
+    """disassemble(bytes, address) -> the first instruction in words."""
+
+
+@dataclass(frozen=True, slots=True)
 class ArchSpec:
     """One row of the architecture table."""
 
@@ -92,3 +105,4 @@ class ArchSpec:
     create: Callable[[Uc, Board], Platform]
     device_tree: Callable[[Board, tuple[int, int] | None], bytes]
     """device_tree(board, (initrd start, initrd end) or None) -> flattened tree."""
+    inspect: Inspect

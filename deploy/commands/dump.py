@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from deploy.library import open_recording
-from deploy.message_text import describe, node_name, render
+from deploy.message_text import text_of
 from deploy.options import add_json, add_recording
+from deploy.reading.wanted import CLASSES, Wanted
 from deploy.reporting import put
-from machine.codec import MESSAGES, name_of
-from machine.errors import EXIT_DONE, UsageError
-from machine.frame import FIRST_INPUT_TYPE
+from machine.errors import EXIT_DONE
 from machine.recording.format import node_names
+from machine.recording.layout import LOG_NAME, MACHINE_NAME
+from machine.recording.times import HostClock
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable
 
     from machine.frame import Frame
+    from machine.recording.reader import Recording
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
     add_recording(parser)
-    add_json(parser, "print one JSON object a line; bytes are written in hex")
+    add_json(parser, "print one JSON object a line, of which `dejavm assemble` makes the recording again")
     parser.add_argument("--node", metavar="N", help="only what this node said or was told")
     parser.add_argument("--type", metavar="T", help="only messages of this type, such as host_input")
+    parser.add_argument(
+        "--class", choices=CLASSES, dest="message_class",
+        help="input: what was born outside the guest; derived: what follows from it",
+    )  # fmt: skip
     parser.add_argument("--from", metavar="ICOUNT", type=int, dest="first", help="from this instruction on")
     parser.add_argument("--to", metavar="ICOUNT", type=int, dest="last", help="up to and with this instruction")
 
@@ -34,22 +40,22 @@ def run(options: argparse.Namespace) -> int:
     """Print what was asked for, in the order of seq; UsageError for an unknown node or type."""
     recording = open_recording(options.recording)
     names = node_names(recording.board)
-    if options.node is not None and options.node not in names:
-        raise UsageError(f"--node {options.node}: the recorded nodes are {', '.join(names)}")
-    types = [name_of(number) for number in MESSAGES if number >= FIRST_INPUT_TYPE]
-    if options.type is not None and options.type not in types:
-        raise UsageError(f"--type {options.type}: the types are {', '.join(types)}")
-    for frame in recording.frames():
-        if options.last is not None and frame.icount > options.last:
-            break
-        if _wanted(frame, names, options):
-            put(json.dumps(describe(frame, names)) if options.json else render(frame, names))
+    wanted = Wanted(options.node, options.type, options.message_class, options.first, options.last)
+    wanted.check(names)
+    frames = wanted.of(recording.frames(), names)
+    if options.json:
+        _put_json(recording, frames, whole=wanted.every_channel)
+    else:
+        text = text_of(recording)
+        for frame in frames:
+            put(text.line(frame))
     return EXIT_DONE
 
 
-def _wanted(frame: Frame, names: tuple[str, ...], options: argparse.Namespace) -> bool:
-    if options.first is not None and frame.icount < options.first:
-        return False
-    if options.type is not None and options.type != name_of(frame.type):
-        return False
-    return options.node is None or options.node in (node_name(names, frame.source), node_name(names, frame.target))
+def _put_json(recording: Recording, frames: Iterable[Frame], *, whole: bool) -> None:
+    """One object a line; the first message of all brings the machine with it, if all channels are there."""
+    text = text_of(recording)
+    clock = HostClock(recording.path / LOG_NAME)
+    for frame in frames:
+        machine = (recording.path / MACHINE_NAME).read_text() if whole and frame.seq == 1 else None
+        put(text.json(frame, clock.at(frame.seq), machine))

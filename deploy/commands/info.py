@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from deploy.library import open_recording
 from deploy.options import add_json, add_recording
+from deploy.reading.overview import overview
 from deploy.recording_text import describe, render
 from deploy.reporting import complain, put
 from machine.errors import EXIT_DONE, EXIT_UNREADABLE
@@ -24,10 +25,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Read the whole log and tell; a damaged one is told as far as it is good, and is exit code 4."""
     recording = open_recording(options.recording)
-    summary = recording.summary()
-    facts = describe(recording, summary)
-    put(json.dumps(facts) if options.json else render(recording, summary, facts))
-    if summary.damage:
-        complain(summary.damage)
+    found = overview(recording)
+    facts = describe(recording, found)
+    put(json.dumps(facts) if options.json else render(recording, found, facts))
+    if found.summary.damage:
+        complain(found.summary.damage)
         return EXIT_UNREADABLE
     return EXIT_DONE

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from deploy.environment import cache_directory
 from deploy.launch import launch
 from deploy.library import new_path
-from deploy.options import add_machine_options, machine_options
+from deploy.options import add_machine_options, machine_options, monitor_arguments
 from deploy.plan import Launch
 from deploy.reporting import complain, say
 from deploy.resolve import resolve_board
@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     """Record the guest to its end, then say where the recording is."""
     board = resolve_board(options.board, machine_options(options), cache_directory())
     path = new_path(options.output, board.name, datetime.now().astimezone())
-    outcome = launch(Launch(board, RunMode.RECORD, path))
+    outcome = launch(Launch(board, RunMode.RECORD, path, monitor=monitor_arguments(options)))
     for line in outcome.lines:
         complain(line)
     if path.is_dir():

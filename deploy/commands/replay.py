@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deploy.launch import launch
 from deploy.library import open_recording
-from deploy.options import SERIAL_HELP, add_devices, add_json, add_recording
+from deploy.options import (
+    add_device_options,
+    add_devices,
+    add_json,
+    add_monitor_options,
+    add_recording,
+    device_words,
+    monitor_arguments,
+)
 from deploy.replaying import damage_behind, plan_replay
 from deploy.reporting import complain, put, say
 from machine.errors import EXIT_DONE, EXIT_UNREADABLE
@@ -23,7 +32,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
     add_recording(parser)
     add_devices(parser)
-    parser.add_argument("--serial", metavar="BACKEND", action="append", default=[], help=SERIAL_HELP)
+    add_device_options(parser)
+    add_monitor_options(parser)
     parser.add_argument("--until", metavar="ICOUNT", type=int, help="stop exactly at this instruction")
     add_json(parser, "print icount and digest as JSON")
 
@@ -31,7 +41,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Replay; where it stopped and the digest there."""
     recording = open_recording(options.recording)
-    outcome = launch(plan_replay(recording, options.devices, tuple(options.serial), options.until))
+    planned = plan_replay(recording, options.devices, device_words(options), options.until)
+    outcome = launch(replace(planned, monitor=monitor_arguments(options)))
     for line in outcome.lines:
         complain(line)
     if outcome.exit_code == EXIT_DONE:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from deploy.commands import record
 from deploy.environment import cache_directory
 from deploy.launch import launch
-from deploy.options import add_machine_options, machine_options
+from deploy.options import add_machine_options, machine_options, monitor_arguments
 from deploy.plan import Launch
 from deploy.reporting import complain
 from deploy.resolve import resolve_board
@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
     if options.output is not None:
         return record.run(options)
     board = resolve_board(options.board, machine_options(options), cache_directory())
-    outcome = launch(Launch(board, RunMode.NONE))
+    outcome = launch(Launch(board, RunMode.NONE, monitor=monitor_arguments(options)))
     for line in outcome.lines:
         complain(line)
     return outcome.exit_code

@@ -8,8 +8,9 @@ from unicorn.riscv_const import UC_CPU_RISCV64_SIFIVE_U54
 from unicorn.unicorn_const import UC_ARCH_RISCV, UC_MODE_RISCV64
 
 from cpu_node.arch.riscv64.devicetree import build_device_tree
+from cpu_node.arch.riscv64.inspect import NAMES, disassemble, physical
 from cpu_node.arch.riscv64.platform import RiscvPlatform
-from cpu_node.arch.spec import ArchSpec
+from cpu_node.arch.spec import ArchSpec, Inspect
 
 RISCV64: Final = ArchSpec(
     name="riscv64",
@@ -20,4 +21,5 @@ RISCV64: Final = ArchSpec(
     load_address=0x8020_0000,
     create=RiscvPlatform,
     device_tree=build_device_tree,
+    inspect=Inspect(names=NAMES, pc="pc", physical=physical, disassemble=disassemble),
 )

@@ -150,6 +150,8 @@ class RiscvPlatform:
         uc.reg_write(r.UC_RISCV_REG_MEDELEG, SUPERVISOR_EXCEPTIONS)
         uc.reg_write(r.UC_RISCV_REG_MIDELEG, SUPERVISOR_INTERRUPTS)
         uc.reg_write(r.UC_RISCV_REG_MCOUNTEREN, 7)
+        # As OpenSBI leaves it: Linux does not set it, and a program's clock in its vDSO is a rdtime in user mode.
+        uc.reg_write(r.UC_RISCV_REG_SCOUNTEREN, 7)
         uc.reg_write(r.UC_RISCV_REG_PRIV, SUPERVISOR)
         uc.reg_write(r.UC_RISCV_REG_X10, 0)
         uc.reg_write(r.UC_RISCV_REG_X11, device_tree)

@@ -109,7 +109,7 @@ def test_replay_asks_the_log_unless_a_serial_line_is_wanted(launcher: FakeLaunch
         (["--devices", "log", "--serial", "null"], "--serial needs running devices"),
         (["--until", "4001"], "--until 4001 is outside the recording, which goes from 0 to 4000"),
         (["--until", "-1"], "which goes from 0 to 4000"),
-        (["--serial", "null", "--serial", "null"], "has 1 serial lines"),
+        (["--serial", "null", "--serial", "null"], "the recording has 1 such"),
     ],
 )
 def test_replay_refuses_what_cannot_be(

@@ -32,6 +32,7 @@ def test_json_has_one_object_a_message(tmp_path: Path, capsys: pytest.CaptureFix
         "type": "host_input",
         "class": "input",
         "payload": {"event": "data", "data": "6c730a", "delay_ns": 0},
+        "host_ns": 100_000_000,
     }
     assert rows[5]["class"] == "derived"
     assert rows[5]["payload"] == {
@@ -47,6 +48,8 @@ def test_json_has_one_object_a_message(tmp_path: Path, capsys: pytest.CaptureFix
     [
         (["--node", "cpu"], [2, 3, 5, 6, 7, 8, 9]),
         (["--type", "done"], [2, 5, 7]),
+        (["--class", "input"], [1, 3, 4, 8, 9]),
+        (["--class", "derived", "--node", "broker"], []),
         (["--from", "1000", "--to", "2500"], [3, 4, 5, 6, 7]),
         (["--node", "serial0", "--type", "done", "--from", "1"], [5, 7]),
         (["--node", "rtc0"], []),
@@ -64,6 +67,26 @@ def test_an_unknown_filter_names_the_known_ones(
 ) -> None:
     assert cli.main(["dump", str(write(tmp_path / "x.dejavm")), *options]) == 2
     assert f"{options[0]} {options[1]}: the " in capsys.readouterr().err
+
+
+def test_the_first_message_brings_the_machine_unless_channels_are_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "x.dejavm")
+    machine = (path / "machine.toml").read_text()
+    assert [row.get("machine") for row in dump(path, capsys, "--to", "1000")] == [machine, None, None, None, None]
+    for options in (["--type", "reset"], ["--class", "input"], ["--node", "serial0"], ["--from", "1"]):
+        assert not any("machine" in row for row in dump(path, capsys, *options))
+
+
+def test_a_message_that_is_spelled_otherwise_keeps_its_bytes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Field 1 of Done twice: a reader takes the last, and a writer writes one.
+    path = write(tmp_path / "x.dejavm", [FRAMES[1]._replace(payload=b"\x08\x01\x08\x02", seq=1)])
+    (row,) = dump(path, capsys)
+    assert (row["payload"], row["raw"]) == ({"value": 2}, "08010802")
+    assert "raw" not in dump(write(tmp_path / "y.dejavm"), capsys)[1]
 
 
 def test_text_is_one_aligned_line_a_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from deploy import resolve
+from deploy.devices import DeviceWords
 from deploy.resolve import MachineOptions, resolve_board
 from machine.board import MIB, parse_board, render_board
 from machine.errors import BoardError, UsageError
@@ -55,7 +57,7 @@ def test_an_initrd_of_ones_own_keeps_the_boards_kernel(built_guest: tuple[Path, 
 
 def test_options_replace_what_the_board_says(kernel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(kernel.parent)
-    options = MachineOptions("Image", None, "quiet", "1G", ("file:out.txt",), "off")
+    options = MachineOptions("Image", None, "quiet", "1G", "off", DeviceWords(serial=("file:out.txt",)))
     board = resolve_board("bare", options, kernel.parent)
     assert board.kernel == str(kernel)
     assert (board.append, board.memory, board.sleep) == ("quiet", 1024 * MIB, False)
@@ -82,7 +84,7 @@ def test_a_board_file_may_lie_anywhere_and_its_paths_start_there(kernel: Path) -
         ("bare", {"kernel": "Image\0"}, "cannot read the kernel"),
         ("bare", {"kernel": "Image", "memory": "lots"}, "memory size 'lots'"),
         ("bare", {"kernel": "Image", "memory": "1M"}, "machine.memory"),
-        ("bare", {"kernel": "Image", "serial": ("null", "null")}, "has 1 serial lines"),
+        ("bare", {"kernel": "Image", "devices": DeviceWords(input=("joystick",))}, "'joystick' is none of kbd"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_exit_code_2(
@@ -94,3 +96,9 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(
         resolve_board(name, MachineOptions(**options), kernel.parent)  # type: ignore[arg-type]
     assert caught.value.exit_code == 2
     assert "\n" not in str(caught.value)
+
+
+def test_only_one_device_can_have_the_terminal(kernel: Path) -> None:
+    options = MachineOptions("Image", devices=DeviceWords(serial=("stdio", "mon:stdio")))
+    with pytest.raises(UsageError, match="serial0 and serial1 both want the terminal"):
+        resolve_board("bare", replace(options, kernel=str(kernel)), kernel.parent)

@@ -51,6 +51,9 @@ def test_a_terminal_no_device_has_is_not_touched(terminal: int) -> None:
 def test_a_run_owns_the_terminal_only_with_a_device_on_stdio(terminal: int) -> None:
     assert terminal >= 0
     assert is_owned(board("stdio"))
+    assert is_owned(board("mon:stdio"))
+    assert is_owned(board("stdio,mux=on"))
+    assert not is_owned(board("mon:pty"))
     assert not is_owned(board("null"))
 
 

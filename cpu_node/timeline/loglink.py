@@ -1,0 +1,113 @@
+"""The log in place of the broker and all devices: what the CPU says is compared, what it is told is read.
+
+Lives here: one walk over the recording's messages.
+Never here: sockets; a process that has none can be forked.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, Final
+
+from cpu_node.link import Link
+from machine.codec import decode, encode, type_of
+from machine.errors import LogError
+from machine.frame import FIRST_INPUT_TYPE, Frame
+from machine.icount import CPU
+from machine.message import Grant, Message, StopRequest, Sync, SyncPoint
+from machine.recording.compare import divergence, silence
+from machine.recording.format import node_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from machine.recording.reader import Recording
+
+SYNC_POINT: Final = type_of(SyncPoint)
+STOP_REQUEST: Final = type_of(StopRequest)
+SYNC: Final = type_of(Sync)
+_GRANT: Final = Frame(type_of(Grant), 0, CPU, 0, b"")
+
+
+class EndOfLog(Exception):
+    """The recording has no more for the CPU, and the CPU nothing more for it."""
+
+
+class LogLink(Link):
+    """The CPU's side of a recording.  Divergence wherever the CPU does not do what it did."""
+
+    def __init__(self, recording: Recording) -> None:
+        self.kicked = False
+        self._names = node_names(recording.board)
+        self._frames = _of_the_cpu(recording)
+        self._ahead: Frame | None = next(self._frames, None)
+        self._sync_points = array("Q", (f.icount for f in _of_the_cpu(recording) if f.type == SYNC_POINT))
+        self._synced = 0
+        """Sync points that have been opened."""
+        self._in_sync_point = False
+        self.seq = 0
+        """The last message that has happened."""
+
+    def send(self, message: Message, target: int, icount: int) -> None:
+        """The CPU says something; flow control is nobody's business but Sync, which must be where it was."""
+        number = type_of(type(message))
+        said = Frame(number, CPU, target, icount, encode(message))
+        if number == SYNC:
+            self._check_sync(said)
+        elif number >= FIRST_INPUT_TYPE:
+            ahead = self._ahead
+            if ahead is None:
+                raise EndOfLog
+            if said != ahead._replace(seq=0):
+                raise divergence(ahead, said, self._name)
+            self._pass()
+
+    def look(self) -> bool:
+        """Nobody asks for a stop."""
+        return False
+
+    def next(self, icount: int) -> tuple[Frame, Message]:
+        """The next delivery, or the Grant that ends a sync point; EndOfLog behind the last."""
+        ahead = self._ahead
+        if self._in_sync_point and (ahead is None or ahead.source == CPU or ahead.type == SYNC_POINT):
+            self._in_sync_point = False
+            return _GRANT, Grant(until_icount=self._next_sync())
+        if ahead is None:
+            raise EndOfLog
+        if ahead.source == CPU:
+            raise silence(ahead, f"the CPU waits at {icount}", self._name)
+        if ahead.icount != icount:
+            raise self._misplaced(ahead, icount)
+        self._pass()
+        if ahead.type == SYNC_POINT:
+            self._synced += 1
+        self._in_sync_point = ahead.type == SYNC_POINT or (self._in_sync_point and ahead.type != STOP_REQUEST)
+        return ahead, decode(ahead.type, ahead.payload)
+
+    def _check_sync(self, said: Frame) -> None:
+        ahead = self._ahead
+        if ahead is None:
+            raise EndOfLog
+        if ahead.type != SYNC_POINT or ahead.icount != said.icount:
+            raise divergence(ahead, said, self._name)
+
+    def _next_sync(self) -> int | None:
+        return self._sync_points[self._synced] if self._synced < len(self._sync_points) else None
+
+    def _pass(self) -> None:
+        assert self._ahead is not None
+        self.seq = self._ahead.seq
+        self._ahead = next(self._frames, None)
+
+    def _name(self, number: int) -> str:
+        return self._names[number]
+
+
+def _of_the_cpu(recording: Recording) -> Iterator[Frame]:
+    """What the CPU said and was told, up to where a damaged log can be trusted."""
+    try:
+        for frame in recording.frames():
+            if CPU in (frame.source, frame.target):
+                yield frame
+    except LogError:
+        return

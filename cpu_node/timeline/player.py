@@ -1,0 +1,143 @@
+"""One recording, one CPU, no other process: run on to an instruction, look at the machine there.
+
+Theory of operation.  run_on() stops only at sync points, where stopping is invisible, and may be called again.
+look() needs the machine at an exact instruction and reads registers, which disturbs a load reservation; so it is for
+a process that is forked for that one look (server.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Final
+
+from cpu_node.arch import ARCHES
+from cpu_node.bus import Bus
+from cpu_node.engine import Cpu
+from cpu_node.loader import load_guest
+from cpu_node.loop import Loop
+from cpu_node.timeline.loglink import EndOfLog, LogLink
+from cpu_node.timeline.memory import PrivateMemory
+from cpu_node.timeline.perturb import Perturbation
+from machine.clock import VirtualClock
+from machine.errors import BoardError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from machine.board import Board
+    from machine.recording.reader import Recording
+
+CODE_BYTES: Final = 4
+"""The longest instruction."""
+
+
+class TimelineLoop(Loop):
+    """The CPU's loop, one stretch after the other."""
+
+    _pause_at = 0
+    _begun = False
+    perturbation = Perturbation()
+
+    @property
+    def over(self) -> bool:
+        """The machine has come to its end."""
+        return self._over
+
+    def run_on(self, icount: int) -> None:
+        """Run to the first sync point at or behind an instruction count, which is dealt with; or to the end."""
+        self._pause_at = icount
+        if not self._begun:
+            self._begun = True
+            self._serve(idle=False)
+        while not self._over and self._native.icount < icount:
+            self._stretch()
+
+    def run_exactly(self, icount: int) -> None:
+        """Run to exactly an instruction count; what happens there has not happened.  Nothing may follow."""
+        self._pause_at = self._stop_at = self._native.target = icount
+        if not self._begun and icount:
+            self._begun = True
+            self._serve(idle=False)
+        while not self._over and self._native.icount < icount:
+            self._stretch()
+
+    def end(self) -> None:
+        """Answer what the recording asks behind the last instruction."""
+        self._wait_for_end()
+
+    def _set_deadline(self) -> None:
+        super()._set_deadline()
+        for wanted in (self._pause_at, self.perturbation.flip_at):
+            if wanted is not None and self._native.icount < wanted:
+                self._native.deadline = min(self._native.deadline, wanted)
+
+    def _serve(self, *, idle: bool) -> None:
+        super()._serve(idle=idle)
+        flip_at = self.perturbation.flip_at
+        if flip_at is not None and self._native.icount >= flip_at:
+            self.perturbation.flip(self._memory)
+
+    def _stand_still(self) -> None:
+        """The loop of run_exactly() sees it by itself."""
+
+
+class Player:
+    """A machine that does again what was recorded, up to where it is told."""
+
+    def __init__(self, recording: Recording, board: Board, perturbation: Perturbation) -> None:
+        arch = ARCHES.get(board.cpu)
+        if arch is None:
+            raise BoardError(f"machine.cpu: {board.cpu} is not one of {', '.join(sorted(ARCHES))}")
+        self._arch = arch
+        self.memory = PrivateMemory(board.memory)
+        self.link = LogLink(recording)
+        clock = VirtualClock(board.shift)
+        bus = Bus(board, self.link, clock)
+        self.cpu = Cpu(board, arch, self.memory, bus.access)
+        perturbation.begin(self.cpu)
+        self._loop = TimelineLoop(self.cpu, bus, self.memory, self.link, clock)
+        self._loop.perturbation = perturbation
+        bus.attach(self.cpu, self._loop)
+        loaded = load_guest(board, arch, self.memory)
+        self.cpu.platform.enter(loaded.entry, loaded.device_tree)
+
+    @property
+    def icount(self) -> int:
+        """Instructions so far."""
+        return self.cpu.native.icount
+
+    def run_on(self, icount: int) -> bool:
+        """Run to the first sync point at or behind `icount`; False if the recording is over there.  Divergence."""
+        try:
+            self._loop.run_on(icount)
+            if not self._loop.over:
+                return True
+            self._loop.end()
+        except EndOfLog:
+            return False
+        return False
+
+    def run_exactly(self, icount: int) -> None:
+        """Run to an instruction and stand there for good."""
+        try:
+            self._loop.run_exactly(icount)
+        except EndOfLog:
+            return
+
+    def registers(self) -> tuple[int, ...]:
+        """Every register; disturbs the engine's load reservation."""
+        return self.cpu.platform.registers()
+
+    def page_digests(self, pages: Iterable[int] | None = None) -> dict[int, bytes]:
+        """The digest of each page that is not all zero, or of the pages that are named, by page number."""
+        rows = self.memory.pages() if pages is None else ((number, self.memory.page(number)) for number in pages)
+        return {number: hashlib.blake2b(page, digest_size=8).digest() for number, page in rows}
+
+    def instruction(self) -> dict[str, object]:
+        """The instruction that comes next: its address and its words, and the names of the registers."""
+        values = self.registers()
+        inspect = self._arch.inspect
+        pc = values[inspect.names.index(inspect.pc)]
+        physical = inspect.physical(values, pc, self.memory.read)
+        code = b"" if physical is None else self.memory.read(physical, CODE_BYTES)
+        return {"pc": pc, "instruction": inspect.disassemble(code, pc), "names": inspect.names}

@@ -1,0 +1,128 @@
+"""A recording as one file: a zstd-compressed tar of its directory and, unless it is thin, of the guest's files.
+
+Lives here: what goes in and what may come out.
+Never here: what a recording means.
+
+Any tar unpacks one.  unpack() trusts nothing: it takes the names a recording has and no others, and checks every
+guest file against the SHA-256 it is named by.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tarfile
+import tempfile
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING, Final
+
+import zstandard
+
+from machine.errors import LogError, MachineError, UsageError
+from machine.recording.facts import sha256_of
+from machine.recording.files import locate
+from machine.recording.layout import DIRECTORY_MODE, FILE_MODE, FILES_NAME, LOG_NAME, MACHINE_NAME, SUFFIX
+from machine.recording.reader import Recording
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+PACKED_SUFFIX: Final = f"{SUFFIX}.tar.zst"
+LEVEL: Final = 10
+_MEMBER: Final = re.compile(rf"{re.escape(MACHINE_NAME)}|{re.escape(LOG_NAME)}|{FILES_NAME}/[0-9a-f]{{64}}")
+
+
+def pack(recording: Recording, target: Path, *, thin: bool, elsewhere: Callable[[], Sequence[Path]]) -> None:
+    """Write a recording into one new file of mode 0600; guest files go in unless `thin`.
+
+    UsageError if the file exists, ChangedGuest if a guest file is nowhere, MachineError if the host refuses.
+    """
+    files = [(name, recording.path / name) for name in (MACHINE_NAME, LOG_NAME)]
+    if not thin:
+        found = {file.sha256: locate(file, recording.path, elsewhere) for file in recording.facts.files}
+        files += [(f"{FILES_NAME}/{digest}", path) for digest, path in sorted(found.items())]
+    if target.exists():
+        raise UsageError(f"{target}: exists already; give another name with -o")
+    try:
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}-", delete=False) as scratch:
+            try:
+                _write(scratch, files)
+                Path(scratch.name).rename(target)
+            except BaseException:
+                Path(scratch.name).unlink()
+                raise
+    except OSError as error:
+        raise MachineError(f"{target}: cannot pack: {error.strerror}") from error
+
+
+def unpack(source: Path, target: Path) -> Recording:
+    """Restore a packed recording as a new directory; nothing is left behind if that fails.
+
+    UsageError if the directory exists; LogError if the file is damaged or not a packed recording.
+    """
+    if target.exists():
+        raise UsageError(f"{target}: exists already; give another name with -o")
+    try:
+        scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
+    except OSError as error:
+        raise MachineError(f"{target}: cannot unpack: {error.strerror}") from error
+    try:
+        _read(source, scratch)
+        Recording.open(scratch)
+        scratch.rename(target)
+    except (tarfile.TarError, zstandard.ZstdError, EOFError) as error:
+        raise LogError(f"{source}: not a packed recording, or a damaged one: {error}") from error
+    except OSError as error:
+        raise MachineError(f"{target}: cannot unpack {source}: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            shutil.rmtree(scratch)
+    return Recording.open(target)
+
+
+def _write(file: IO[bytes], files: Sequence[tuple[str, Path]]) -> None:
+    packer = zstandard.ZstdCompressor(level=LEVEL)
+    with packer.stream_writer(file, closefd=False) as out, tarfile.open(fileobj=out, mode="w|") as archive:
+        for name, path in files:
+            with path.open("rb") as content:
+                member = archive.gettarinfo(arcname=name, fileobj=content)
+                # Whoever packs is nobody's business, and the same recording packs to the same bytes.
+                member.uid = member.gid = member.mtime = 0
+                member.uname = member.gname = ""
+                member.mode = FILE_MODE
+                archive.addfile(member, content)
+
+
+def _read(source: Path, directory: Path) -> None:
+    directory.chmod(DIRECTORY_MODE)
+    unpacker = zstandard.ZstdDecompressor()
+    with (
+        source.open("rb") as file,
+        unpacker.stream_reader(file) as plain,
+        tarfile.open(fileobj=plain, mode="r|") as archive,
+    ):
+        for member, content in _members(archive, source):
+            path = directory / member.name
+            path.parent.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+            with path.open("xb") as out:
+                path.chmod(FILE_MODE)
+                shutil.copyfileobj(content, out)
+            _check(path, member.size, source)
+
+
+def _members(archive: tarfile.TarFile, source: Path) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
+    seen: set[str] = set()
+    for member in archive:
+        content = archive.extractfile(member) if member.isfile() else None
+        if content is None or not _MEMBER.fullmatch(member.name) or member.name in seen:
+            raise LogError(f"{source}: {member.name!r} does not belong in a packed recording")
+        seen.add(member.name)
+        yield member, content
+
+
+def _check(path: Path, size: int, source: Path) -> None:
+    if path.stat().st_size != size:
+        raise LogError(f"{source}: {path.name} is cut off")
+    if PurePosixPath(path).parent.name == FILES_NAME and sha256_of(path) != path.name:
+        raise LogError(f"{source}: guest file {path.name} is damaged: its sha256 is another")

@@ -1,0 +1,90 @@
+"""A replay that can be told what to do: a process of cpu_node.timeline and the pipes to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from deploy.environment import node_environment
+from machine.board import render_board
+from machine.errors import EXIT_USAGE, MachineError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from machine.board import Board
+
+Answer = dict[str, Any]
+
+
+class Runner:
+    """One replay.  Requests may be sent to several runners before their answers are taken: they work side by side."""
+
+    def __init__(self, recording: Path, board: Board, perturbation: Mapping[str, int]) -> None:
+        options = [word for name, value in perturbation.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+        self._directory = tempfile.TemporaryDirectory(prefix="dejavm-bisect-")
+        place = Path(self._directory.name)
+        (place / "machine.toml").write_text(render_board(board))
+        argv = [sys.executable, "-P", "-m", "cpu_node.timeline", str(recording.absolute())]
+        self._process = subprocess.Popen(
+            [*argv, "--board", str(place / "machine.toml"), *options],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=node_environment(place),
+            bufsize=0,
+        )
+        self._unread = b""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        # Whoever still runs has the other end of this pipe open: it ends when all of them have.
+        while os.read(self._process.stdout.fileno(), 1 << 16):
+            pass
+        self._process.stdout.close()
+        self._process.wait()
+        self._directory.cleanup()
+
+    def send(self, **request: object) -> None:
+        """Ask for something; MachineError if the replay is gone."""
+        assert self._process.stdin is not None
+        try:
+            os.write(self._process.stdin.fileno(), json.dumps(request).encode() + b"\n")
+        except BrokenPipeError as error:
+            raise MachineError("the replay has ended while it was asked for something") from error
+
+    def take(self) -> Answer:
+        """The answer to the oldest request; MachineError if there is none."""
+        assert self._process.stdout is not None
+        while b"\n" not in self._unread:
+            data = os.read(self._process.stdout.fileno(), 1 << 20)
+            if not data:
+                code = self._process.wait()
+                raise (UsageError if code == EXIT_USAGE else MachineError)(f"the replay has ended with code {code}")
+            self._unread += data
+        line, _, self._unread = self._unread.partition(b"\n")
+        answer: Answer = json.loads(line)
+        if "error" in answer:
+            raise MachineError(f"the replay cannot tell: {answer['error']}")
+        return answer
+
+    def ask(self, **request: object) -> Answer:
+        """Send and take."""
+        self.send(**request)
+        return self.take()
+
+
+def ask_all(runners: Sequence[Runner], **request: object) -> list[Answer]:
+    """The same of all of them, at the same time."""
+    for runner in runners:
+        runner.send(**request)
+    return [runner.take() for runner in runners]

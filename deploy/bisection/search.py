@@ -1,0 +1,114 @@
+"""Where two replays of one recording part: first the stretch, then the instruction.
+
+Theory of operation.  Both run side by side, a stretch at a time; behind each stretch registers and pages are
+compared, and while they are equal both save themselves.  Behind the first stretch that differs both go back to what
+they saved and the stretch is halved again and again, comparing only registers and the pages found to differ, which
+costs next to nothing.  At the end everything is compared once more in front of the instruction that was found: pages
+that differed earlier and then no more send the search to the earlier place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from deploy.bisection.runner import Answer, ask_all
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deploy.bisection.runner import Runner
+
+STRETCH: Final = 1 << 26
+"""Instructions between two comparisons of everything."""
+MOST_PAGES: Final = 64
+"""Pages that are followed; where more differ the first are as good as any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parting:
+    """The two machines where they first differ: behind instruction `icount`, the one shown by `before`."""
+
+    icount: int
+    before: Answer
+    after: tuple[Answer, Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class LogParting:
+    """A replay that is not what was recorded: the message that differs says more than any register."""
+
+    icount: int
+    text: str
+    before: Answer | None
+
+
+def find_parting(runners: Sequence[Runner], end: int) -> Parting | LogParting | None:
+    """Where the runners part from each other or from the log; None if they do not."""
+    for runner in runners:
+        runner.take()
+    saved = _save(runners)
+    low = 0
+    while True:
+        goal = low + STRETCH
+        ran = ask_all(runners, run_on=goal)
+        parted = [answer for answer in ran if "divergence" in answer]
+        if parted:
+            ask_all(runners, restore=True)
+            return _at_a_message(runners, low, parted)
+        looks = ask_all(runners, look=None)
+        if not _same(*looks) or ran[0]["icount"] != ran[1]["icount"]:
+            pages = _differing_pages(*looks)
+            ask_all(runners, restore=True)
+            return _narrow(runners, low, max(answer["icount"] for answer in ran), pages)
+        if not ran[0]["more"] or ran[0]["icount"] >= end:
+            return None
+        low = ran[0]["icount"]
+        saved = _save(runners, saved)
+
+
+def _save(runners: Sequence[Runner], older: Sequence[int] = ()) -> list[int]:
+    """Save all, and give up what was saved before."""
+    saved = [int(answer["saved"]) for answer in ask_all(runners, save=True)]
+    for runner, process in zip(runners, older, strict=False):
+        runner.ask(forget=process)
+    return saved
+
+
+def _narrow(runners: Sequence[Runner], low: int, high: int, pages: list[int]) -> Parting:
+    """The runners stand at `low` and are equal; at `high` they differ.  The instruction in between."""
+    floor = low
+    while high - low > 1:
+        middle = (low + high) // 2
+        looks = ask_all(runners, look=middle, pages=pages)
+        if _same(*looks):
+            low = middle
+        else:
+            high = middle
+    before = ask_all(runners, look=low)
+    if low > floor and not _same(*before):
+        return _narrow(runners, floor, low, _differing_pages(*before))
+    shown = _differing_pages(*ask_all(runners, look=high))
+    full = ask_all(runners, look=high, pages=shown, bytes=shown)
+    return Parting(high, before[0], (full[0], full[1]))
+
+
+def _at_a_message(runners: Sequence[Runner], low: int, parted: Sequence[Answer]) -> Parting | LogParting:
+    """A run has said something else than was recorded.  If the other has not, it was different before."""
+    first = min(parted, key=lambda answer: int(answer["at"]))
+    icount = int(first["at"])
+    looks = ask_all(runners, look=icount)
+    if len(parted) < len(runners) and not _same(*looks):
+        return _narrow(runners, low, icount, _differing_pages(*looks))
+    return LogParting(icount, str(first["divergence"]), looks[0] if looks[0]["icount"] == icount else None)
+
+
+def _same(left: Answer, right: Answer) -> bool:
+    return all(left[key] == right[key] for key in ("icount", "registers", "pages"))
+
+
+def _differing_pages(left: Answer, right: Answer) -> list[int]:
+    """Pages whose digests differ, or that only one has."""
+    a, b = left["pages"], right["pages"]
+    found = sorted(int(number) for number in {*a, *b} if a.get(number) != b.get(number))
+    return found[:MOST_PAGES]

@@ -1,0 +1,39 @@
+"""`dejavm pack`: a recording as one file that replays elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploy.archive import PACKED_SUFFIX, pack
+from deploy.library import open_recording
+from deploy.options import add_recording
+from deploy.replaying import built_files
+from deploy.reporting import put, say
+from machine.errors import EXIT_DONE
+from machine.recording.layout import SUFFIX
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The arguments."""
+    add_recording(parser)
+    parser.add_argument("-o", dest="output", metavar="FILE", help="the new file (default: ./NAME.dejavm.tar.zst)")
+    parser.add_argument(
+        "--thin", action="store_true", help="name the guest's files by their sha256, do not include them"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Pack, and say what is in it."""
+    recording = open_recording(options.recording)
+    name = recording.path.absolute().name.removesuffix(SUFFIX)
+    target = Path(options.output or f"{name}{PACKED_SUFFIX}")
+    pack(recording, target, thin=options.thin, elsewhere=built_files)
+    say(
+        "note: a recording holds everything that was typed and sent, passwords too; give it to nobody who must not know"
+    )
+    put(f"packed {target}: {target.stat().st_size / 1024:,.0f} KB{', without the guest files' if options.thin else ''}")
+    return EXIT_DONE

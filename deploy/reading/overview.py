@@ -1,0 +1,60 @@
+"""All that `dejavm info` tells of a log, read in one pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deploy.reading.timeline import Timeline
+from deploy.reading.watching import watched
+from machine.recording.layout import LOG_NAME
+from machine.recording.summary import summarise
+from machine.recording.times import host_times
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from machine.frame import Frame
+    from machine.recording.reader import Recording
+    from machine.recording.summary import Summary
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What a log comes to, how that lies in virtual time, and how long the recording took: 0 if that is not told."""
+
+    summary: Summary
+    timeline: Timeline
+    host_ns: int
+
+    @property
+    def mips(self) -> float:
+        """Millions of instructions in each second of the host's while it was recorded; 0 if that is not known."""
+        return self.summary.instructions * 1000 / self.host_ns if self.host_ns else 0.0
+
+    def a_second(self, count: int) -> float:
+        """How many of something there were in each second of virtual time."""
+        return count * 1e9 / self.summary.virtual_ns if self.summary.virtual_ns else 0.0
+
+
+def overview(recording: Recording) -> Overview:
+    """Read the whole log; damage is told in the summary."""
+    timeline = Timeline(recording.board.shift)
+    frames = _seen(watched(recording.frames(), lambda: recording.messages), timeline)
+    return Overview(summarise(recording.board, frames), timeline, _host_span(recording.path / LOG_NAME))
+
+
+def _seen(frames: Iterable[Frame], timeline: Timeline) -> Iterator[Frame]:
+    for frame in frames:
+        timeline.add(frame)
+        yield frame
+
+
+def _host_span(log: Path) -> int:
+    """Nanoseconds of the host's clock between the first message and the last; 0 if the clock was set back."""
+    first: int | None = None
+    last = 0
+    for last in host_times(log):
+        first = last if first is None else first
+    return max(0, last - first) if first is not None else 0

@@ -1,0 +1,69 @@
+"""A copy of a recording in which the bytes of some channels are gone: to show a run without its secrets.
+
+Lives here: which fields are bytes of the guest's.  Never here: reading or writing the log itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from machine.codec import decode, encode
+from machine.errors import UsageError
+from machine.message import Access, Digest, Done
+from machine.recording.format import FORMAT_VERSION, node_names, topic_of
+from machine.recording.writer import RecordingWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from machine.frame import Frame
+    from machine.recording.reader import Recording
+
+NOTHING: Final = b"\0"
+
+
+def redact(recording: Recording, channels: Sequence[str], target: Path) -> int:
+    """Write the copy; how many messages were blanked.
+
+    A channel is a topic as `info` prints it, `serial0/host_output>broker`, or a node's name for all that it says
+    and hears.  UsageError names one that the recording does not have; LogError if the recording is damaged.
+    """
+    names = node_names(recording.board)
+    topics = {f"{names[row.source]}/{row.type}>{names[row.target]}" for row in recording.summary().channels}
+    for channel in channels:
+        if channel not in topics and channel not in names[1:]:
+            raise UsageError(f"{recording.path}: no channel or node {channel!r}; `dejavm info` lists them")
+    facts = replace(recording.facts, format=FORMAT_VERSION, redacted=(*recording.facts.redacted, *channels))
+    writer = RecordingWriter(target, recording.board, facts)
+    count = 0
+    for frame in recording.frames():
+        keys = {topic_of(names, frame.source, frame.target, frame.type), names[frame.source], names[frame.target]}
+        hit = not keys.isdisjoint(channels)
+        count += hit
+        # The host's times go too: how fast somebody types says something about what.
+        writer.append(blanked(frame) if hit else frame, 0)
+    writer.finish()
+    return count
+
+
+def blanked(frame: Frame) -> Frame:
+    """The message with its bytes and register values gone; lengths, counts and stamps stay."""
+    message = decode(frame.type, frame.payload)
+    return frame._replace(payload=encode(_blank(message)))
+
+
+def _blank(message: Any) -> Any:  # noqa: ANN401  # any message, or a part of one
+    if isinstance(message, Digest):
+        return message
+    changes: dict[str, Any] = {}
+    if isinstance(message, (Access, Done)):
+        changes["value"] = 0
+    for member in fields(message):
+        value = getattr(message, member.name)
+        if isinstance(value, bytes):
+            changes[member.name] = NOTHING * len(value)
+        elif isinstance(value, tuple) and value and is_dataclass(value[0]):
+            changes[member.name] = tuple(_blank(part) for part in value)
+    return replace(message, **changes)

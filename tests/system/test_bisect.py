@@ -1,0 +1,104 @@
+"""Where two runs part: a flipped bit, a dropped message, a device with a hidden clock."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from machine.board import RAM_BASE
+from machine.codec import type_of
+from machine.message import IrqLevel
+from machine.recording.reader import Recording
+from machine.recording.writer import RecordingWriter
+from tests.harness.guests import BARE, echo_script, guest, saboteur
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.harness.machine import Home
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
+DIVERGED = 3
+
+
+def echo(home: Home) -> Path:
+    """A short conversation with the echo guest."""
+    script = home.script(echo_script("hello", "world"))
+    return home.record(home.file("b.toml", BARE), "--kernel", guest("echo"), "--serial", script, "--sleep", "off")
+
+
+def bisect(home: Home, recording: Path, *options: str) -> dict[str, Any]:
+    """What it prints as JSON, with its exit code."""
+    done = home.run("bisect", recording, "--json", *options)
+    assert done.stderr == "" or "Traceback" not in done.stderr, done.stderr
+    return {**done.json, "exit": done.exit_code}
+
+
+def test_runs_that_are_equal_have_no_difference(home: Home) -> None:
+    recording = echo(home)
+    found = bisect(home, recording)
+    assert found == {"same": True, "instructions": Recording.open(recording).end_icount, "exit": 0}
+
+
+@pytest.mark.parametrize("at", [0, 40_000, 90_001])
+def test_one_flipped_bit_is_found_at_its_instruction_with_its_address(home: Home, at: int) -> None:
+    offset = 50 << 20
+    found = bisect(home, echo(home), "--flip-at", str(at), "--flip-bit", str(8 * offset + 5))
+    assert found["exit"] == DIVERGED
+    # The bit flips at the first sync point from there on, and shows behind the instruction that follows.
+    assert at <= found["icount"] <= at + 200
+    assert found["registers"] == {}
+    assert [(address, left ^ right) for address, left, right in found["bytes"]] == [(RAM_BASE + offset, 1 << 5)]
+    assert found["instruction"]
+    assert found["messages"]
+
+
+def test_a_flipped_bit_in_the_program_shows_in_what_it_does(home: Home) -> None:
+    # The low bit of the immediate of the guest's very first instruction, in a page that all of it lies in.
+    found = bisect(home, echo(home), "--flip-at", "0", "--flip-bit", str(8 * (2 << 20)))
+    assert found["exit"] == DIVERGED
+    assert found["icount"] <= 100
+
+
+def test_a_dropped_message_is_found_where_it_is_missed(home: Home) -> None:
+    recording = Recording.open(echo(home))
+    frames = list(recording.frames())
+    dropped = [frame for frame in frames if frame.type == type_of(IrqLevel)][2]
+    path = home.work / "dropped.dejavm"
+    writer = RecordingWriter(path, recording.board, replace(recording.facts, id="22" * 16))
+    for seq, frame in enumerate((frame for frame in frames if frame is not dropped), 1):
+        writer.append(frame._replace(seq=seq), 0)
+    writer.finish()
+    found = bisect(home, path)
+    assert found["exit"] == DIVERGED
+    assert "divergence" in found
+    assert dropped.icount <= found["icount"] <= dropped.icount + 5000
+    assert found["pc"]
+
+
+def test_a_device_with_a_hidden_clock_is_found_with_the_instruction_that_asked_it(home: Home) -> None:
+    board = home.file("b.toml", BARE + saboteur("clock_reader"))
+    recording = home.record(board, "--kernel", guest("poke"), "--serial", "null")
+    assert bisect(home, recording)["exit"] == 0
+    found = bisect(home, recording, "--devices", "live")
+    assert found["exit"] == DIVERGED
+    assert "cheat0" in found["divergence"]
+    assert found["instruction"].startswith(("l", "c.l"))
+
+
+def test_it_says_where_in_words(home: Home) -> None:
+    recording = echo(home)
+    symbols = home.file("System.map", "0000000080200000 T the_guest\n00000000ffffffff80000000 T elsewhere\n")
+    done = home.run("bisect", recording, "--flip-at", "5000", "--flip-bit", "800", "--symbols", symbols)
+    assert done.exit_code == DIVERGED
+    assert "the first difference is behind instruction" in done.stdout
+    assert "<the_guest" in done.stdout
+    assert "the last messages before it:" in done.stdout
+
+
+def test_symbols_that_are_none_are_one_line(home: Home) -> None:
+    done = home.run("bisect", echo(home), "--symbols", home.file("x", "nothing of the kind"))
+    assert done.exit_code == 2
+    assert "neither an ELF file nor a System.map" in done.complaint
