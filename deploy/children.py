@@ -12,6 +12,7 @@ from deploy.environment import node_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from deploy.plan import ProcessPlan
 
@@ -27,7 +28,7 @@ _READ_BYTES: Final = 65536
 class Child:
     """One started process; its standard error comes to us line by line."""
 
-    def __init__(self, plan: ProcessPlan) -> None:
+    def __init__(self, plan: ProcessPlan, directory: Path) -> None:
         self.name = plan.name
         self.last_line = ""
         self._partial = b""
@@ -37,7 +38,7 @@ class Child:
             stdin=quiet,
             stdout=quiet,
             stderr=subprocess.PIPE,
-            env=node_environment(),
+            env=node_environment(directory),
             # A process of another session never gets the terminal's signals, but cannot read it either.
             start_new_session=not plan.terminal,
         )
@@ -65,17 +66,18 @@ class Child:
 
 
 class Children:
-    """All processes of a run; `say` takes each line one of them writes to standard error."""
+    """All processes of a run, which share `directory`; `say` takes each line one of them writes to standard error."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[str], None], directory: Path) -> None:
         self._say = say
+        self._directory = directory
         self._selector = selectors.DefaultSelector()
         self._wakers: list[int] = []
         self.all: list[Child] = []
 
     def start(self, plan: ProcessPlan) -> None:
         """Start one process; OSError if the host cannot."""
-        child = Child(plan)
+        child = Child(plan, self._directory)
         self.all.append(child)
         self._selector.register(child.stderr_fd, selectors.EVENT_READ, child)
 

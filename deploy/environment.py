@@ -24,8 +24,11 @@ def runtime_directory() -> Path:
     return Path(temporary if len(temporary) <= HIGHEST_BASE else "/tmp")  # noqa: S108  # a private directory is made in it
 
 
-def node_environment() -> dict[str, str]:
-    """The environment of the machine's processes: ours, with our own packages before any others."""
+def node_environment(directory: Path) -> dict[str, str]:
+    """The environment of the machine's processes: ours, with our own packages before any others.
+
+    `directory` is the running machine's, where backends keep what only its processes share.
+    """
     root = str(Path(__file__).resolve().parent.parent)
     paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "DEJAVM_RUN_DIRECTORY": str(directory)}

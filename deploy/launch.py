@@ -62,7 +62,7 @@ def launch(run: Launch, plan: Callable[[Launch, Places], tuple[ProcessPlan, ...]
     owned = is_owned(run.board)
     screen = Screen(sys.stderr, owned=owned)
     with _places(run) as places, KeptTerminal(owned=owned), EndingSignals() as signals:
-        children = Children(screen.line)
+        children = Children(screen.line, places.directory)
         patience_s = ABANDON_S
         try:
             for process in plan(run, places):

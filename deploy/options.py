@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from deploy.devices import DeviceWords
 from deploy.resolve import MachineOptions
 
 if TYPE_CHECKING:
     import argparse
 
 DEFAULT_BOARD = "debian"
-SERIAL_HELP = (
-    "stdio, null, pty, file:PATH, tcp:HOST:PORT[,server=on][,wait=off], unix:PATH[,server=on][,wait=off], "
-    "script:PATH; given again, it is for the next serial line"
-)
+DEVICE_OPTIONS: Final = {
+    "serial": (
+        "BACKEND",
+        "stdio, null, pty, file:PATH, tcp:HOST:PORT[,server=on][,wait=off], unix:PATH[,server=on][,wait=off], "
+        "udp:HOST:PORT, telnet:HOST:PORT, pipe:PATH, ringbuf, tty:DEVICE, pyserial:URL, mon:stdio, script:PATH; "
+        "given again, it is for the next serial line",
+    ),
+    "nic": (
+        "BACKEND",
+        "none, user, tap,ifname=I, stream,addr.type=unix,addr.path=P[,server=on], dgram,..., hub,id=N, each with "
+        "[,mac=M][,pcap=FILE]; given again, one more card",
+    ),
+    "input": ("DEVICE", "kbd, mouse or tablet, each with [,script=FILE] or [,evdev=DEVICE]; given again, one more"),
+    "usb": (
+        "DEVICE",
+        "kbd, mouse, storage,file=PATH, serial,BACKEND or usbip,host=H[,port=N],busid=B; given again, the next port",
+    ),
+    "rng": ("SOURCE", "host or seed=N"),
+}
+"""Kind of device -> what its option takes, and the help's line."""
+
+
+MONITORS: Final = {"qmp": "QMP", "monitor": "the monitor's line mode"}
+"""Option, the broker's too -> what is spoken there."""
 
 
 def add_machine_options(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +48,33 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--append", metavar="TEXT", help="the kernel's command line")
     parser.add_argument("--memory", metavar="SIZE", help="such as 512M or 2G")
     parser.add_argument("--sleep", choices=("on", "off"), help="whether an idle guest waits in real time")
-    parser.add_argument("--serial", metavar="BACKEND", action="append", default=[], help=SERIAL_HELP)
+    add_device_options(parser)
+    add_monitor_options(parser)
+
+
+def add_device_options(parser: argparse.ArgumentParser) -> None:
+    """--serial, --nic, --input, --usb, --rng."""
+    for kind, (metavar, text) in DEVICE_OPTIONS.items():
+        parser.add_argument(f"--{kind}", metavar=metavar, action="append", default=[], help=text)
+
+
+def add_monitor_options(parser: argparse.ArgumentParser) -> None:
+    """--qmp, --monitor."""
+    for name, language in MONITORS.items():
+        parser.add_argument(
+            f"--{name}", metavar="ADDRESS", action="append", default=[],
+            help=f"speak {language} at unix:PATH or tcp:HOST:PORT, too (docs/monitor.md); may be given again",
+        )  # fmt: skip
+
+
+def monitor_arguments(options: argparse.Namespace) -> tuple[str, ...]:
+    """What add_monitor_options() has parsed, as the broker's arguments."""
+    return tuple(part for name in MONITORS for word in getattr(options, name) for part in (f"--{name}", word))
+
+
+def device_words(options: argparse.Namespace) -> DeviceWords:
+    """What add_device_options() has parsed."""
+    return DeviceWords(**{kind: tuple(getattr(options, kind)) for kind in DEVICE_OPTIONS})
 
 
 def machine_options(options: argparse.Namespace) -> MachineOptions:
@@ -37,8 +84,8 @@ def machine_options(options: argparse.Namespace) -> MachineOptions:
         initrd=options.initrd,
         append=options.append,
         memory=options.memory,
-        serial=tuple(options.serial),
         sleep=options.sleep,
+        devices=device_words(options),
     )
 
 

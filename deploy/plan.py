@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -32,7 +33,8 @@ _PYTHON: Final = (sys.executable, "-P", "-m")
 class Launch:
     """One run: the machine, what the broker does with the log, where that is and where to stop.
 
-    `end_icount` is the recording's length at replay, 0 otherwise.
+    `end_icount` is the recording's length at replay, 0 otherwise.  `monitor` are the broker's arguments that say where
+    its monitor listens beside the machine's own directory.
     """
 
     board: Board
@@ -40,6 +42,7 @@ class Launch:
     recording: Path | None = None
     until: int | None = None
     end_icount: int = 0
+    monitor: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +93,13 @@ def plan_processes(launch: Launch, places: Places) -> tuple[ProcessPlan, ...]:
     if launch.mode is not RunMode.REPLAY_LOG:
         for slot in launch.board.devices:
             argv = (*_PYTHON, "devices", "--node", slot.name, *node)
-            plans.append(ProcessPlan(slot.name, argv, slot.backend == TERMINAL_BACKEND))
+            plans.append(ProcessPlan(slot.name, argv, uses_terminal(slot.backend)))
     return tuple(plans)
+
+
+def uses_terminal(word: str) -> bool:
+    """Whether a backend is the terminal that we were started on, perhaps with the monitor beside it."""
+    return re.split("[:,]", word.removeprefix("mon:"), maxsplit=1)[0] == TERMINAL_BACKEND
 
 
 def _broker_arguments(launch: Launch, places: Places) -> tuple[str, ...]:
@@ -100,4 +108,4 @@ def _broker_arguments(launch: Launch, places: Places) -> tuple[str, ...]:
         arguments += ["--recording", str(launch.recording.absolute())]
     if launch.until is not None:
         arguments += ["--until", str(launch.until)]
-    return tuple(arguments)
+    return (*arguments, *launch.monitor)

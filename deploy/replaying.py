@@ -3,40 +3,55 @@
 from __future__ import annotations
 
 import typing
-from typing import Final
 
+from deploy.devices import NO_WORDS, DeviceWords, with_listeners
+from deploy.environment import cache_directory
 from deploy.plan import Launch
-from deploy.resolve import SERIAL_KIND, with_serial
-from machine.errors import EXIT_DONE, UsageError
+from machine.errors import EXIT_DONE, LogError, UsageError
 from machine.message import RunMode, RunState
-from machine.recording.facts import check_files
+from machine.recording.facts import check_versions
+from machine.recording.files import board_here
 from machine.recording.reader import Recording
 
 if typing.TYPE_CHECKING:
-    from deploy.outcome import Outcome
-    from machine.board import Board
+    from pathlib import Path
 
-QUIET_BACKEND: Final = "null"
+    from deploy.outcome import Outcome
 
 
 def plan_replay(
-    recording: Recording, devices: str | None, serial: tuple[str, ...] = (), until: int | None = None
+    recording: Recording, devices: str | None, words: DeviceWords = NO_WORDS, until: int | None = None
 ) -> Launch:
     """The run that replays a recording, its guest files checked.
 
-    `devices` is `log`, `live` or None, which is live if a serial backend is given.  UsageError if the
+    `devices` is `log`, `live` or None, which is live if a backend is given.  UsageError if the
     options contradict each other or `until` lies outside the recording; ChangedGuest.
     """
-    if devices == "log" and serial:
-        raise UsageError("--serial needs running devices: leave out --devices log, or say --devices live")
+    if devices == "log" and words.given():
+        option = words.given()[0]
+        raise UsageError(f"--{option} needs running devices: leave out --devices log, or say --devices live")
     end_icount = recording.end_icount
     if until is not None and not 0 <= until <= end_icount:
         raise UsageError(f"--until {until} is outside the recording, which goes from 0 to {end_icount}")
-    check_files(recording.facts)
-    live = devices == "live" or bool(serial)
-    board = live_board(recording.board, serial) if live else recording.board
+    if recording.facts.redacted:
+        channels = ", ".join(recording.facts.redacted)
+        raise LogError(f"{recording.path}: its bytes have been redacted ({channels}); it can be read, not replayed")
+    check_versions(recording.facts)
+    live = devices == "live" or bool(words.given())
+    board = board_here(recording, built_files)
+    if live:
+        board = with_listeners(board, words)
     mode = RunMode.REPLAY_LIVE if live else RunMode.REPLAY_LOG
     return Launch(board, mode, recording.path, until, end_icount)
+
+
+def built_files() -> tuple[Path, ...]:
+    """The files of the built guest, which an unpacked recording may mean."""
+    # Imported here: most recordings have their files where they were.
+    from deploy.guest import find_guest  # noqa: PLC0415
+
+    guest = find_guest(cache_directory())
+    return () if guest is None else (guest.kernel, guest.initrd)
 
 
 def damage_behind(recording: Recording, outcome: Outcome) -> str:
@@ -46,11 +61,3 @@ def damage_behind(recording: Recording, outcome: Outcome) -> str:
     if recording.clean_end and outcome.status.messages == recording.messages:
         return ""
     return recording.summary().damage
-
-
-def live_board(board: Board, serial: tuple[str, ...]) -> Board:
-    """The recorded board with its serial lines on the given backends, on `null` where none is given."""
-    for slot in board.devices:
-        if slot.kind == SERIAL_KIND:
-            board = board.with_backend(slot.name, QUIET_BACKEND)
-    return with_serial(board, serial)

@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from deploy.devices import NO_WORDS, DeviceWords, with_devices
 from deploy.guest import find_guest
+from deploy.plan import uses_terminal
 from machine.board import Board, check_board, parse_board, parse_size
 from machine.errors import BoardError, UsageError
 
 BOARDS: Final = Path(__file__).parent / "boards"
-SERIAL_KIND: Final = "serial"
-FILE_BACKENDS: Final = ("file:", "script:")
-"""Backends whose rest is a path, which a recording had better hold whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +24,8 @@ class MachineOptions:
     initrd: str | None = None
     append: str | None = None
     memory: str | None = None
-    serial: tuple[str, ...] = ()
     sleep: str | None = None
+    devices: DeviceWords = NO_WORDS
 
 
 def resolve_board(name: str, options: MachineOptions, cache: Path) -> Board:
@@ -42,8 +41,11 @@ def resolve_board(name: str, options: MachineOptions, cache: Path) -> Board:
         board = replace(board, memory=parse_size(options.memory))
     if options.sleep is not None:
         board = replace(board, sleep=options.sleep == "on")
-    board = with_serial(board, options.serial)
+    board = with_devices(board, options.devices)
     check_board(board, "command line")
+    owners = [slot.name for slot in board.devices if uses_terminal(slot.backend)]
+    if len(owners) > 1:
+        raise UsageError(f"{owners[0]} and {owners[1]} both want the terminal; give one another backend")
     return board
 
 
@@ -62,24 +64,6 @@ def load_board(name: str) -> tuple[Board, Path]:
     except UnicodeDecodeError as error:
         raise BoardError(f"{path}: not TOML: {error}") from error
     return parse_board(text, str(path)), path.absolute().parent
-
-
-def with_serial(board: Board, backends: tuple[str, ...]) -> Board:
-    """The board with the first backend behind its first serial line, the second behind the second, ..."""
-    lines = [slot.name for slot in board.devices if slot.kind == SERIAL_KIND]
-    if len(backends) > len(lines):
-        raise UsageError(f"--serial given {len(backends)} times; board {board.name} has {len(lines)} serial lines")
-    for name, backend in zip(lines, backends, strict=False):
-        board = board.with_backend(name, absolute_backend(backend))
-    return board
-
-
-def absolute_backend(backend: str) -> str:
-    """A backend with its path made absolute, if its rest is a path."""
-    for kind in FILE_BACKENDS:
-        if backend.startswith(kind) and len(backend) > len(kind):
-            return kind + str(Path(backend.removeprefix(kind)).absolute())
-    return backend
 
 
 def _with_guest(board: Board, options: MachineOptions, home: Path, cache: Path) -> Board:

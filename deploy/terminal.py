@@ -6,7 +6,7 @@ import sys
 import termios
 from typing import TYPE_CHECKING, Self
 
-from deploy.plan import TERMINAL_BACKEND
+from deploy.plan import uses_terminal
 
 if TYPE_CHECKING:
     from machine.board import Board
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def is_owned(board: Board) -> bool:
     """Whether a device of the board talks to a terminal on our standard input or output."""
-    uses = any(slot.backend == TERMINAL_BACKEND for slot in board.devices)
+    uses = any(uses_terminal(slot.backend) for slot in board.devices)
     return uses and (sys.stdin.isatty() or sys.stdout.isatty())
 
 

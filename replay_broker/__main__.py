@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import time
@@ -13,6 +14,7 @@ from machine.board import Board, parse_board
 from machine.errors import MachineError
 from machine.message import RunMode
 from machine.node import die_with_parent, start_diagnostics
+from replay_broker.monitor.monitor import Monitor
 from replay_broker.roster import Roster
 from replay_broker.server import Server
 
@@ -40,6 +42,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--control", required=True, help="endpoint for control clients")
     parser.add_argument("--mode", required=True, choices=sorted(MODES))
     parser.add_argument("--recording", type=Path, help="the recording's directory")
+    parser.add_argument("--qmp", action="append", default=[], metavar="ADDRESS", help="where QMP is spoken, too")
+    parser.add_argument("--monitor", action="append", default=[], metavar="ADDRESS", help="the line mode, likewise")
     parser.add_argument("--until", type=int, default=None, metavar="ICOUNT", help="where the CPU was told to stop")
     return parser.parse_args(argv)
 
@@ -86,6 +90,15 @@ def _replayer(options: argparse.Namespace) -> Begin:
     return lambda send: kind(Recording.open(options.recording), send, options.until)
 
 
+def open_monitor(options: argparse.Namespace, board: Board) -> Monitor:
+    """The monitor, listening; UsageError names an address that cannot be."""
+    directory = os.environ.get("DEJAVM_RUN_DIRECTORY")
+    recording = "" if options.recording is None else str(options.recording)
+    monitor = Monitor(board, recording, Path(directory) if directory else None)
+    monitor.open(options.qmp, options.monitor)
+    return monitor
+
+
 def main(argv: Sequence[str]) -> int:
     """Serve one run; the exit code says whether the broker itself could."""
     options = parse(argv)
@@ -98,7 +111,8 @@ def main(argv: Sequence[str]) -> int:
         devices = () if mode is RunMode.REPLAY_LOG else tuple(slot.name for slot in board.devices)
         maker = SessionMaker(options, board)
         roster = Roster.of(("cpu", *devices))
-        Server(options.bus, options.control, roster, mode, maker.begin, maker.prepare).run()
+        monitor = open_monitor(options, board)
+        Server(options.bus, options.control, roster, mode, maker.begin, maker.prepare, monitor).run()
     except (MachineError, OSError) as error:
         sys.stderr.write(f"broker: {error}\n")
         return error.exit_code if isinstance(error, MachineError) else 1

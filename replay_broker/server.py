@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import zmq
@@ -25,6 +26,7 @@ from replay_broker.session.base import Session, check_origin
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from replay_broker.monitor.monitor import Monitor
     from replay_broker.roster import Member, Roster
 
 log = logging.getLogger("dejavm")
@@ -35,6 +37,9 @@ LATECOMER_S: Final = 3.0
 """How long a dismissed broker stays for nodes that have not yet come, to send them home."""
 TICK_MS: Final = 50
 NS_PER_MS: Final = 1_000_000
+_QUIT: Final = type_of(m.Quit)
+_PAUSED: Final = type_of(m.Paused)
+_BACKEND_CHANGED: Final = type_of(m.BackendChanged)
 
 
 class Server:
@@ -48,13 +53,19 @@ class Server:
         mode: m.RunMode,
         begin: Callable[[Callable[[Frame], None]], Session],
         prepare: Callable[[], None] = lambda: None,
+        monitor: Monitor | None = None,
     ) -> None:
         self._roster = roster
-        self._mode = mode
+        self.mode = mode
+        self._monitor = monitor
         self._begin = begin
         self._prepare: Callable[[], None] | None = prepare
-        self._session: Session | None = None
-        self._outcome: Outcome | None = None
+        self.session: Session | None = None
+        self.outcome: Outcome | None = None
+        self._changes: dict[int, deque[Callable[[str], None]]] = defaultdict(deque)
+        """By node: who waits to hear of a changed backend."""
+        self.backends: dict[str, str] = {}
+        """Backends that are other ones than the board says, by device."""
         self._context = zmq.Context(io_threads=1)
         self._bus = self._bind(bus)
         self._control = self._bind(control)
@@ -71,6 +82,9 @@ class Server:
         poller = zmq.Poller()
         poller.register(self._bus, zmq.POLLIN)
         poller.register(self._control, zmq.POLLIN)
+        if self._monitor is not None:
+            self._monitor.attach(self)
+            poller.register(self._monitor.descriptor, zmq.POLLIN)
         started = time.monotonic()
         while not self._over():
             ready = dict(poller.poll(self._timeout_ms()))
@@ -80,13 +94,26 @@ class Server:
                 self._drain(self._control, self._on_control)
             self._prepare_once()
             self._tick(started)
+            if self._monitor is not None:
+                self._serve_monitor(self._monitor, ready=self._monitor.descriptor in ready)
+        if self._monitor is not None:
+            self._monitor.close()
         self._bus.close()
         self._control.close()
         self._context.term()
 
+    def _serve_monitor(self, monitor: Monitor, *, ready: bool) -> None:
+        """What clients of the monitor ask, and what they hear."""
+        try:
+            monitor.serve(ready=ready)
+        except MachineError as error:
+            self._end(Outcome(m.RunState.FAILED, detail=str(error)))
+        self._notice_end()
+        self._flush()
+
     def _prepare_once(self) -> None:
         """What the session needs, while the CPU node, which has just been let in, loads the guest."""
-        if self._prepare is None or not self._roster.memory_path or self._outcome is not None:
+        if self._prepare is None or not self._roster.memory_path or self.outcome is not None:
             return
         prepare, self._prepare = self._prepare, None
         try:
@@ -112,9 +139,11 @@ class Server:
         return since_s > patience_s or (self._dismissed and not self._roster.missing())
 
     def _timeout_ms(self) -> int:
-        if self._session is None or self._outcome is not None:
+        if self._monitor is not None and self._monitor.backlog:
+            return 0
+        if self.session is None or self.outcome is not None:
             return TICK_MS
-        timeout_ns = self._session.timeout_ns()
+        timeout_ns = self.session.timeout_ns()
         return TICK_MS if timeout_ns is None else -(-timeout_ns // NS_PER_MS)
 
     def _drain(self, socket: zmq.Socket[bytes], handle: Callable[[bytes, Sequence[bytes]], None]) -> None:
@@ -133,15 +162,15 @@ class Server:
             self._flush()
 
     def _tick(self, started: float) -> None:
-        if self._outcome is not None:
+        if self.outcome is not None:
             return
         missing = self._roster.missing()
         if missing and time.monotonic() - started > HELLO_TIMEOUT_S:
             names = ", ".join(missing)
             self._end(Outcome(m.RunState.FAILED, detail=f"not here after {HELLO_TIMEOUT_S:.0f} s: {names}"))
-        if self._session is not None:
+        if self.session is not None:
             try:
-                self._session.tick()
+                self.session.tick()
             except MachineError as error:
                 self._end(Outcome(m.RunState.FAILED, detail=str(error)))
             self._notice_end()
@@ -160,7 +189,7 @@ class Server:
             if number is None:
                 self._on_stranger(identity, frame)
                 return
-            if self._outcome is not None:
+            if self.outcome is not None:
                 return
             self._on_frame(number, frame)
 
@@ -170,16 +199,21 @@ class Server:
         if frame.type == type_of(m.Fault):
             self._on_fault(member, frame)
             return
-        if self._session is None:
+        if self.session is None:
             self._on_ready(member, frame)
             return
         if frame.source != number:
             raise RemoteWireError(f"{member.name} speaks as node {frame.source}")
-        if frame.type == type_of(m.Quit):
-            self._session.quit()
+        if frame.type == _QUIT:
+            self.session.quit()
         else:
-            check_origin(frame, len(self._session.board.devices) + CPU + 1)
-            self._session.handle(frame)
+            check_origin(frame, len(self.session.board.devices) + CPU + 1)
+            if frame.type == _PAUSED:
+                self.session.stands_still()
+            elif frame.type == _BACKEND_CHANGED:
+                self._on_backend_changed(member, frame)
+            else:
+                self.session.handle(frame)
         self._notice_end()
 
     def _on_ready(self, member: Member, frame: Frame) -> None:
@@ -187,9 +221,9 @@ class Server:
             member.ready = True
         else:
             self._early.append((member.number, frame))
-        if self._session is None and self._roster.all_ready():
-            self._session = self._begin(self._queue)
-            self._session.start()
+        if self.session is None and self._roster.all_ready():
+            self.session = self._begin(self._queue)
+            self.session.start()
             early, self._early = self._early, []
             for number, waiting in early:
                 self._on_frame(number, waiting)
@@ -201,7 +235,7 @@ class Server:
         except RemoteWireError as error:
             self._stranger(identity, str(error), known=False)
             return
-        if isinstance(hello, m.Fault) and self._session is None:
+        if isinstance(hello, m.Fault) and self.session is None:
             # A node that failed before it could say who it is.
             self._end(Outcome(m.RunState.FAILED, detail=hello.detail))
             return
@@ -213,7 +247,7 @@ class Server:
             self._tell(identity, m.Refused(reason))
             self._stranger(identity, reason, known=False)
             return
-        if self._outcome is not None:
+        if self.outcome is not None:
             self._tell(identity, m.Shutdown())
         elif self._roster.memory_path:
             self._welcome_waiting()
@@ -223,7 +257,7 @@ class Server:
         for member in self._roster.members.values():
             if member.identity is not None and member.identity not in self._welcomed:
                 self._welcomed.add(member.identity)
-                self._tell(member.identity, m.Welcome(member.number, self._mode, self._roster.memory_path))
+                self._tell(member.identity, m.Welcome(member.number, self.mode, self._roster.memory_path))
 
     def _stranger(self, identity: bytes, reason: str, *, known: bool) -> None:
         """What is not part of the protocol: a stranger's is refused and counted, a node's ends the run."""
@@ -257,27 +291,57 @@ class Server:
                 self._watchers[identity] = None
                 self._send_status(identity)
             case m.Quit():
-                self._quit()
+                self.quit()
+            case m.ChangeBackend(node, word):
+                self.change_backend(node, word, lambda error: self._answer(identity, m.BackendChanged(error)))
             case _:
                 raise RemoteWireError(f"{type(request).__name__} is not for the broker's control")
 
-    def _quit(self) -> None:
-        if self._session is not None and self._outcome is None:
-            self._session.quit()
+    def change_backend(self, node: str, word: str, done: Callable[[str], None]) -> None:
+        """Have a device's process take another backend; `done` hears why it did not, or ""."""
+        member = self._roster.members.get(node)
+        if self.session is None or self.outcome is not None:
+            done("the machine does not run")
+        elif member is None or member.identity is None or member.number == CPU:
+            done(f"{node} has no process in this run")
+        else:
+            self._changes[member.number].append(partial(self._note_change, node, word, done))
+            self._tell(member.identity, m.ChangeBackend(node, word))
+
+    def _note_change(self, node: str, word: str, done: Callable[[str], None], error: str) -> None:
+        if not error:
+            self.backends[node] = word
+        done(error)
+
+    def _on_backend_changed(self, member: Member, frame: Frame) -> None:
+        message = decode(frame.type, frame.payload)
+        assert isinstance(message, m.BackendChanged)
+        if not self._changes[member.number]:
+            raise RemoteWireError(f"{member.name} changed a backend that nobody asked it to")
+        self._changes[member.number].popleft()(message.error)
+
+    def quit(self) -> None:
+        """End the run; when it is over, go."""
+        if self.session is not None and self.outcome is None:
+            self.session.quit()
             self._notice_end()
-        elif self._outcome is None:
+        elif self.outcome is None:
             self._end(Outcome(m.RunState.STOPPED, detail="ended before it began"))
         else:
             self._dismissed = True
 
     def _send_status(self, identity: bytes) -> None:
-        status = self.status()
-        frame = Frame(type_of(m.Status), BROKER, BROKER, status.icount, encode(status))
+        self._answer(identity, self.status())
+
+    def _answer(self, identity: bytes, message: m.Message) -> None:
+        """Tell a control client; one that has gone hears nothing."""
+        icount = self.session.icount if self.session else 0
+        frame = Frame(type_of(type(message)), BROKER, BROKER, icount, encode(message))
         self._control.send_multipart([identity, encode_header(frame), frame.payload])
 
     def status(self) -> m.Status:
         """How the machine is."""
-        session, outcome = self._session, self._outcome
+        session, outcome = self.session, self.outcome
         alive = m.RunState.STARTING if session is None else m.RunState.RUNNING
         return m.Status(
             state=outcome.state if outcome else alive,
@@ -293,22 +357,25 @@ class Server:
     # Ends, and what goes out.
 
     def _notice_end(self) -> None:
-        if self._session is not None and self._session.outcome is not None:
-            self._end(self._session.outcome)
+        if self.session is not None and self.session.outcome is not None:
+            self._end(self.session.outcome)
 
     def _end(self, outcome: Outcome) -> None:
         """The run is over: every node leaves, every watcher is told."""
-        if self._outcome is not None:
+        if self.outcome is not None:
             return
-        self._outcome = outcome
+        self.outcome = outcome
         self._over_since = time.monotonic()
-        if self._session is not None and self._session.outcome is None:
-            self._session.fail(outcome)
+        if self.session is not None and self.session.outcome is None:
+            self.session.fail(outcome)
         for identity in self._roster.numbers:
             self._tell(identity, m.Shutdown())
         self._flush()
         for identity in self._watchers:
             self._send_status(identity)
+        for waiting in self._changes.values():
+            while waiting:
+                waiting.popleft()("the run is over")
 
     def _tell(self, identity: bytes, message: m.Message) -> None:
         frame = Frame(type_of(type(message)), BROKER, self._roster.numbers.get(identity, 0), 0, encode(message))

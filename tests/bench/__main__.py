@@ -15,6 +15,7 @@ from deploy.environment import cache_directory
 from deploy.guest import find_guest
 from machine.recording.reader import Recording
 from tests.bench.boot import BOOT, PRINT, Workload, qemu_command, replay_command, run_command
+from tests.bench.download import measure_download
 from tests.bench.process import Measured, measure
 
 Figures = dict[str, float | int]
@@ -80,7 +81,7 @@ def main() -> int:
     """Measure what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="how often each command is run")
-    parser.add_argument("--only", choices=["boot", "print"], help="one workload instead of all")
+    parser.add_argument("--only", choices=["boot", "print", "download"], help="one workload instead of all")
     options = parser.parse_args()
     guest = find_guest(cache_directory())
     if guest is None:
@@ -93,6 +94,8 @@ def main() -> int:
         for workload in (BOOT, PRINT):
             if options.only in (None, workload.name):
                 results[workload.name] = Bench(workload, Path(directory), options.rounds).run(qemu)
+        if options.only in (None, "download"):
+            results["download"] = measure_download(Path(directory), options.rounds)
     _report(results, sys.stdout.write)
     return 0
 

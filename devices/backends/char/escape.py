@@ -1,56 +1,60 @@
-"""The escape key of a raw terminal: what is typed after Ctrl-A is for us, all else is the guest's."""
+"""The escape key of a terminal: what is typed after Ctrl-A is for us, all else for whom the keys go to."""
 
 from __future__ import annotations
 
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
 ESCAPE: Final = 0x01
 HELP: Final = (
-    "\r\nC-a h    this help\r\nC-a x    leave: end the run\r\n"
-    "C-a b    send a break\r\nC-a C-a  send C-a\r\n"
+    "\nC-a h    this help\nC-a x    leave: end the run\nC-a b    send a break\n"
+    "C-a c    between the console and the monitor\nC-a C-a  send C-a\n"
 )  # fmt: skip
 
 
+class EscapeCommand(Enum):
+    """What may be typed after Ctrl-A, with QEMU's letters."""
+
+    HELP = auto()
+    QUIT = auto()
+    BREAK = auto()
+    SWITCH = auto()
+
+
+COMMANDS: Final = {
+    ord("h"): EscapeCommand.HELP,
+    ord("?"): EscapeCommand.HELP,
+    ord("x"): EscapeCommand.QUIT,
+    ord("b"): EscapeCommand.BREAK,
+    ord("c"): EscapeCommand.SWITCH,
+}
+
+
 class EscapeKeys:
-    """Separates the user's commands from the guest's keys, one byte after the other."""
+    """Separates the user's commands from other keys, one byte after the other."""
 
-    def __init__(self, show: Callable[[str], None]) -> None:
-        self._show = show
+    def __init__(self) -> None:
         self._escaped = False
-        self._breaks = 0
-        self.quit = False
-        """Ctrl-A x has been typed."""
 
-    def feed(self, data: bytes) -> bytes:
-        """The guest's keys among those typed."""
-        out = bytearray()
+    def feed(self, data: bytes) -> Iterator[bytes | EscapeCommand]:
+        """The keys and the commands among what was typed, in order."""
+        keys = bytearray()
         for key in data:
-            if self._escaped:
-                self._escaped = False
-                self._command(key, out)
-            elif key == ESCAPE:
-                self._escaped = True
-            else:
-                out.append(key)
-        return bytes(out)
-
-    def take_breaks(self) -> int:
-        """How often Ctrl-A b was typed since last asked."""
-        count, self._breaks = self._breaks, 0
-        return count
-
-    def _command(self, key: int, out: bytearray) -> None:
-        match key:
-            case 0x01 | 0x61:  # Ctrl-A, or a plain a
-                out.append(ESCAPE)
-            case 0x78:  # x
-                self.quit = True
-            case 0x62:  # b
-                self._breaks += 1
-            case 0x68 | 0x3F:  # h, ?
-                self._show(HELP)
-            case _:
-                pass
+            if not self._escaped:
+                self._escaped = key == ESCAPE
+                if not self._escaped:
+                    keys.append(key)
+                continue
+            self._escaped = False
+            if key in (ESCAPE, ord("a")):
+                keys.append(ESCAPE)
+            elif key in COMMANDS:
+                if keys:
+                    yield bytes(keys)
+                    keys.clear()
+                yield COMMANDS[key]
+        if keys:
+            yield bytes(keys)

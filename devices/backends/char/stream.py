@@ -10,6 +10,7 @@ import os
 import socket
 import stat
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from devices.backends.char.address import StreamAddress, parse_tcp, parse_unix
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from devices.model import Backend, Submit
 
 CONNECT_TIMEOUT_S: Final = 10.0
+PARTING_BYTES: Final = 1 << 16
+PARTING_READS: Final = 64
+"""A peer that still sends when we leave is not listened to for ever."""
 
 
 class StreamBackend(CharBackend):
@@ -53,7 +57,7 @@ class StreamBackend(CharBackend):
     def close(self) -> None:
         """Close everything; a server's socket file goes with it."""
         if self._peer is not None:
-            self._peer.close()
+            _part(self._peer)
             self._peer = None
         if self._listener is not None:
             self._listener.close()
@@ -117,7 +121,7 @@ class StreamBackend(CharBackend):
         self._listener = listener
         if not self.address.path:
             port = listener.getsockname()[1]
-            self.address = StreamAddress(self.address.host, port, server=True, wait=self.address.wait)
+            self.address = replace(self.address, port=port)
         sys.stderr.write(f"{self._name}: listening on {self.address}\n")
         sys.stderr.flush()
         if not self.address.wait:
@@ -158,12 +162,26 @@ class StreamBackend(CharBackend):
         except OSError:
             data = b""
         if data:
-            self._submit(HostEvent.DATA, data, 0)
+            self._hear(data)
             return
         peer.close()
         self._peer = None
         self._blocked = False
         self._submit(HostEvent.CLOSED, b"", 0)
+
+    def _hear(self, data: bytes) -> None:
+        """Bytes from the peer."""
+        self._submit(HostEvent.DATA, data, 0)
+
+
+def _part(peer: socket.socket) -> None:
+    """Close a connection so that the peer reads everything: input left unread would make the kernel cut it off."""
+    with contextlib.suppress(OSError):
+        peer.shutdown(socket.SHUT_WR)
+        for _ in range(PARTING_READS):
+            if not peer.recv(PARTING_BYTES):
+                break
+    peer.close()
 
 
 def _remove_stale(path: str) -> None:
@@ -184,10 +202,23 @@ def _remove_stale(path: str) -> None:
 
 
 def create_tcp(argument: str, name: str) -> Backend:
-    """`tcp:HOST:PORT[,server=on][,wait=off]`."""
-    return StreamBackend(parse_tcp(argument, name), name)
+    """`tcp:HOST:PORT[,server=on][,wait=off][,telnet=on]`."""
+    return _create(parse_tcp(argument, name), name)
+
+
+def create_telnet(argument: str, name: str) -> Backend:
+    """`telnet:HOST:PORT[,server=on][,wait=off]`."""
+    return _create(parse_tcp(argument, name, "telnet"), name)
 
 
 def create_unix(argument: str, name: str) -> Backend:
     """`unix:PATH[,server=on][,wait=off]`."""
     return StreamBackend(parse_unix(argument, name), name)
+
+
+def _create(address: StreamAddress, name: str) -> Backend:
+    if not address.telnet:
+        return StreamBackend(address, name)
+    from devices.backends.char.telnetline import TelnetBackend  # noqa: PLC0415  # few lines need it
+
+    return TelnetBackend(address, name)

@@ -6,51 +6,31 @@ import errno
 import os
 import socket
 import termios
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from devices.backends import create_backend
-from devices.backends.char.escape import EscapeKeys
 from devices.backends.char.pty import PtyBackend
 from devices.backends.char.stdio import StdioBackend
 from devices.backends.char.stream import StreamBackend
 from machine.errors import BackendError
 from machine.message import BackendResult, HostEvent
-from tests.harness.host_loop import HostLoop
+from tests.unit.devices.char_lines import Opened, lflag, opened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from devices.model import Backend
+    from tests.harness.host_loop import HostLoop
 
-
-class Opened:
-    """Backends opened by a test, closed after it."""
-
-    def __init__(self) -> None:
-        self.backends: list[Backend] = []
-
-    def __call__(self, backend: Backend | str) -> HostLoop:
-        made = create_backend("char", backend, "serial0") if isinstance(backend, str) else backend
-        self.backends.append(made)
-        return HostLoop(made).open()
-
-
-@pytest.fixture
-def opened() -> Iterator[Opened]:
-    all_opened = Opened()
-    yield all_opened
-    for backend in all_opened.backends:
-        backend.close()
+__all__ = ["opened"]
 
 
 @pytest.mark.parametrize(
     ("word", "says"),
     [
-        ("teletype", "known: stdio, null, pty, file:PATH"),
-        ("stdio:x", "takes no argument"),
+        ("teletype", r"known: stdio\[,mux=on\], null, pty, file:PATH"),
+        ("stdio:x", "unknown option 'x' .known: mux, signal"),
         ("file:", "needs a path"),
         ("unix:", "needs a path"),
         ("tcp:localhost", "HOST:PORT"),
@@ -58,6 +38,31 @@ def opened() -> Iterator[Opened]:
         ("tcp:localhost:http", "HOST:PORT"),
         ("tcp:localhost:1,sever=on", "unknown option 'sever=on'"),
         ("tcp:localhost:1,wait=maybe", "unknown option 'wait=maybe'"),
+        ("tcp:localhost:1,fd=3", "fd: a descriptor that another process hands over cannot be named in a recording"),
+        ("unix:/s,fd=3", "fd: a descriptor"),
+        ("unix:/s,telnet=on", "unknown option 'telnet=on'"),
+        ("telnet:localhost", "write telnet:HOST:PORT"),
+        ("telnet:localhost:1,telnet=off", "telnet without telnet is tcp:localhost:1"),
+        ("udp:localhost", "write udp:HOST:PORT@LOCALHOST:LOCALPORT with a port"),
+        ("udp:localhost:0", "the peer's port cannot be 0"),
+        ("udp:localhost:1@here", "write udp:HOST:PORT@LOCALHOST:LOCALPORT with a port"),
+        ("pipe:", "needs a path"),
+        ("ringbuf:size=0", "not a number from 1 to"),
+        ("ringbuf:length=5", "unknown option 'length'"),
+        ("tty:", "needs a path: tty:/dev/DEVICE"),
+        ("tty:/dev/ttyS0,modem=on", "modem: the modem lines of a real terminal cannot be recorded"),
+        ("tty:/dev/ttyS0,speed=9601", "speed 9601 is none that terminals have"),
+        ("tty:/dev/ttyS0,bits=9", "'9' is not a number from 5 to 8"),
+        ("tty:/dev/ttyS0,parity=mark", "parity 'mark' is not one of none, even, odd"),
+        ("/dev/ttyS0,flow=on", "unknown option 'flow'"),
+        ("pyserial:", "needs a port"),
+        ("loop://,baud=5", "unknown option 'baud=5'"),
+        ("stdio,mux=perhaps", "neither on nor off"),
+        ("stdio,signal=on", "Ctrl-C belongs to the guest"),
+        ("mon:file:/x", "nobody types on file"),
+        ("mon:mon:stdio", "nobody types on mon"),
+        ("mon:stdio,mux=on", "takes no argument"),
+        ("mon:nonsense", "unknown backend 'nonsense'"),
     ],
 )
 def test_a_wrong_word_says_what_would_be_right(word: str, says: str) -> None:
@@ -129,57 +134,6 @@ def test_a_full_pipe_takes_a_part_and_says_when_it_takes_more(opened: Opened) ->
     assert loop.backend.write(b"x") == BackendResult(0, errno.EPIPE)
     os.close(out_write)
     os.close(null)
-
-
-def test_a_terminal_is_raw_and_given_back(opened: Opened) -> None:
-    master, slave = os.openpty()
-    before = termios.tcgetattr(slave)
-    loop = opened(StdioBackend("serial0", slave, slave))
-    assert not lflag(slave) & (termios.ICANON | termios.ECHO | termios.ISIG)
-    os.write(master, b"a\x03b\x01\x01c")
-    loop.until(lambda: len(loop.received) == 5)
-    assert loop.received == b"a\x03b\x01c"
-    assert loop.backend.write(b"hi") == BackendResult(2)
-    assert os.read(master, 99) == b"hi"
-    assert os.get_blocking(slave)
-    os.write(master, b"\x01b\x01x")
-    loop.until(loop.backend.wants_quit)
-    assert loop.kinds()[-1] is HostEvent.BREAK
-    loop.backend.close()
-    assert termios.tcgetattr(slave) == before
-    os.close(master)
-    os.close(slave)
-
-
-def test_the_escape_key_works_when_the_guest_has_no_room(opened: Opened) -> None:
-    master, slave = os.openpty()
-    loop = opened(StdioBackend("serial0", slave, slave))
-    loop.room = 0
-    os.write(master, b"typed\x01x")
-    loop.until(loop.backend.wants_quit)
-    assert loop.received == b""
-    loop.backend.advance(3)
-    loop.backend.advance(9)
-    assert loop.received == b"typed"
-    loop.backend.close()
-    os.close(master)
-    os.close(slave)
-
-
-def lflag(descriptor: int) -> int:
-    attributes: list[Any] = termios.tcgetattr(descriptor)
-    return int(attributes[3])
-
-
-def test_the_escape_key_may_be_the_last_of_a_read() -> None:
-    shown: list[str] = []
-    keys = EscapeKeys(shown.append)
-    assert keys.feed(b"ab\x01") == b"ab"
-    assert keys.feed(b"hq\x01") == b"q"
-    assert keys.feed(b"?\x01zx") == b"x"
-    assert (len(shown), keys.quit) == (2, False)
-    assert keys.feed(b"\x01x") == b""
-    assert keys.quit
 
 
 def test_a_pty_may_be_opened_closed_and_opened_again(opened: Opened, capfd: pytest.CaptureFixture[str]) -> None:
