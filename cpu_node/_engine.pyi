@@ -14,6 +14,7 @@ class Engine:
     idle_ns: int
     wake_fd: int
     woken: bool
+    most_translations: int
     chaos_state: int
     chaos_stop: int
     chaos_tb: int

@@ -39,10 +39,7 @@ static int engine_init(struct engine *e, PyObject *args, PyObject *keywords)
     e->deadline = e->target = e->posted_at = NEVER;
     e->wake_fd = -1;
     e->mark.fresh = true;
-    uc_hook block, edge;
-    if (table_init(e) < 0 || e->arch->setup(e) < 0 ||
-        uc_hook_add(e->uc, &block, UC_HOOK_BLOCK, (void *)on_block, e, 1, 0) != UC_ERR_OK ||
-        uc_hook_add(e->uc, &edge, UC_HOOK_EDGE_GENERATED, (void *)on_translated, e, 1, 0) != UC_ERR_OK) {
+    if (counting_setup(e) < 0 || e->arch->setup(e) < 0) {
         PyErr_SetString(PyExc_RuntimeError, "this unicorn is not the one the engine was measured with");
         return -1;
     }
@@ -55,7 +52,7 @@ static void engine_dealloc(struct engine *e)
         window_free(e->windows[i]);
     if (e->arch)
         e->arch->teardown(e);
-    table_free(e);
+    counting_teardown(e);
     free(e->code.bytes);
     Py_XDECREF(e->on_access);
     Py_TYPE(e)->tp_free((PyObject *)e);
@@ -274,6 +271,7 @@ static PyMemberDef members[] = {
     FIELD(n_shadow, T_ULONGLONG, READONLY, "loads answered without asking"),
     FIELD(n_posted, T_ULONGLONG, READONLY, "stores gathered"),
     FIELD(n_called, T_ULONGLONG, READONLY, "accesses that waited for a device"),
+    FIELD(most_translations, T_ULONGLONG, 0, "rows for translations, not 0; for tests, before the first run"),
     FIELD(chaos_state, T_ULONGLONG, 0, "seed of the perturbations, not 0"),
     FIELD(chaos_stop, T_ULONGLONG, 0, "stop for nothing once in so many blocks"),
     FIELD(chaos_tb, T_ULONGLONG, 0, "drop all translations once in so many blocks"),
