@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from machine.board import Board, parse_board
 from machine.errors import MachineError
+from machine.leaving import leave
 from machine.message import RunMode
 from machine.node import die_with_parent, start_diagnostics
 from replay_broker.roster import Roster
@@ -106,4 +107,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    leave(main(sys.argv[1:]))
