@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import platform
 import secrets
+import sys
 import typing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ if typing.TYPE_CHECKING:
 LIBRARIES: Final = ("unicorn", "protobuf", "mcap", "dejavm")
 """The packages whose versions a replay may depend on."""
 
-_READ_BYTES: Final = 1 << 20
+_READ_BYTES: Final = 1 << 16
 _NS_PER_S: Final = 1_000_000_000
 
 
@@ -153,9 +153,10 @@ def _guest_file(role: str, path: str) -> GuestFile:
 
 def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while data := file.read(_READ_BYTES):
-            digest.update(data)
+    buffer = memoryview(bytearray(_READ_BYTES))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            digest.update(buffer[:count])
     return digest.hexdigest()
 
 
@@ -164,7 +165,12 @@ def _versions() -> tuple[tuple[str, str], ...]:
 
 
 def _version(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
+    """A library's version by the name of its metadata (PyPA, Recording installed projects, `.dist-info`).
+
+    importlib.metadata reads it out of the metadata itself, with Python's parser of mail: 15 ms of every start.
+    """
+    before, after = f"{name}-", ".dist-info"
+    for folder in sys.path:
+        for path in Path(folder).glob(f"{before}*{after}"):
+            return path.name.removeprefix(before).removesuffix(after)
+    return "unknown"
