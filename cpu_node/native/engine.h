@@ -127,9 +127,17 @@ struct window {
     bool raised; /* the interrupt line, by a store the device has not been told of */
 };
 
+struct register_name {
+    const char *name;
+    int number;
+};
+
 /* What the engine must know of an instruction set; one row a guest architecture. */
 struct arch {
     const char *name;
+    uc_arch uc_arch;
+    uc_mode uc_mode;
+    int uc_cpu; /* its model */
     int reg_pc;
     /* Bytes of the instruction at p. */
     unsigned (*insn_size)(const uint8_t *p);
@@ -151,11 +159,21 @@ struct arch {
     void (*access_fault)(struct engine *e, uint64_t pc, bool write, bool fetch);
     int (*setup)(struct engine *e);
     void (*teardown)(struct engine *e);
+    /* Registers' numbers, for Python; the last row has no name. */
+    const struct register_name *registers;
+};
+
+/* Unicorn's engine as Python has it. */
+struct core {
+    PyObject_HEAD
+    uc_engine *uc;
+    const struct arch *arch;
 };
 
 struct engine {
     PyObject_HEAD
-    uc_engine *uc;
+    struct core *core;
+    uc_engine *uc; /* the core's */
     const struct arch *arch;
     void *arch_state;
     PyObject *on_access; /* on_access(window, kind, offset, size, value) -> int */
@@ -202,6 +220,10 @@ struct engine {
     struct window *windows[MAX_WINDOWS];
     int window_count;
 };
+
+/* core.c */
+extern PyTypeObject core_type;
+int core_add_registers(PyObject *module);
 
 /* count.c */
 int counting_setup(struct engine *e);

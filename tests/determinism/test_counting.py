@@ -56,7 +56,8 @@ def _count(cpu: Cpu, counters: ctypes.CDLL) -> Counts:
         hook = ctypes.c_size_t()
         callback, user = ctypes.cast(function, ctypes.c_void_p), ctypes.cast(ctypes.byref(counts), ctypes.c_void_p)
         everywhere = (ctypes.c_uint64(1), ctypes.c_uint64(0))
-        assert uclib.uc_hook_add(cpu.uc._uch, ctypes.byref(hook), kind, callback, user, *everywhere) == 0
+        engine = ctypes.c_void_p(cpu.core.handle)
+        assert uclib.uc_hook_add(engine, ctypes.byref(hook), kind, callback, user, *everywhere) == 0
     return counts
 
 
