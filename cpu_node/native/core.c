@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The Python type `Core`: one Unicorn engine, its memory and its registers.
  *
- * Unicorn's own binding would do, but it takes 35 ms to import and some microseconds for a register, which
- * a call of the firmware reads eight of.
+ * Unicorn's own binding would do, but it takes 12 ms to import and some microseconds for a register, of which
+ * a call of the firmware reads eight.
  */
 #include "engine.h"
 #include <string.h>
