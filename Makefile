@@ -16,6 +16,8 @@ $(STAMP): pyproject.toml setup.py $(SOURCES)
 	test -x $(BIN)/python || { $(PYTHON) -m deploy.prerequisites && $(PYTHON) -m venv .venv; }
 	# compat: a path in site-packages; the default import hook would cost every process of every machine 12 ms.
 	$(BIN)/pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat --editable '.[dev]'
+	# Where Python is told not to write bytecode, every process of every machine would compile it anew, 15 ms each.
+	$(BIN)/python -m compileall -q $(PACKAGES)
 	touch $@
 
 run: setup guest  ## boot the Debian guest to a shell on this terminal, recorded
@@ -57,6 +59,7 @@ guests: setup  ## rebuild the bare-metal guests and compare them with the commit
 	$(MAKE) -C tests/guests check
 
 bench: setup guest  ## measure; prints tables and JSON
+	$(BIN)/python -m compileall -q $(PACKAGES)
 	$(BIN)/python -m tests.bench
 
 clean:  ## remove what was built here, not the recordings

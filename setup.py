@@ -22,6 +22,7 @@ setup(
             "cpu_node._engine",
             sources=[
                 "cpu_node/native/engine.c",
+                "cpu_node/native/core.c",
                 "cpu_node/native/count.c",
                 "cpu_node/native/code.c",
                 "cpu_node/native/run.c",
@@ -31,7 +32,7 @@ setup(
             ],
             depends=["cpu_node/native/engine.h", "cpu_node/arch/riscv64/riscv64.h"],
             include_dirs=[str(UNICORN / "include")],
-            # By file name: the library's SONAME then finds the copy that `import unicorn` has loaded.
+            # By file name: the library's SONAME then finds the copy that cpu_node/__init__.py has loaded.
             extra_link_args=[str(UNICORN / "lib" / "libunicorn.so.2")],
             extra_compile_args=["-O2", "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra"],
         )

@@ -14,6 +14,7 @@ from cpu_node.loop import Loop
 from cpu_node.memory import GuestMemory
 from machine.clock import VirtualClock
 from machine.errors import BoardError
+from machine.leaving import leave
 from machine.node import NodeArguments, announce_ready, introduce, parse_arguments, run_node
 from machine.port import Port
 
@@ -55,4 +56,4 @@ def main(arguments: NodeArguments, port: Port) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_node(parse_arguments(sys.argv[1:], add_options), main))
+    leave(run_node(parse_arguments(sys.argv[1:], add_options), main))

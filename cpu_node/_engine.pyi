@@ -6,6 +6,41 @@ STOP_FIRMWARE: int
 STOP_EXACT: int
 STOP_STUCK: int
 
+UC_RISCV_REG_X1: int
+UC_RISCV_REG_X10: int
+UC_RISCV_REG_X11: int
+UC_RISCV_REG_X15: int
+UC_RISCV_REG_X16: int
+UC_RISCV_REG_X17: int
+UC_RISCV_REG_X31: int
+UC_RISCV_REG_F0: int
+UC_RISCV_REG_F31: int
+UC_RISCV_REG_FCSR: int
+UC_RISCV_REG_PC: int
+UC_RISCV_REG_PRIV: int
+UC_RISCV_REG_MSTATUS: int
+UC_RISCV_REG_MEDELEG: int
+UC_RISCV_REG_MIDELEG: int
+UC_RISCV_REG_MIE: int
+UC_RISCV_REG_MIP: int
+UC_RISCV_REG_MCOUNTEREN: int
+UC_RISCV_REG_STVEC: int
+UC_RISCV_REG_SCOUNTEREN: int
+UC_RISCV_REG_SSCRATCH: int
+UC_RISCV_REG_SEPC: int
+UC_RISCV_REG_SCAUSE: int
+UC_RISCV_REG_STVAL: int
+UC_RISCV_REG_SATP: int
+
+class Core:
+    def __init__(self, arch: str, translation_bytes: int) -> None: ...
+    @property
+    def handle(self) -> int: ...
+    def map_memory(self, address: int, size: int, host_address: int, /) -> None: ...
+    def remove_cache(self, address: int, end: int, /) -> None: ...
+    def reg_read(self, number: int, /) -> int: ...
+    def reg_write(self, number: int, value: int, /) -> None: ...
+
 class Engine:
     icount: int
     deadline: int
@@ -14,6 +49,7 @@ class Engine:
     idle_ns: int
     wake_fd: int
     woken: bool
+    most_translations: int
     chaos_state: int
     chaos_stop: int
     chaos_tb: int
@@ -46,8 +82,7 @@ class Engine:
     def n_called(self) -> int: ...
     def __init__(
         self,
-        handle: int,
-        arch: str,
+        core: Core,
         on_access: Callable[[int, int, int, int, int], int],
         shift: int,
         posted_distance: int,

@@ -9,9 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-# The native part is linked against the library that this import loads: it must come first.
-from unicorn import UC_PROT_ALL, Uc
-
 from cpu_node import _engine
 from machine.board import PAGE_BYTES, RAM_BASE
 
@@ -38,12 +35,10 @@ class Cpu:
 
     def __init__(self, board: Board, arch: ArchSpec, memory: GuestMemory, on_access: Access) -> None:
         self._memory = memory
-        self.uc = Uc(arch.uc_arch, arch.uc_mode, cpu=arch.uc_cpu)
-        self.uc.ctl_set_tcg_buffer_size(TRANSLATION_BYTES)
-        self.uc.mem_map_ptr(RAM_BASE, memory.size, UC_PROT_ALL, memory.host_address)
+        self.core = _engine.Core(arch.name, TRANSLATION_BYTES)
+        self.core.map_memory(RAM_BASE, memory.size, memory.host_address)
         self.native = _engine.Engine(
-            handle=self.uc._uch.value,  # noqa: SLF001  # the only way to the engine's own handle
-            arch=arch.name,
+            core=self.core,
             on_access=on_access,
             shift=board.shift,
             posted_distance=POSTED_DISTANCE,
@@ -52,7 +47,7 @@ class Cpu:
             ram_base=RAM_BASE,
             ram_size=memory.size,
         )
-        self.platform = arch.create(self.uc, board)
+        self.platform = arch.create(self.core, board)
         self.windows = self._map_windows(board)
 
     def _map_windows(self, board: Board) -> tuple[tuple[str, int, int], ...]:

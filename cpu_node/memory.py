@@ -11,10 +11,13 @@ import hashlib
 import mmap
 import os
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from machine.board import PAGE_BYTES, RAM_BASE
 from machine.errors import BoardError
+
+if TYPE_CHECKING:
+    from io import FileIO
 
 ZERO_PAGE: Final = bytes(PAGE_BYTES)
 _INDEX_BYTES: Final = 8
@@ -64,6 +67,14 @@ class GuestMemory:
             return address, 0
         self._view[start - RAM_BASE : end - RAM_BASE] = data[start - address : end - address]
         return start, end - start
+
+    def load(self, address: int, file: FileIO, size: int) -> int:
+        """Read `size` bytes of a file straight into a range that lies inside; fewer are read if it ends before."""
+        start = address - RAM_BASE
+        done = 0
+        while done < size and (count := file.readinto(self._view[start + done : start + size])):
+            done += count
+        return done
 
     def pages(self) -> Iterator[tuple[int, bytes]]:
         """Every page that is not all zero, as (page number, bytes), in order."""

@@ -1,10 +1,17 @@
 """`python -m deploy` and the `dejavm` script."""
 
-import sys
+from __future__ import annotations
 
-from deploy.cli import main
+from typing import NoReturn
 
-__all__ = ["main"]
+from deploy import cli
+from machine.leaving import leave
+
+
+def main() -> NoReturn:
+    """Run the command line to its end and leave with its exit code."""
+    leave(cli.main())
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

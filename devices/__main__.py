@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 
 from devices.node import run_device
+from machine.leaving import leave
 from machine.node import parse_arguments, run_node
 
 if __name__ == "__main__":
-    sys.exit(run_node(parse_arguments(sys.argv[1:]), run_device))
+    leave(run_node(parse_arguments(sys.argv[1:]), run_device))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from machine.board import Board, parse_board
 from machine.errors import MachineError
+from machine.leaving import leave
 from machine.message import RunMode
 from machine.node import die_with_parent, start_diagnostics
 from replay_broker.monitor.monitor import Monitor
@@ -120,4 +121,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    leave(main(sys.argv[1:]))

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from machine.message import PowerOffReason
 
 if TYPE_CHECKING:
-    from unicorn import Uc
-
+    from cpu_node._engine import Core
     from machine.board import Board
 
 
@@ -97,12 +96,9 @@ class ArchSpec:
     """One row of the architecture table."""
 
     name: str
-    uc_arch: int
-    uc_mode: int
-    uc_cpu: int
     load_address: int
     """Where a kernel that does not say where it belongs is loaded and entered."""
-    create: Callable[[Uc, Board], Platform]
+    create: Callable[[Core, Board], Platform]
     device_tree: Callable[[Board, tuple[int, int] | None], bytes]
     """device_tree(board, (initrd start, initrd end) or None) -> flattened tree."""
     inspect: Inspect

@@ -68,26 +68,29 @@ static bool code_room(struct code_log *log, size_t size)
     return true;
 }
 
-/* Returns the physical address of the first byte, as an offset in RAM. */
-uint64_t code_remember(struct engine *e, uint64_t pc, uint32_t size)
+/* Adds a block to the log, and copies its bytes to out unless it is NULL; false if they cannot be read. */
+bool code_remember(struct engine *e, uint64_t pc, uint32_t size, uint8_t *out)
 {
     struct code_log *log = &e->code;
-    uint64_t first = NEVER;
+    bool whole = true;
     while (size) {
         uint32_t part = to_page_end(pc, size);
         const uint8_t *from = code_at(e, pc);
-        if (from && first == NEVER)
-            first = (uint64_t)(from - e->ram);
         struct row row = {from ? (uint64_t)(from - e->ram) : 0, part, 0};
         if (from && code_room(log, sizeof row + part)) {
             memcpy(log->bytes + log->used, &row, sizeof row);
             memcpy(log->bytes + log->used + sizeof row, from, part);
             log->used += sizeof row + part;
         }
+        if (!from)
+            whole = false;
+        else if (out)
+            memcpy(out, from, part);
+        out = out ? out + part : NULL;
         pc += part;
         size -= part;
     }
-    return first;
+    return whole;
 }
 
 void code_forget(struct engine *e)

@@ -1,95 +1,71 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Counting retired instructions at block speed.
  *
- * The translator says how many instructions a block has when it translates it; the block hook says
- * which block is about to run.  A table joins the two.  (pc, size) does not name a block uniquely:
- * two address spaces can hold different code at one address.  Such pairs are decoded each time.
+ * The translator says how many instructions a block has after it has translated it; the block hook says
+ * which block is about to run.  (pc, size) does not name a block: two address spaces can hold different
+ * code at one address.  So each translation hands its own row to the hook: the translator puts the hook's
+ * user data into the code as it is at that moment (measured on Unicorn 2.1.4), and after each translation
+ * the hook gets the next row for its user data.  A row that is not the block's is noticed by its pc and
+ * size, and the block decoded: the first one ever, for which the translator says nothing, and what is
+ * translated when there are no more rows.
  */
 #include "engine.h"
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-#define FIRST_CAPACITY (1u << 17)
-
-static inline size_t hash_of(uint64_t pc, uint32_t size)
+/* Where a hook keeps its callback and, behind it, its user data: its handle is its address.  This cannot be
+ * asked for; counting_setup() makes sure of it. */
+#define HOOK_CALLBACK 40
+/* The row that the next translation hands over. */
+static void translations_next(struct engine *e, size_t number)
 {
-    uint64_t h = (pc >> 1) * 0x9e3779b97f4a7c15ull;
-    return (size_t)(h >> 29) ^ size;
+    struct translation *row = &e->translations.rows[number];
+    *row = (struct translation){.engine = e};
+    e->translations.used = number;
+    *e->translations.next = row;
 }
 
-static inline struct block *front_of(struct engine *e, uint64_t pc)
+/* No translation is left: their rows can be used again. */
+void translations_forget(struct engine *e)
 {
-    return &e->table.front[(pc >> 1) & (FRONT_ENTRIES - 1)];
+    translations_next(e, 0);
 }
 
-int table_init(struct engine *e)
+/* Whether they should be dropped when the engine stops, which is often. */
+bool translations_are_many(const struct engine *e)
 {
-    e->table.capacity = FIRST_CAPACITY;
-    e->table.used = 0;
-    e->table.rows = calloc(FIRST_CAPACITY, sizeof(struct block_row));
-    e->table.front = aligned_alloc(CACHE_LINE, FRONT_ENTRIES * sizeof *e->table.front);
-    if (!e->table.rows || !e->table.front)
+    return e->translations.used >= e->most_translations - e->most_translations / 8;
+}
+
+/* -1 if the engine does not keep its hooks as it should. */
+int counting_setup(struct engine *e)
+{
+    uc_hook block, edge;
+    void *row, *found[2];
+    size_t bytes = (TRANSLATIONS + 1) * sizeof(struct translation);
+    /* Zero, and not there before it is used. */
+    e->translations.rows = row = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (row == MAP_FAILED) {
+        e->translations.rows = NULL;
         return -1;
-    memset(e->table.front, 0, FRONT_ENTRIES * sizeof *e->table.front);
+    }
+    if (uc_hook_add(e->uc, &block, UC_HOOK_BLOCK, (void *)on_block, row, 1, 0) != UC_ERR_OK ||
+        uc_hook_add(e->uc, &edge, UC_HOOK_EDGE_GENERATED, (void *)on_translated, e, 1, 0) != UC_ERR_OK)
+        return -1;
+    memcpy(found, (char *)block + HOOK_CALLBACK, sizeof found);
+    if (found[0] != (void *)on_block || found[1] != row)
+        return -1;
+    e->most_translations = TRANSLATIONS;
+    e->translations.next = (struct translation **)((char *)block + HOOK_CALLBACK + sizeof found[0]);
+    translations_next(e, 0);
     return 0;
 }
 
-void table_free(struct engine *e)
+void counting_teardown(struct engine *e)
 {
-    free(e->table.rows);
-    free(e->table.front);
-    e->table.rows = NULL;
-    e->table.front = NULL;
-}
-
-static struct block_row *table_slot(struct block_row *rows, size_t capacity, uint64_t pc, uint32_t size)
-{
-    size_t i = hash_of(pc, size) & (capacity - 1);
-    while (rows[i].block.size && (rows[i].block.pc != pc || rows[i].block.size != size))
-        i = (i + 1) & (capacity - 1);
-    return &rows[i];
-}
-
-static void table_grow(struct engine *e)
-{
-    size_t capacity = e->table.capacity * 2;
-    struct block_row *rows = calloc(capacity, sizeof *rows);
-    if (!rows)
-        Py_FatalError("out of memory for the block table");
-    for (size_t i = 0; i < e->table.capacity; i++) {
-        struct block_row *row = &e->table.rows[i];
-        if (row->block.size)
-            *table_slot(rows, capacity, row->block.pc, row->block.size) = *row;
-    }
-    free(e->table.rows);
-    e->table.rows = rows;
-    e->table.capacity = capacity;
-}
-
-/* What was translated replaces what the table says when it comes from the same place in memory: that
- * code was overwritten.  From another place both may be run again without another translation. */
-static void table_put(struct engine *e, const struct block *found, uint64_t physical)
-{
-    struct block_row *row = table_slot(e->table.rows, e->table.capacity, found->pc, found->size);
-    struct block *known = &row->block;
-    if (!known->size) {
-        *row = (struct block_row){*found, physical};
-        if (++e->table.used * 2 > e->table.capacity)
-            table_grow(e);
-        return;
-    }
-    front_of(e, found->pc)->size = 0;
-    if (row->physical != physical)
-        known->flags |= BLOCK_SHARED;
-    if (known->flags & BLOCK_SHARED) {
-        if (known->insns != found->insns)
-            known->flags |= BLOCK_AMBIGUOUS;
-        known->flags |= found->flags;
-    } else {
-        known->insns = found->insns;
-        known->flags = found->flags;
-    }
-    row->physical = physical;
+    if (e->translations.rows)
+        munmap(e->translations.rows, (TRANSLATIONS + 1) * sizeof(struct translation));
+    e->translations.rows = NULL;
 }
 
 /* Instructions in a row of bytes. */
@@ -111,35 +87,9 @@ unsigned count_between(struct engine *e, uint64_t from, uint64_t to)
     return count_bytes(e, code, (uint32_t)size);
 }
 
-void on_translated(uc_engine *uc, uc_tb *cur, uc_tb *prev, void *user)
+/* What can be said of a block by its bytes; nothing, if they cannot be read. */
+static struct block decode(struct engine *e, uint64_t pc, uint32_t size)
 {
-    struct engine *e = user;
-    uint8_t code[MAX_BLOCK_BYTES + 4];
-    struct block found = {cur->pc, {{cur->size, cur->icount, 0}}};
-    e->n_translated++;
-    (void)uc;
-    (void)prev;
-    uint64_t physical = code_remember(e, cur->pc, cur->size);
-    if (e->partial)
-        return; /* cut short at the address to stop at */
-    if (cur->size == 0 || cur->size > MAX_BLOCK_BYTES)
-        return;
-    if (read_code(e, cur->pc, code, cur->size))
-        found.flags = (uint16_t)e->arch->scan(code, cur->size);
-    table_put(e, &found, physical);
-}
-
-/* The block's row when the front table does not know it. */
-static struct block look_up(struct engine *e, uint64_t pc, uint32_t size)
-{
-    const struct block *known = &table_slot(e->table.rows, e->table.capacity, pc, size)->block;
-    if (known->size && !(known->flags & BLOCK_AMBIGUOUS)) {
-        struct block *front = front_of(e, pc);
-        *front = *known;
-        front->flags &= BLOCK_SPECIAL;
-        return *front;
-    }
-    /* Ambiguous, or the very first block, for which the translator's hook does not fire. */
     uint8_t code[MAX_BLOCK_BYTES + 4];
     struct block found = {pc, {{size, 0, 0}}};
     e->n_decoded++;
@@ -148,6 +98,25 @@ static struct block look_up(struct engine *e, uint64_t pc, uint32_t size)
         found.flags = (uint16_t)e->arch->scan(code, size);
     }
     return found;
+}
+
+void on_translated(uc_engine *uc, uc_tb *cur, uc_tb *prev, void *user)
+{
+    struct engine *e = user;
+    struct translation *row = &e->translations.rows[e->translations.used];
+    uint8_t code[MAX_BLOCK_BYTES + 4];
+    struct block found = {cur->pc, {{cur->size, cur->icount, 0}}};
+    bool fits = cur->size <= MAX_BLOCK_BYTES;
+    e->n_translated++;
+    (void)uc;
+    (void)prev;
+    if (code_remember(e, cur->pc, cur->size, fits ? code : NULL) && fits)
+        found.flags = (uint16_t)e->arch->scan(code, cur->size);
+    if (e->translations.used >= e->most_translations)
+        return;
+    if (fits && !e->partial) /* else cut short at the address to stop at */
+        row->block = found;
+    translations_next(e, e->translations.used + 1);
 }
 
 /* The block before this one may have cleared an accessed or dirty bit: no TLB entry may outlive it. */
@@ -181,15 +150,16 @@ static bool special(struct engine *e, unsigned next_flags)
     return false;
 }
 
-/* Everything but the common case: something is due, special, or not in the front table. */
-static __attribute__((noinline)) void on_block_slowly(struct engine *e, uint64_t pc, uint32_t size)
+/* Everything but the common case: something is due, special, or the row is not the block's. */
+static __attribute__((noinline)) void on_block_slowly(const struct translation *row, uint64_t pc, uint32_t size)
 {
+    struct engine *e = row->engine;
     bool near = e->icount >= e->check_at;
     if (near && slow_path(e, pc, size))
         return;
-    struct block found = *front_of(e, pc);
+    struct block found = row->block;
     if (found.pc != pc || found.size != size)
-        found = look_up(e, pc, size);
+        found = decode(e, pc, size);
     if ((found.flags | e->block.flags) && special(e, found.flags))
         return;
     if (near && e->target - e->icount < found.insns) {
@@ -204,11 +174,11 @@ static __attribute__((noinline)) void on_block_slowly(struct engine *e, uint64_t
 /* Runs before every block, hundreds of millions of times in a boot: no calls, no saved registers. */
 void on_block(uc_engine *uc, uint64_t pc, uint32_t size, void *user)
 {
-    struct engine *e = user;
-    const struct block *front = front_of(e, pc);
-    uint64_t word = front->word;
+    const struct translation *row = user;
+    struct engine *e = row->engine;
+    uint64_t word = row->block.word;
     (void)uc;
-    if (__builtin_expect(e->icount < e->check_at && front->pc == pc && WORD_SIZE(word) == size &&
+    if (__builtin_expect(e->icount < e->check_at && row->block.pc == pc && WORD_SIZE(word) == size &&
                              !WORD_FLAGS(word | e->block.word), 1)) {
         e->block.pc = pc;
         e->block.word = word;
@@ -216,5 +186,5 @@ void on_block(uc_engine *uc, uint64_t pc, uint32_t size, void *user)
         e->icount += WORD_INSNS(word);
         return;
     }
-    on_block_slowly(e, pc, size);
+    on_block_slowly(row, pc, size);
 }

@@ -6,32 +6,19 @@
 #include <string.h>
 #include <structmember.h>
 
-static const struct arch *const ARCHES[] = {&arch_riscv64};
-
-static const struct arch *find_arch(const char *name)
-{
-    for (size_t i = 0; i < sizeof ARCHES / sizeof *ARCHES; i++)
-        if (!strcmp(ARCHES[i]->name, name))
-            return ARCHES[i];
-    return NULL;
-}
-
 static int engine_init(struct engine *e, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"handle", "arch", "on_access", "shift", "posted_distance", "poll_every", "ram",
+    static char *names[] = {"core", "on_access", "shift", "posted_distance", "poll_every", "ram",
                             "ram_base", "ram_size", NULL};
-    unsigned long long handle, distance, every, ram;
-    const char *arch;
+    unsigned long long distance, every, ram;
+    struct core *core;
     PyObject *on_access;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "KsOIKKKKK", names, &handle, &arch, &on_access, &e->shift,
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!OIKKKKK", names, &core_type, &core, &on_access, &e->shift,
                                      &distance, &every, &ram, &e->ram_base, &e->ram_size))
         return -1;
-    e->arch = find_arch(arch);
-    if (!e->arch) {
-        PyErr_Format(PyExc_ValueError, "no engine for architecture %s", arch);
-        return -1;
-    }
-    e->uc = (uc_engine *)(uintptr_t)handle;
+    e->core = (struct core *)Py_NewRef((PyObject *)core);
+    e->uc = core->uc;
+    e->arch = core->arch;
     e->on_access = Py_NewRef(on_access);
     e->ram = (uint8_t *)(uintptr_t)ram;
     e->posted_distance = distance;
@@ -39,10 +26,7 @@ static int engine_init(struct engine *e, PyObject *args, PyObject *keywords)
     e->deadline = e->target = e->posted_at = NEVER;
     e->wake_fd = -1;
     e->mark.fresh = true;
-    uc_hook block, edge;
-    if (table_init(e) < 0 || e->arch->setup(e) < 0 ||
-        uc_hook_add(e->uc, &block, UC_HOOK_BLOCK, (void *)on_block, e, 1, 0) != UC_ERR_OK ||
-        uc_hook_add(e->uc, &edge, UC_HOOK_EDGE_GENERATED, (void *)on_translated, e, 1, 0) != UC_ERR_OK) {
+    if (counting_setup(e) < 0 || e->arch->setup(e) < 0) {
         PyErr_SetString(PyExc_RuntimeError, "this unicorn is not the one the engine was measured with");
         return -1;
     }
@@ -55,9 +39,10 @@ static void engine_dealloc(struct engine *e)
         window_free(e->windows[i]);
     if (e->arch)
         e->arch->teardown(e);
-    table_free(e);
+    counting_teardown(e);
     free(e->code.bytes);
     Py_XDECREF(e->on_access);
+    Py_XDECREF((PyObject *)e->core);
     Py_TYPE(e)->tp_free((PyObject *)e);
 }
 
@@ -274,6 +259,7 @@ static PyMemberDef members[] = {
     FIELD(n_shadow, T_ULONGLONG, READONLY, "loads answered without asking"),
     FIELD(n_posted, T_ULONGLONG, READONLY, "stores gathered"),
     FIELD(n_called, T_ULONGLONG, READONLY, "accesses that waited for a device"),
+    FIELD(most_translations, T_ULONGLONG, 0, "rows for translations, not 0; for tests, before the first run"),
     FIELD(chaos_state, T_ULONGLONG, 0, "seed of the perturbations, not 0"),
     FIELD(chaos_stop, T_ULONGLONG, 0, "stop for nothing once in so many blocks"),
     FIELD(chaos_tb, T_ULONGLONG, 0, "drop all translations once in so many blocks"),
@@ -300,10 +286,11 @@ static struct PyModuleDef module = {
 
 PyMODINIT_FUNC PyInit__engine(void)
 {
-    if (PyType_Ready(&engine_type) < 0)
+    if (PyType_Ready(&engine_type) < 0 || PyType_Ready(&core_type) < 0)
         return NULL;
     PyObject *m = PyModule_Create(&module);
-    if (!m || PyModule_AddObjectRef(m, "Engine", (PyObject *)&engine_type) < 0)
+    if (!m || PyModule_AddObjectRef(m, "Engine", (PyObject *)&engine_type) < 0 ||
+        PyModule_AddObjectRef(m, "Core", (PyObject *)&core_type) < 0 || core_add_registers(m) < 0)
         return NULL;
     PyModule_AddIntConstant(m, "STOP_SYNC", STOP_SYNC);
     PyModule_AddIntConstant(m, "STOP_IDLE", STOP_IDLE);

@@ -22,7 +22,8 @@
 #define MAX_REGISTERS 255
 #define MAX_POSTED 4096
 #define FIFO_BYTES 65536u
-#define FRONT_ENTRIES 8192u
+/* Rows for translations; all translations are dropped before they run out. */
+#define TRANSLATIONS (1u << 20)
 /* Odd, so that no block ever contains it (a block that does is translated with an extra instruction). */
 #define NO_UNTIL 1u
 
@@ -48,18 +49,14 @@ enum block_flag {
     BLOCK_FENCE_I = 1,   /* ends in an instruction that makes code writes visible */
     BLOCK_EMULATE = 2,   /* holds an instruction that must be emulated from the instruction counter */
     BLOCK_CLEARS = 4,    /* may clear a page-table entry's accessed or dirty bit */
-    BLOCK_AMBIGUOUS = 8, /* other code was seen at the same place: decode each time */
-    BLOCK_SHARED = 16,   /* the same place was seen at two physical addresses */
 };
 
-#define BLOCK_SPECIAL (BLOCK_FENCE_I | BLOCK_EMULATE | BLOCK_CLEARS)
-
-/* A translated block.  The hook that runs before each compares and copies everything but the pc at once. */
+/* A block of guest code.  The hook that runs before each compares and copies everything but the pc at once. */
 struct block {
     uint64_t pc;
     union {
         struct {
-            uint32_t size; /* bytes; 0 marks an empty row */
+            uint32_t size; /* bytes; 0: not known */
             uint16_t insns;
             uint16_t flags;
         };
@@ -70,7 +67,6 @@ struct block {
 #define WORD_SIZE(word) ((uint32_t)(word))
 #define WORD_INSNS(word) ((uint16_t)((word) >> 32))
 #define WORD_FLAGS(word) ((uint16_t)((word) >> 48))
-#define CACHE_LINE 64
 
 /* What the current block says about the start of the next. */
 struct mark {
@@ -79,16 +75,18 @@ struct mark {
     bool reached; /* an instruction of this block has reached a register window */
 };
 
-struct block_row {
+struct engine;
+
+/* One translation of a block: what the block hook gets when it runs.  Two fill a cache line. */
+struct translation {
+    _Alignas(32) struct engine *engine;
     struct block block;
-    uint64_t physical; /* where it was translated from last */
 };
 
-struct block_table {
-    struct block_row *rows;
-    size_t capacity; /* a power of two */
+struct translations {
+    struct translation *rows; /* one behind the last stays empty, for all that come later */
     size_t used;
-    struct block *front; /* FRONT_ENTRIES of the rows, by pc */
+    struct translation **next; /* in the block hook: what the next translation hands over */
 };
 
 /* The bytes of every block translated since the last fence.i, to be compared with memory at the next. */
@@ -113,8 +111,6 @@ struct access {
     uint64_t value;
 };
 
-struct engine;
-
 /* One device's registers on the bus. */
 struct window {
     struct engine *engine;
@@ -131,9 +127,17 @@ struct window {
     bool raised; /* the interrupt line, by a store the device has not been told of */
 };
 
+struct register_name {
+    const char *name;
+    int number;
+};
+
 /* What the engine must know of an instruction set; one row a guest architecture. */
 struct arch {
     const char *name;
+    uc_arch uc_arch;
+    uc_mode uc_mode;
+    int uc_cpu; /* its model */
     int reg_pc;
     /* Bytes of the instruction at p. */
     unsigned (*insn_size)(const uint8_t *p);
@@ -155,11 +159,21 @@ struct arch {
     void (*access_fault)(struct engine *e, uint64_t pc, bool write, bool fetch);
     int (*setup)(struct engine *e);
     void (*teardown)(struct engine *e);
+    /* Registers' numbers, for Python; the last row has no name. */
+    const struct register_name *registers;
+};
+
+/* Unicorn's engine as Python has it. */
+struct core {
+    PyObject_HEAD
+    uc_engine *uc;
+    const struct arch *arch;
 };
 
 struct engine {
     PyObject_HEAD
-    uc_engine *uc;
+    struct core *core;
+    uc_engine *uc; /* the core's */
     const struct arch *arch;
     void *arch_state;
     PyObject *on_access; /* on_access(window, kind, offset, size, value) -> int */
@@ -194,27 +208,35 @@ struct engine {
 
     /* Counters for tests, benchmarks and the curious. */
     uint64_t n_translated, n_fences, n_stops, n_traps, n_emulated, n_flushes, n_clears, n_decoded, n_shadow, n_posted, n_called;
+    /* For tests: no more rows than that. */
+    uint64_t most_translations;
     /* Perturbations for tests: every so many blocks. */
     uint64_t chaos_state, chaos_stop, chaos_tb, chaos_tlb;
 
     uint8_t *ram;
     unsigned long long ram_base, ram_size;
-    struct block_table table;
+    struct translations translations;
     struct code_log code;
     struct window *windows[MAX_WINDOWS];
     int window_count;
 };
 
+/* core.c */
+extern PyTypeObject core_type;
+int core_add_registers(PyObject *module);
+
 /* count.c */
-int table_init(struct engine *e);
-void table_free(struct engine *e);
+int counting_setup(struct engine *e);
+void counting_teardown(struct engine *e);
+void translations_forget(struct engine *e);
+bool translations_are_many(const struct engine *e);
 unsigned count_between(struct engine *e, uint64_t from, uint64_t to);
 void on_block(uc_engine *uc, uint64_t pc, uint32_t size, void *user);
 void on_translated(uc_engine *uc, uc_tb *cur, uc_tb *prev, void *user);
 
 /* code.c */
 bool read_code(struct engine *e, uint64_t pc, uint8_t *out, uint32_t size);
-uint64_t code_remember(struct engine *e, uint64_t pc, uint32_t size);
+bool code_remember(struct engine *e, uint64_t pc, uint32_t size, uint8_t *out);
 bool code_unchanged(struct engine *e);
 void code_forget(struct engine *e);
 

@@ -199,16 +199,22 @@ static void run_to_target(struct engine *e)
         run_part(e, start, pc);
 }
 
+static void drop_all_translations(struct engine *e)
+{
+    uc_ctl_flush_tb(e->uc);
+    uc_ctl_flush_tlb(e->uc);
+    code_forget(e);
+    translations_forget(e);
+    e->n_flushes++;
+}
+
 /* What follows from how the engine came back; false: the caller of run() is told. */
 static bool go_on(struct engine *e, uc_err err)
 {
     switch (e->stop) {
     case STOP_FLUSH:
-        uc_ctl_flush_tb(e->uc);
-        uc_ctl_flush_tlb(e->uc);
-        code_forget(e);
+        drop_all_translations(e);
         e->block.flags &= (uint16_t)~BLOCK_FENCE_I;
-        e->n_flushes++;
         return true;
     case STOP_RESTART:
     case STOP_TRAPPED:
@@ -258,6 +264,8 @@ enum stop_reason engine_run(struct engine *e)
         update_check(e);
         if (e->icount == e->target)
             return e->stop = STOP_EXACT;
+        if (translations_are_many(e))
+            drop_all_translations(e);
         uc_err err = uc_emu_start(e->uc, engine_pc(e), NO_UNTIL, 0, 0);
         e->n_stops++;
         if (!go_on(e, err))

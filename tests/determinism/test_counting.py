@@ -56,7 +56,8 @@ def _count(cpu: Cpu, counters: ctypes.CDLL) -> Counts:
         hook = ctypes.c_size_t()
         callback, user = ctypes.cast(function, ctypes.c_void_p), ctypes.cast(ctypes.byref(counts), ctypes.c_void_p)
         everywhere = (ctypes.c_uint64(1), ctypes.c_uint64(0))
-        assert uclib.uc_hook_add(cpu.uc._uch, ctypes.byref(hook), kind, callback, user, *everywhere) == 0
+        engine = ctypes.c_void_p(cpu.core.handle)
+        assert uclib.uc_hook_add(engine, ctypes.byref(hook), kind, callback, user, *everywhere) == 0
     return counts
 
 
@@ -98,3 +99,15 @@ def test_the_guest_counts_what_it_expects(name: str) -> None:
     found = re.findall(r"^instret-delta (\d+) expect (\d+) ", said, re.MULTILINE)
     assert found
     assert [got for got, _ in found] == [expected for _, expected in found]
+
+
+@pytest.mark.parametrize("name", GUESTS)
+@pytest.mark.parametrize("rows", [1, 12])
+def test_blocks_for_which_no_row_is_left_are_counted_too(name: str, rows: int) -> None:
+    plain, crowded = lonely_cpu.LonelyCpu(guest(name)), lonely_cpu.LonelyCpu(guest(name))
+    crowded.cpu.native.most_translations = rows
+    assert plain.run() == crowded.run()
+    few, many = crowded.cpu.native, plain.cpu.native
+    assert few.n_decoded + few.n_flushes > many.n_decoded + many.n_flushes
+    assert few.icount == many.icount
+    assert crowded.cpu.platform.registers() == plain.cpu.platform.registers()

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from unicorn.riscv_const import UC_CPU_RISCV64_SIFIVE_U54
-from unicorn.unicorn_const import UC_ARCH_RISCV, UC_MODE_RISCV64
-
 from cpu_node.arch.riscv64.devicetree import build_device_tree
 from cpu_node.arch.riscv64.inspect import NAMES, disassemble, physical
 from cpu_node.arch.riscv64.platform import RiscvPlatform
@@ -14,10 +11,6 @@ from cpu_node.arch.spec import ArchSpec, Inspect
 
 RISCV64: Final = ArchSpec(
     name="riscv64",
-    uc_arch=UC_ARCH_RISCV,
-    uc_mode=UC_MODE_RISCV64,
-    # The `any` model has no supervisor mode.
-    uc_cpu=UC_CPU_RISCV64_SIFIVE_U54,
     load_address=0x8020_0000,
     create=RiscvPlatform,
     device_tree=build_device_tree,

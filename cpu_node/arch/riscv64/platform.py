@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from unicorn import riscv_const as r
-
+from cpu_node import _engine as r
 from cpu_node.arch.riscv64 import firmware
 from cpu_node.arch.riscv64.plic import Plic, PlicState
 from cpu_node.arch.riscv64.registers import (
@@ -24,8 +23,7 @@ from machine.message import PowerOffReason
 from machine.vmstate import vmstate
 
 if TYPE_CHECKING:
-    from unicorn import Uc
-
+    from cpu_node._engine import Core
     from cpu_node.arch.spec import Host
     from machine.board import Board
 
@@ -55,9 +53,9 @@ class PlatformState:
 class RiscvPlatform:
     """See cpu_node/arch/spec.py, Platform."""
 
-    def __init__(self, uc: Uc, board: Board) -> None:
+    def __init__(self, core: Core, board: Board) -> None:
         del board
-        self._uc = uc
+        self._core = core
         self.state = PlatformState()
         self.windows = CONTROLLER_WINDOWS
 
@@ -95,14 +93,14 @@ class RiscvPlatform:
 
     def firmware_call(self, host: Host) -> None:
         """One SBI call: a7, a6 and a0 to a5 in, a0 and a1 out."""
-        uc = self._uc
-        extension = uc.reg_read(r.UC_RISCV_REG_X17)
-        function = uc.reg_read(r.UC_RISCV_REG_X16)
-        arguments = tuple(int(uc.reg_read(number)) for number in ARGUMENTS)
+        core = self._core
+        extension = core.reg_read(r.UC_RISCV_REG_X17)
+        function = core.reg_read(r.UC_RISCV_REG_X16)
+        arguments = tuple(int(core.reg_read(number)) for number in ARGUMENTS)
         error, value = firmware.call(extension, function, arguments, self, host)
-        uc.reg_write(r.UC_RISCV_REG_X10, error & NEVER_TICKS)
+        core.reg_write(r.UC_RISCV_REG_X10, error & NEVER_TICKS)
         if extension >= firmware.BASE:
-            uc.reg_write(r.UC_RISCV_REG_X11, value & NEVER_TICKS)
+            core.reg_write(r.UC_RISCV_REG_X11, value & NEVER_TICKS)
 
     def set_timer(self, ticks: int) -> None:
         """SBI set_timer: an armed timer is not pending."""
@@ -111,9 +109,9 @@ class RiscvPlatform:
 
     def raise_software_interrupt(self) -> None:
         """SBI send_ipi to the only hart."""
-        with machine_mode(self._uc):
-            pending = self._uc.reg_read(r.UC_RISCV_REG_MIP)
-            self._uc.reg_write(r.UC_RISCV_REG_MIP, pending | MIP_SSIP)
+        with machine_mode(self._core):
+            pending = self._core.reg_read(r.UC_RISCV_REG_MIP)
+            self._core.reg_write(r.UC_RISCV_REG_MIP, pending | MIP_SSIP)
 
     def settle(self, now_ns: int) -> None:
         """Timer and external interrupt as they are now; the engine takes them by itself."""
@@ -124,35 +122,35 @@ class RiscvPlatform:
         if show == state.shown:
             return
         state.shown = show
-        with machine_mode(self._uc):
-            software = self._uc.reg_read(r.UC_RISCV_REG_MIP) & MIP_SSIP
-            self._uc.reg_write(r.UC_RISCV_REG_MIP, software | show)
+        with machine_mode(self._core):
+            software = self._core.reg_read(r.UC_RISCV_REG_MIP) & MIP_SSIP
+            self._core.reg_write(r.UC_RISCV_REG_MIP, software | show)
 
     def wakes(self) -> bool:
         """Pending and enabled one by one, whatever sstatus.SIE says (Volume II, 3.3.3)."""
-        with machine_mode(self._uc):
-            pending = self._uc.reg_read(r.UC_RISCV_REG_MIP)
-            return bool(pending & self._uc.reg_read(r.UC_RISCV_REG_MIE))
+        with machine_mode(self._core):
+            pending = self._core.reg_read(r.UC_RISCV_REG_MIP)
+            return bool(pending & self._core.reg_read(r.UC_RISCV_REG_MIE))
 
     def registers(self) -> tuple[int, ...]:
         """Every architectural register, in a fixed order."""
-        return read_all(self._uc)
+        return read_all(self._core)
 
     def drop_code_at(self, address: int, size: int) -> None:
         """The engine takes addresses as the CPU sees them; in machine mode those are physical."""
-        with machine_mode(self._uc):
-            self._uc.ctl_remove_cache(address, address + size)
+        with machine_mode(self._core):
+            self._core.remove_cache(address, address + size)
 
     def enter(self, entry: int, device_tree: int) -> None:
         """Supervisor mode, a0 = hart 0, a1 = device tree, everything delegated."""
-        uc = self._uc
-        uc.reg_write(r.UC_RISCV_REG_PRIV, 3)
-        uc.reg_write(r.UC_RISCV_REG_MEDELEG, SUPERVISOR_EXCEPTIONS)
-        uc.reg_write(r.UC_RISCV_REG_MIDELEG, SUPERVISOR_INTERRUPTS)
-        uc.reg_write(r.UC_RISCV_REG_MCOUNTEREN, 7)
+        core = self._core
+        core.reg_write(r.UC_RISCV_REG_PRIV, 3)
+        core.reg_write(r.UC_RISCV_REG_MEDELEG, SUPERVISOR_EXCEPTIONS)
+        core.reg_write(r.UC_RISCV_REG_MIDELEG, SUPERVISOR_INTERRUPTS)
+        core.reg_write(r.UC_RISCV_REG_MCOUNTEREN, 7)
         # As OpenSBI leaves it: Linux does not set it, and a program's clock in its vDSO is a rdtime in user mode.
-        uc.reg_write(r.UC_RISCV_REG_SCOUNTEREN, 7)
-        uc.reg_write(r.UC_RISCV_REG_PRIV, SUPERVISOR)
-        uc.reg_write(r.UC_RISCV_REG_X10, 0)
-        uc.reg_write(r.UC_RISCV_REG_X11, device_tree)
-        uc.reg_write(r.UC_RISCV_REG_PC, entry)
+        core.reg_write(r.UC_RISCV_REG_SCOUNTEREN, 7)
+        core.reg_write(r.UC_RISCV_REG_PRIV, SUPERVISOR)
+        core.reg_write(r.UC_RISCV_REG_X10, 0)
+        core.reg_write(r.UC_RISCV_REG_X11, device_tree)
+        core.reg_write(r.UC_RISCV_REG_PC, entry)

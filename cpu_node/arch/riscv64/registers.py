@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from unicorn import riscv_const as r
+from cpu_node import _engine as r
 
 if TYPE_CHECKING:
-    from unicorn import Uc
-
+    from cpu_node._engine import Core
 MACHINE: Final = 3
 SUPERVISOR: Final = 1
 
@@ -42,35 +41,35 @@ CONTROL: Final = (
 
 
 @contextmanager
-def machine_mode(uc: Uc) -> Iterator[None]:
+def machine_mode(core: Core) -> Iterator[None]:
     """CSRs are checked against the current privilege and fail silently: raise it for a moment.
 
     The engine clears the load reservation at each change of privilege, so this may only happen where
     it happens in every run.
     """
-    privilege = uc.reg_read(r.UC_RISCV_REG_PRIV)
-    uc.reg_write(r.UC_RISCV_REG_PRIV, MACHINE)
+    privilege = core.reg_read(r.UC_RISCV_REG_PRIV)
+    core.reg_write(r.UC_RISCV_REG_PRIV, MACHINE)
     try:
         yield
     finally:
-        uc.reg_write(r.UC_RISCV_REG_PRIV, privilege)
+        core.reg_write(r.UC_RISCV_REG_PRIV, privilege)
 
 
-def read_all(uc: Uc) -> tuple[int, ...]:
+def read_all(core: Core) -> tuple[int, ...]:
     """pc, privilege, x1 to x31, f0 to f31, fcsr, control registers."""
-    privilege = uc.reg_read(r.UC_RISCV_REG_PRIV)
-    values = [uc.reg_read(r.UC_RISCV_REG_PC), privilege]
-    with machine_mode(uc):
-        values += [uc.reg_read(number) for number in GENERAL + FLOATING]
-        values.append(_read_fcsr(uc))
-        values += [uc.reg_read(number) for number in CONTROL]
+    privilege = core.reg_read(r.UC_RISCV_REG_PRIV)
+    values = [core.reg_read(r.UC_RISCV_REG_PC), privilege]
+    with machine_mode(core):
+        values += [core.reg_read(number) for number in GENERAL + FLOATING]
+        values.append(_read_fcsr(core))
+        values += [core.reg_read(number) for number in CONTROL]
     return tuple(int(value) for value in values)
 
 
-def _read_fcsr(uc: Uc) -> int:
+def _read_fcsr(core: Core) -> int:
     """While the floating-point unit is off, fcsr cannot be read, and the engine leaves garbage."""
-    status = uc.reg_read(r.UC_RISCV_REG_MSTATUS)
-    uc.reg_write(r.UC_RISCV_REG_MSTATUS, status | MSTATUS_FS)
-    value = uc.reg_read(r.UC_RISCV_REG_FCSR)
-    uc.reg_write(r.UC_RISCV_REG_MSTATUS, status)
+    status = core.reg_read(r.UC_RISCV_REG_MSTATUS)
+    core.reg_write(r.UC_RISCV_REG_MSTATUS, status | MSTATUS_FS)
+    value = core.reg_read(r.UC_RISCV_REG_FCSR)
+    core.reg_write(r.UC_RISCV_REG_MSTATUS, status)
     return int(value)

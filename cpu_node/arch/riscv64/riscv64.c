@@ -281,8 +281,43 @@ static int setup(struct engine *e)
     return 0;
 }
 
+#define NAMED(name) {"UC_RISCV_REG_" #name, UC_RISCV_REG_##name}
+/* Those that Python uses; x and f registers have numbers in a row. */
+static const struct register_name REGISTERS[] = {
+    NAMED(X1),
+    NAMED(X10),
+    NAMED(X11),
+    NAMED(X15),
+    NAMED(X16),
+    NAMED(X17),
+    NAMED(X31),
+    NAMED(F0),
+    NAMED(F31),
+    NAMED(FCSR),
+    NAMED(PC),
+    NAMED(PRIV),
+    NAMED(MSTATUS),
+    NAMED(MEDELEG),
+    NAMED(MIDELEG),
+    NAMED(MIE),
+    NAMED(MIP),
+    NAMED(MCOUNTEREN),
+    NAMED(STVEC),
+    NAMED(SCOUNTEREN),
+    NAMED(SSCRATCH),
+    NAMED(SEPC),
+    NAMED(SCAUSE),
+    NAMED(STVAL),
+    NAMED(SATP),
+    {NULL, 0},
+};
+
 const struct arch arch_riscv64 = {
     .name = "riscv64",
+    .uc_arch = UC_ARCH_RISCV,
+    .uc_mode = UC_MODE_RISCV64,
+    .uc_cpu = UC_CPU_RISCV64_SIFIVE_U54, /* the `any` model has no supervisor mode */
+    .registers = REGISTERS,
     .reg_pc = UC_RISCV_REG_PC,
     .insn_size = insn_size,
     .ends_block = riscv_ends_block,

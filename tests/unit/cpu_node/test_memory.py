@@ -76,3 +76,15 @@ def test_another_process_finds_the_memory_by_its_path() -> None:
     memory.write(RAM_BASE, b"shared")
     with Path(memory.path).open("rb") as file:
         assert file.read(6) == b"shared"
+
+
+def test_a_file_is_read_to_where_it_is_wanted_and_its_early_end_is_told(tmp_path: Path) -> None:
+    memory = GuestMemory(SIZE)
+    path = tmp_path / "file"
+    path.write_bytes(b"guest")
+    with path.open("rb", buffering=0) as file:
+        assert memory.load(RAM_BASE + 1, file, 5) == 5
+        file.seek(2)
+        assert memory.load(END - 4, file, 4) == 3
+    assert memory.read(RAM_BASE, 7) == b"\0guest\0"
+    assert memory.read(END - 4, 4) == b"est\0"

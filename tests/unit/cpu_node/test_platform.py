@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from unicorn import Uc
 from unicorn import riscv_const as r
 
+from cpu_node._engine import Core
 from cpu_node.arch import ARCHES
 from cpu_node.arch.riscv64 import firmware
 from cpu_node.arch.riscv64.platform import ARGUMENTS, NEVER_TICKS, PlatformState, RiscvPlatform
@@ -22,110 +22,108 @@ SPEC = ARCHES["riscv64"]
 
 
 @pytest.fixture
-def uc() -> Uc:
-    uc = Uc(SPEC.uc_arch, SPEC.uc_mode, cpu=SPEC.uc_cpu)
-    uc.mem_map(0x8000_0000, 1 << 20)
-    return uc
+def core() -> Core:
+    return Core(SPEC.name, 1 << 20)
 
 
 @pytest.fixture
-def platform(uc: Uc) -> RiscvPlatform:
-    platform = RiscvPlatform(uc, Board("test"))
+def platform(core: Core) -> RiscvPlatform:
+    platform = RiscvPlatform(core, Board("test"))
     platform.enter(0x8020_0000, 0x8040_0000)
     return platform
 
 
-def pending(uc: Uc) -> int:
+def pending(core: Core) -> int:
     """The hart's pending interrupts."""
-    with machine_mode(uc):
-        return int(uc.reg_read(r.UC_RISCV_REG_MIP))
+    with machine_mode(core):
+        return int(core.reg_read(r.UC_RISCV_REG_MIP))
 
 
-def enable(uc: Uc, bits: int) -> None:
+def enable(core: Core, bits: int) -> None:
     """The hart's enabled interrupts."""
-    with machine_mode(uc):
-        uc.reg_write(r.UC_RISCV_REG_MIE, bits)
+    with machine_mode(core):
+        core.reg_write(r.UC_RISCV_REG_MIE, bits)
 
 
 def sbi(
-    platform: RiscvPlatform, uc: Uc, host: FakeHost, extension: int, function: int, *arguments: int
+    platform: RiscvPlatform, core: Core, host: FakeHost, extension: int, function: int, *arguments: int
 ) -> tuple[int, int]:
     """A call as a kernel makes it; a0 and a1 behind it."""
-    uc.reg_write(r.UC_RISCV_REG_X17, extension)
-    uc.reg_write(r.UC_RISCV_REG_X16, function)
+    core.reg_write(r.UC_RISCV_REG_X17, extension)
+    core.reg_write(r.UC_RISCV_REG_X16, function)
     for number, value in zip(ARGUMENTS, (*arguments, 0, 0, 0, 0, 0, 0), strict=False):
-        uc.reg_write(number, value)
+        core.reg_write(number, value)
     platform.firmware_call(host)
-    return int(uc.reg_read(r.UC_RISCV_REG_X10)), int(uc.reg_read(r.UC_RISCV_REG_X11))
+    return int(core.reg_read(r.UC_RISCV_REG_X10)), int(core.reg_read(r.UC_RISCV_REG_X11))
 
 
-def test_a_kernel_is_entered_in_supervisor_mode_with_hart_and_device_tree(uc: Uc, platform: RiscvPlatform) -> None:
+def test_a_kernel_is_entered_in_supervisor_mode_with_hart_and_device_tree(core: Core, platform: RiscvPlatform) -> None:
     del platform
-    assert uc.reg_read(r.UC_RISCV_REG_PRIV) == 1
-    assert uc.reg_read(r.UC_RISCV_REG_PC) == 0x8020_0000
-    assert (uc.reg_read(r.UC_RISCV_REG_X10), uc.reg_read(r.UC_RISCV_REG_X11)) == (0, 0x8040_0000)
+    assert core.reg_read(r.UC_RISCV_REG_PRIV) == 1
+    assert core.reg_read(r.UC_RISCV_REG_PC) == 0x8020_0000
+    assert (core.reg_read(r.UC_RISCV_REG_X10), core.reg_read(r.UC_RISCV_REG_X11)) == (0, 0x8040_0000)
 
 
-def test_nothing_is_armed_or_pending_at_power_on(uc: Uc, platform: RiscvPlatform) -> None:
+def test_nothing_is_armed_or_pending_at_power_on(core: Core, platform: RiscvPlatform) -> None:
     platform.settle(1 << 62)
     assert platform.timer_ns() is None
-    assert pending(uc) == 0
+    assert pending(core) == 0
 
 
-def test_a_timer_is_pending_from_its_time_on_and_until_it_is_armed_again(uc: Uc, platform: RiscvPlatform) -> None:
+def test_a_timer_is_pending_from_its_time_on_and_until_it_is_armed_again(core: Core, platform: RiscvPlatform) -> None:
     host = FakeHost()
-    assert sbi(platform, uc, host, firmware.TIME, 0, 50) == (0, 0)
+    assert sbi(platform, core, host, firmware.TIME, 0, 50) == (0, 0)
     assert platform.timer_ns() == 5000
     platform.settle(4999)
-    assert pending(uc) == 0
+    assert pending(core) == 0
     platform.settle(5000)
-    assert pending(uc) == MIP_STIP
+    assert pending(core) == MIP_STIP
     assert platform.timer_ns() is None
-    sbi(platform, uc, host, firmware.TIME, 0, NEVER_TICKS)
+    sbi(platform, core, host, firmware.TIME, 0, NEVER_TICKS)
     platform.settle(5001)
-    assert pending(uc) == 0
+    assert pending(core) == 0
 
 
-def test_a_device_s_line_reaches_the_hart_through_the_controller(uc: Uc, platform: RiscvPlatform) -> None:
+def test_a_device_s_line_reaches_the_hart_through_the_controller(core: Core, platform: RiscvPlatform) -> None:
     host = FakeHost()
     platform.write("plic", 40, 4, 1, host)
     platform.write("plic", ENABLE, 4, 1 << 10, host)
     platform.set_line(10, True)
     platform.settle(0)
-    assert pending(uc) == MIP_SEIP
+    assert pending(core) == MIP_SEIP
     assert platform.read("plic", CLAIM, 4) == 10
     platform.settle(0)
-    assert pending(uc) == 0
+    assert pending(core) == 0
 
 
-def test_settling_leaves_the_software_interrupt_alone(uc: Uc, platform: RiscvPlatform) -> None:
+def test_settling_leaves_the_software_interrupt_alone(core: Core, platform: RiscvPlatform) -> None:
     host = FakeHost()
-    assert sbi(platform, uc, host, firmware.IPI, 0, 1, 0) == (0, 0)
-    sbi(platform, uc, host, firmware.TIME, 0, 0)
+    assert sbi(platform, core, host, firmware.IPI, 0, 1, 0) == (0, 0)
+    sbi(platform, core, host, firmware.TIME, 0, 0)
     platform.settle(0)
-    assert pending(uc) == MIP_SSIP | MIP_STIP
+    assert pending(core) == MIP_SSIP | MIP_STIP
 
 
-def test_a_hart_wakes_by_what_is_pending_and_enabled_whatever_sstatus_says(uc: Uc, platform: RiscvPlatform) -> None:
-    sbi(platform, uc, FakeHost(), firmware.TIME, 0, 0)
+def test_a_hart_wakes_by_what_is_pending_and_enabled_whatever_sstatus_says(core: Core, platform: RiscvPlatform) -> None:
+    sbi(platform, core, FakeHost(), firmware.TIME, 0, 0)
     platform.settle(0)
     assert not platform.wakes()
-    enable(uc, MIP_STIP)
+    enable(core, MIP_STIP)
     assert platform.wakes()
 
 
-def test_a_call_puts_back_the_privilege_it_was_made_from(uc: Uc, platform: RiscvPlatform) -> None:
-    sbi(platform, uc, FakeHost(), firmware.IPI, 0, 1, 0)
+def test_a_call_puts_back_the_privilege_it_was_made_from(core: Core, platform: RiscvPlatform) -> None:
+    sbi(platform, core, FakeHost(), firmware.IPI, 0, 1, 0)
     platform.registers()
-    assert uc.reg_read(r.UC_RISCV_REG_PRIV) == 1
+    assert core.reg_read(r.UC_RISCV_REG_PRIV) == 1
 
 
-def test_an_error_of_the_firmware_is_a_negative_number_in_a0(uc: Uc, platform: RiscvPlatform) -> None:
-    assert sbi(platform, uc, FakeHost(), 0x1234_5678, 0) == (firmware.ERR_NOT_SUPPORTED & NEVER_TICKS, 0)
+def test_an_error_of_the_firmware_is_a_negative_number_in_a0(core: Core, platform: RiscvPlatform) -> None:
+    assert sbi(platform, core, FakeHost(), 0x1234_5678, 0) == (firmware.ERR_NOT_SUPPORTED & NEVER_TICKS, 0)
 
 
-def test_a_legacy_call_leaves_a1_alone(uc: Uc, platform: RiscvPlatform) -> None:
-    assert sbi(platform, uc, FakeHost(), firmware.LEGACY_PUTCHAR, 0, 65, 77) == (0, 77)
+def test_a_legacy_call_leaves_a1_alone(core: Core, platform: RiscvPlatform) -> None:
+    assert sbi(platform, core, FakeHost(), firmware.LEGACY_PUTCHAR, 0, 65, 77) == (0, 77)
 
 
 @pytest.mark.parametrize(
@@ -144,11 +142,11 @@ def test_the_test_device_switches_off(value: int, reason: PowerOffReason, platfo
     assert host.ends == [reason]
 
 
-def test_registers_are_read_in_a_fixed_order_and_reading_changes_nothing(uc: Uc, platform: RiscvPlatform) -> None:
+def test_registers_are_read_in_a_fixed_order_and_reading_changes_nothing(core: Core, platform: RiscvPlatform) -> None:
     first = platform.registers()
     assert platform.registers() == first
     assert first[0] == 0x8020_0000
-    uc.reg_write(r.UC_RISCV_REG_X5, 1234)
+    core.reg_write(r.UC_RISCV_REG_X5, 1234)
     assert [b for a, b in zip(first, platform.registers(), strict=True) if a != b] == [1234]
 
 

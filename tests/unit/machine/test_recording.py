@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
+import platform
 import signal
 import stat
 import subprocess
@@ -230,6 +232,13 @@ def test_a_changed_guest_file_is_named_with_both_digests(tmp_path: Path) -> None
     kernel.unlink()
     with pytest.raises(ChangedGuest, match="cannot be read"):
         board_here(recording)
+
+
+def test_a_recording_names_the_versions_that_are_installed() -> None:
+    versions = dict(gather_facts(BOARD, 0).versions)
+    assert versions.pop("python") == platform.python_version()
+    assert versions == {name: importlib.metadata.version(name) for name in versions}
+    assert set(versions) == {"unicorn", "protobuf", "mcap", "dejavm"}
 
 
 def test_a_chain_depends_on_everything_but_the_place_in_the_order() -> None:
