@@ -16,6 +16,7 @@ from deploy.guest import find_guest
 from machine.recording.reader import Recording
 from tests.bench.boot import BOOT, PRINT, Workload, qemu_command, replay_command, run_command
 from tests.bench.download import measure_download
+from tests.bench.keys import measure_keys
 from tests.bench.process import Measured, measure
 
 Figures = dict[str, float | int]
@@ -81,7 +82,7 @@ def main() -> int:
     """Measure what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="how often each command is run")
-    parser.add_argument("--only", choices=["boot", "print", "download"], help="one workload instead of all")
+    parser.add_argument("--only", choices=["boot", "print", "download", "keys"], help="one workload instead of all")
     options = parser.parse_args()
     guest = find_guest(cache_directory())
     if guest is None:
@@ -96,6 +97,8 @@ def main() -> int:
                 results[workload.name] = Bench(workload, Path(directory), options.rounds).run(qemu)
         if options.only in (None, "download"):
             results["download"] = measure_download(Path(directory), options.rounds)
+        if options.only in (None, "keys"):
+            results["keys"] = measure_keys(Path(directory))
     _report(results, sys.stdout.write)
     return 0
 

@@ -22,6 +22,9 @@ APART: Final = ("unshare", "--user", "--map-root-user", "--net", "--kill-child",
 POWERLESS: Final = ("unshare", "--user")
 """In front of a command line: the command has the host's network, and may change nothing of it."""
 
+SYSTEM_PATH: Final = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+"""Where ip(8) is found by those who do not look there."""
+
 
 def run_alone(function: Callable[[], None], apart: Sequence[str] = APART) -> str:
     """Run a function that can be found by name; what it printed.  AssertionError with its traceback if it fails."""
@@ -34,7 +37,7 @@ def run_alone(function: Callable[[], None], apart: Sequence[str] = APART) -> str
 
 def ip(*words: str) -> None:
     """Run ip(8)."""
-    subprocess.run(["ip", *words], check=True)
+    subprocess.run(["ip", *words], check=True, env={**os.environ, "PATH": SYSTEM_PATH})
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from tests.harness.debian_session import DebianSession
 from tests.harness.machine import console
 from tests.harness.net import DEADLINE_S, framed, read_capture, read_frame
 from tests.harness.net_guest import address, command_line
-from tests.harness.net_namespace import APART
+from tests.harness.net_namespace import APART, SYSTEM_PATH
 from tests.harness.net_qemu import QemuPeer
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def test_a_tap_interface_leads_to_the_host(home: Home) -> None:
                         "-o", recording)  # fmt: skip
     prepare = f"ip tuntap add dev tap0 mode tap && ip addr add {PEER_IP}/24 dev tap0 && ip link set tap0 up"
     shell = ["sh", "-c", f'{prepare} && exec "$@"', sys.executable, *machine]
-    done = home.start_argv([*APART, *shell]).finish()
+    done = home.start_argv([*APART, *shell], {"PATH": SYSTEM_PATH}).finish()
     assert done.exit_code == 0, done.stderr
     assert THREE.encode() in console(recording)
     home.verify_both_ways(recording)

@@ -114,11 +114,12 @@ def test_an_image_that_is_deleted_under_way_is_a_stick_that_is_pulled_out(home: 
     other = make_fat_image(home.work / "other.img", {"HELLO.TXT": b"hello from another stick\n"})
     with DebianSession(home, "--usb", "kbd", "--usb", f"storage,file={image},delay=5-20ms") as guest:
         guest.do("until [ -b /dev/sda ]; do sleep 0.1; done; echo 3 >/proc/sys/vm/drop_caches")
-        guest.type("echo rea''ding; dd if=/dev/sda of=/dev/null bs=64k; echo en''ded $?; sleep 1; ls /dev/sd*")
-        guest.until(b"reading\r\n")
+        guest.type("while dd if=/dev/sda of=/dev/null bs=64k iflag=direct; do :; done; echo en''ded")
+        guest.until(b"records out")
         image.unlink()
-        assert b"ended 1" in guest.until(b"No such file")
+        guest.until(b"ended\r\n")
         guest.until(b"/ # ")
+        assert "No such file" in guest.do("sleep 1; ls /dev/sd*")
         assert "USB disconnect" in guest.do("dmesg | tail -30")
         assert guest.plug(f"kbd;storage,file={home.work}/nothing.img").startswith("usb0 port 2: cannot open image")
         assert guest.plug(f"kbd;storage,file={other}") == ""

@@ -88,7 +88,9 @@ def test_a_keyboard_and_a_serial_adapter_of_another_host(home: Home) -> None:
             assert "Loopback" not in guest.do("cat /sys/bus/usb/devices/*/product")
             guest.do("stty -F /dev/ttyACM0 raw -echo; exec 3<>/dev/ttyACM0; echo over the network >&3")
             assert "over the network" in guest.do("head -n 1 <&3")
-            guest.type("echo rea''dy; head -c 96 /dev/input/event0 | hexdump -v -e '8/2 \"%04x \" \"\\n\"'")
+            # Events count from when the device is opened.
+            guest.do("exec 4</dev/input/event0")
+            guest.type("echo rea''dy; head -c 96 <&4 | hexdump -v -e '8/2 \"%04x \" \"\\n\"'")
             guest.until(b"ready\r\n")
             server.tap(KEY_B)
             events = guest.until(b"/ # ").decode()

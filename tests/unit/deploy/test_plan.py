@@ -54,3 +54,9 @@ def test_a_stop_is_told_to_broker_and_cpu() -> None:
 def test_a_run_without_a_log_names_no_recording() -> None:
     plans = plan_processes(replace(RECORD, mode=RunMode.NONE, recording=None), PLACES)
     assert plans[0].argv[-2:] == ("--mode", "none")
+
+
+def test_where_the_monitor_listens_too_is_told_to_the_broker_alone() -> None:
+    plans = plan_processes(replace(RECORD, monitor=("--qmp", "unix:/q")), PLACES)
+    assert plans[0].argv[-2:] == ("--qmp", "unix:/q")
+    assert not any("--qmp" in plan.argv for plan in plans[1:])

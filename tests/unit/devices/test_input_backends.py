@@ -101,6 +101,14 @@ def test_any_text_is_a_script_or_a_named_mistake(text: str) -> None:
         assert all(isinstance(step, Group | Delay | QuitRun) for step in steps)
 
 
+def test_the_script_of_the_manual_is_one() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "monitor.md").read_text()
+    (block,) = [text for text in page.split("```") if text.startswith("\ndelay 2s")]
+    words = {line.split()[0] for line in block.split("\n") if line}
+    assert len(words) == 11
+    assert isinstance(parse_input_script(block, "docs/monitor.md")[-1], QuitRun)
+
+
 def test_a_delay_is_exact_to_the_nanosecond() -> None:
     assert parse_input_script("delay 0.1s\ndelay 1.000000001s", "s") == [Delay(10**8), Delay(10**9 + 1)]
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from machine import message as m
 from machine.ringbuf import RingWriter, ring_path
-from tests.unit.replay_broker.monitor_stage import Theatre, error
+from replay_broker.monitor.answer import CommandError
+from replay_broker.monitor.commands import COMMANDS
+from replay_broker.monitor.machine import Machine
+from tests.unit.replay_broker.monitor_stage import BOARD, Theatre, error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,3 +144,32 @@ def test_answers_are_one_document_in_a_line(theatre: Theatre) -> None:
     client.send(b'{"execute":"query-commands"}')
     answer = client.hear()
     assert json.dumps(answer).isascii()
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=8)
+    | st.sampled_from(("serial0", "usb0", "key", "btn", "rel", "abs", "qcode", "number", "a", "x", "socket", "base64")),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.sampled_from(("type", "data", "down", "key", "axis", "value", "button", "addr")), inner),
+    max_leaves=12,
+)  # fmt: skip
+
+
+@given(data=st.data(), name=st.sampled_from(sorted(COMMANDS)), mode=st.sampled_from(list(m.RunMode)))
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_a_command_is_given_it_has_an_answer(
+    tmp_path: Path, data: st.DataObject, name: str, mode: m.RunMode
+) -> None:
+    with closing(Theatre(tmp_path, mode).begin()) as theatre:
+        machine = Machine(BOARD, "", tmp_path, theatre.host, COMMANDS)
+        known = COMMANDS[name].arguments
+        given = {argument: data.draw(json_values) for argument in data.draw(st.sets(st.sampled_from([*known, "more"])))}
+        answer = machine.execute(name, given)
+        for _, _, done in theatre.host.changes:
+            done("no")
+        if theatre.record.hold.name == "PAUSING":
+            theatre.stand_still()
+        machine.notice()
+        assert answer.done
+        with suppress(CommandError):
+            json.dumps(answer.value())
