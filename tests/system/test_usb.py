@@ -27,6 +27,8 @@ REL_WHEEL_HI_RES: Final = 11
 EXTRAS: Final = ((EV_MSC, None), (EV_REL, REL_WHEEL_HI_RES))
 """What Linux adds to an event of a HID device."""
 A, SHIFT = 30, 42
+BUS: Final = "/sys/bus/usb/devices"
+DRIVER: Final = "/sys/bus/platform/drivers/xhci-hcd"
 
 
 def wait_for(guest: DebianSession, *paths: str) -> None:
@@ -81,8 +83,9 @@ def test_every_device_finds_its_driver_at_its_speed(home: Home) -> None:
     options = [part for word in words for part in ("--usb", word)]
     with DebianSession(home, *options) as guest:
         wait_for(guest, "/dev/input/event1", "/dev/sda", "/dev/sdb", "/dev/ttyACM0")
-        said = guest.do("cd /sys/bus/usb/devices; for d in *:1.?; do echo $d $(basename $(readlink $d/driver)); done")
-        drivers = dict(line.split() for line in said.splitlines() if ":" in line)
+        said = guest.do("for d in /sys/bus/usb/drivers/[hcu]*/*:1.?; do echo at $d; done")
+        places = [line.split("/")[-2:] for line in said.splitlines() if line.startswith("at ")]
+        drivers = {device: driver for driver, device in places}
         assert drivers == {
             "1-0:1.0": "hub",
             "1-1:1.0": "usbhid",
@@ -93,9 +96,9 @@ def test_every_device_finds_its_driver_at_its_speed(home: Home) -> None:
             "2-3:1.0": "usb-storage",
             "2-6:1.0": "usb-storage",
         }
-        assert guest.do("cd /sys/bus/usb/devices; cat 1-1/speed 1-5/speed 2-3/speed").split() == ["1.5", "480", "5000"]
+        assert guest.do(f"cat {BUS}/1-1/speed {BUS}/1-5/speed {BUS}/2-3/speed").split()[-3:] == ["1.5", "480", "5000"]
         assert "first block" in guest.do("head -c 11 /dev/sda; echo")
-        assert guest.do("dmesg | grep -i -E 'xhci.*(error|warn|fail|timeout)' | wc -l").split() == ["0"]
+        assert guest.do("dmesg | grep -i -E 'xhci.*(error|warn|fail|timeout)' | wc -l").split()[-1] == "0"
     home.verify_both_ways(guest.recording)
 
 
@@ -126,7 +129,7 @@ def test_every_key_of_the_usb_keyboard_is_the_key_that_was_pressed(home: Home) -
 def test_a_key_wakes_a_keyboard_that_the_guest_has_suspended(home: Home) -> None:
     with DebianSession(home, "--usb", "kbd") as guest:
         watch(guest, 0)
-        power = "/sys/bus/usb/devices/1-1/power"
+        power = f"{BUS}/1-1/power"
         guest.do(f"echo 0 >{power}/autosuspend_delay_ms; echo auto >{power}/control")
         guest.do(f"until grep -q suspended {power}/runtime_status; do sleep 0.05; done")
         with Qmp(home) as client:
@@ -179,9 +182,9 @@ def test_devices_come_and_go_while_they_are_used(home: Home) -> None:
             assert guest.plug(words) == ""
         guest.until(b"both gone\r\n")
         guest.until(b"/ # ")
-        guest.do("until [ $(ls /sys/bus/usb/devices | wc -l) = 4 ]; do sleep 0.05; done")
+        guest.do(f"until [ $(ls {BUS} | wc -l) = 4 ]; do sleep 0.05; done")
         assert guest.plug("mouse;none;kbd") == ""
-        wait_for(guest, "/sys/bus/usb/devices/1-1:1.0/driver", "/sys/bus/usb/devices/1-3:1.0/driver")
+        wait_for(guest, f"{BUS}/1-1:1.0/driver", f"{BUS}/1-3:1.0/driver")
         names = guest.do("cat /sys/class/input/event*/device/name")
         assert ("USB Mouse" in names, "USB Keyboard" in names) == (True, True)
     home.verify_both_ways(guest.recording)
@@ -192,12 +195,13 @@ def test_the_driver_can_be_taken_off_and_put_back(home: Home) -> None:
     image.write_bytes(b"still here".ljust(1 << 16, b"."))
     with DebianSession(home, "--usb", f"storage,file={image}", "--usb", "kbd") as guest:
         wait_for(guest, "/dev/sda", "/dev/input/event0")
-        guest.do("cd /sys/bus/platform/drivers/xhci-hcd; echo *.usb >/tmp/name; cat /tmp/name >unbind; ls /dev/sda")
-        guest.do("cat /tmp/name >bind; cd /")
+        guest.do(f"basename {DRIVER}/*.usb >/tmp/name; cat /tmp/name >{DRIVER}/unbind")
+        assert "No such file" in guest.do("ls /dev/sda")
+        guest.do(f"cat /tmp/name >{DRIVER}/bind")
         wait_for(guest, "/dev/sda", "/dev/input/event0")
         assert "still here" in guest.do("head -c 10 /dev/sda; echo")
-        guest.do("echo 0 >/sys/bus/usb/devices/2-1/authorized; until [ ! -e /dev/sda ]; do sleep 0.05; done")
-        guest.do("echo 1 >/sys/bus/usb/devices/2-1/authorized")
+        guest.do(f"echo 0 >{BUS}/2-1/authorized; until [ ! -e /dev/sda ]; do sleep 0.05; done")
+        guest.do(f"echo 1 >{BUS}/2-1/authorized")
         wait_for(guest, "/dev/sda")
         assert "still here" in guest.do("head -c 10 /dev/sda; echo")
     image.unlink()

@@ -194,19 +194,21 @@ def test_whatever_a_device_says_the_guest_is_told_whole_groups_and_believes_what
     desk.close()
 
 
-@pytest.mark.skipif(not os.access("/dev/uinput", os.W_OK), reason="this host lets nobody make input devices")
-def test_a_keyboard_that_the_host_has_made_is_grabbed_and_heard() -> None:
-    made = _made_keyboard()
-    heard = Heard()
-    backend = EvdevBackend(made.path, "input0")
-    backend.open(heard.submit)
-    made.say(down(A), SYN)
-    for descriptor, _, _ in backend.descriptors(ROOM):
-        os.set_blocking(descriptor, True)
-        backend.ready(descriptor, True, False, ROOM)
-    assert heard.groups() == [[down(A)]]
-    backend.close()
-    made.destroy()
+if os.access("/dev/uinput", os.W_OK):
+    # Elsewhere there is nothing to try: the host lets nobody make input devices.
+
+    def test_a_keyboard_that_the_host_has_made_is_grabbed_and_heard() -> None:
+        made = _made_keyboard()
+        heard = Heard()
+        backend = EvdevBackend(made.path, "input0")
+        backend.open(heard.submit)
+        made.say(down(A), SYN)
+        for descriptor, _, _ in backend.descriptors(ROOM):
+            os.set_blocking(descriptor, True)
+            backend.ready(descriptor, True, False, ROOM)
+        assert heard.groups() == [[down(A)]]
+        backend.close()
+        made.destroy()
 
 
 class _MadeKeyboard:
