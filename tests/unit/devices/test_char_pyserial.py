@@ -185,11 +185,17 @@ def test_what_was_taken_is_still_written_when_the_line_is_closed(opened: Opened)
             assert got == PASTE[:HELD_BYTES]
 
 
+REFUSALS = 5
+"""So many in a row, each a tenth of a second after the other: everything on the way is full."""
+
+
 def test_a_port_that_takes_nothing_does_not_keep_us(opened: Opened, caplog: pytest.LogCaptureFixture) -> None:
     # Nobody reads a loop's 4096 bytes when the device has no room.
     loop = opened("loop://")
     loop.room = 0
-    while loop.backend.write(b"x" * (1 << 17)).accepted:
+    refused = 0
+    while refused < REFUSALS:
+        refused = 0 if loop.backend.write(b"x" * (1 << 17)).accepted else refused + 1
         loop.serve(100)
     loop.backend.close()
     assert "what it has not taken in time is lost" in caplog.text
