@@ -94,9 +94,10 @@ class Children:
 
     def wait(self, timeout_s: float) -> None:
         """Wait until something happens, passing on what the children write."""
-        heard = self._selector.get_map()
-        if any(child.stderr_fd not in heard for child in self._living()):
-            # A leaving process closes its standard error a moment before it can be asked for its exit code.
+        heard, living = self._selector.get_map(), self._living()
+        if not living or any(child.stderr_fd not in heard for child in living):
+            # A leaving process closes its standard error a moment before it can be asked for its exit code;
+            # the last one may have left since the caller looked, and nobody would wake us any more.
             timeout_s = min(timeout_s, CLOSING_S)
         for key, _ in self._selector.select(max(0.0, timeout_s)):
             if isinstance(key.data, Child):

@@ -34,7 +34,10 @@ class Ledger(Protocol):
     """Whether anything is kept; where not, nobody needs digests either."""
 
     def enter(self, frame: Frame) -> Frame:
-        """The frame with its stamp; LogError if it cannot be written down."""
+        """The frame with its stamp; write_down() writes it."""
+
+    def write_down(self) -> None:
+        """Called when what was entered has been sent: the log need not keep anybody waiting.  LogError."""
 
     def tick(self) -> None:
         """Called several times a second."""
@@ -61,6 +64,9 @@ class NullLedger:
         self.inputs += class_of(frame.type) is MessageClass.INPUT
         return frame._replace(seq=self.messages)
 
+    def write_down(self) -> None:
+        """Nothing is written."""
+
     def tick(self) -> None:
         """Nothing is due."""
 
@@ -79,31 +85,46 @@ class LogLedger:
 
     def __init__(self, directory: Path, board: Board, facts: Facts) -> None:
         self._writer = RecordingWriter(directory, board, facts)
+        self._entered: list[Frame] = []
         self.messages = 0
         self.inputs = 0
 
     def enter(self, frame: Frame) -> Frame:
-        """The frame with its stamp, written down."""
+        """The frame with its stamp."""
         self.messages += 1
         self.inputs += class_of(frame.type) is MessageClass.INPUT
         stamped = frame._replace(seq=self.messages)
-        self._writer.append(stamped, time.time_ns())
+        self._entered.append(stamped)
         return stamped
+
+    def write_down(self) -> None:
+        """Append what was entered since last time."""
+        if not self._entered:
+            return
+        # Taken out first: behind a message that the host refused no other can be appended.
+        entered, self._entered = self._entered, []
+        now_ns = time.time_ns()
+        for frame in entered:
+            self._writer.append(frame, now_ns)
 
     def tick(self) -> None:
         """Hand the open chunk to the host when it is due."""
+        self.write_down()
         self._writer.flush_if_due(time.time_ns())
 
     def digest(self) -> bytes:
         """The chain's digest (docs/log-format.md)."""
+        self.write_down()
         return self._writer.digest()
 
     def close(self, *, clean: bool) -> None:
         """Finish a clean log with its summary; hand over what there is of another."""
         if clean:
+            self.write_down()
             self._writer.finish()
             return
         # Where the host has just refused a write it may refuse this one too: what it has, it has.
         with suppress(LogError):
+            self.write_down()
             self._writer.flush_if_due(FOREVER_NS)
         self._writer.abandon()

@@ -20,7 +20,7 @@ from machine.errors import Divergence, MachineError, RemoteWireError
 from machine.frame import Frame
 from machine.icount import BROKER, CPU
 from machine.port import frames_of
-from replay_broker.outcome import Outcome
+from replay_broker.outcome import Outcome, of_fault
 from replay_broker.session.base import Session, check_origin
 
 if TYPE_CHECKING:
@@ -160,6 +160,16 @@ class Server:
             except MachineError as error:
                 self._end(Outcome(m.RunState.FAILED, detail=str(error)))
             self._flush()
+            self._write_down()
+
+    def _write_down(self) -> None:
+        """The log comes after what others wait for."""
+        if self.session is None or self.outcome is not None:
+            return
+        try:
+            self.session.write_down()
+        except MachineError as error:
+            self._end(Outcome(m.RunState.FAILED, detail=str(error)))
 
     def _tick(self, started: float) -> None:
         if self.outcome is not None:
@@ -270,10 +280,7 @@ class Server:
     def _on_fault(self, member: Member, frame: Frame) -> None:
         fault = decode(frame.type, frame.payload)
         assert isinstance(fault, m.Fault)
-        state = m.RunState.DIVERGED if fault.code is m.FaultCode.DIVERGENCE else m.RunState.FAILED
-        self._end(
-            Outcome(state, detail=fault.detail if state is m.RunState.DIVERGED else f"{member.name}: {fault.detail}")
-        )
+        self._end(of_fault(member.name, fault))
 
     # Control clients.
 

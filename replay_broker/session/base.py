@@ -88,6 +88,9 @@ class Session(ABC):
     def tick(self) -> None:  # noqa: B027  # most sessions have nothing to do
         """Time has passed."""
 
+    def write_down(self) -> None:  # noqa: B027  # only who records writes
+        """Everything has been sent: what nobody waits for may be done.  LogError."""
+
     def pause(self) -> None:
         """Have the guest stand still; nothing of that is guest-visible or logged.  `hold` tells when it does."""
         self._resume_wanted = False

@@ -110,6 +110,10 @@ class RecordSession(Session):
         if self._idle_until_ns is not None and time.monotonic_ns() >= self._idle_until_ns:
             self._wake()
 
+    def write_down(self) -> None:
+        """The log follows what has been sent."""
+        self._ledger.write_down()
+
     def quit(self) -> None:
         """End the run at the next sync point; a guest that stands still goes on to there."""
         self._quit = True

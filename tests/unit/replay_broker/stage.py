@@ -56,6 +56,9 @@ class TalliedLedger:
         self._chain.add(stamped)
         return stamped
 
+    def write_down(self) -> None:
+        """It is kept already."""
+
     def tick(self) -> None:
         """Nothing is due."""
 
