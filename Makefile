@@ -50,7 +50,7 @@ unit: setup  ## fast tests
 	$(BIN)/pytest -q -n 2 -m 'not system and not debian'
 
 system: setup guest  ## tests with real processes, the Debian boot among them
-	$(BIN)/pytest -q -m 'system or debian'
+	$(BIN)/pytest -q -n 2 -m 'system or debian'
 
 guest: setup  ## build the default guest from Debian's packages, once
 	$(BIN)/python -m deploy.guest
