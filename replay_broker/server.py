@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import defaultdict, deque
-from functools import partial
+from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 import zmq
@@ -20,6 +19,7 @@ from machine.errors import Divergence, MachineError, RemoteWireError
 from machine.frame import Frame
 from machine.icount import BROKER, CPU
 from machine.port import frames_of
+from replay_broker.changes import BackendChanges
 from replay_broker.outcome import Outcome, of_fault
 from replay_broker.session.base import Session, check_origin
 
@@ -62,10 +62,7 @@ class Server:
         self._prepare: Callable[[], None] | None = prepare
         self.session: Session | None = None
         self.outcome: Outcome | None = None
-        self._changes: dict[int, deque[Callable[[str], None]]] = defaultdict(deque)
-        """By node: who waits to hear of a changed backend."""
-        self.backends: dict[str, str] = {}
-        """Backends that are other ones than the board says, by device."""
+        self._changes = BackendChanges()
         self._context = zmq.Context(io_threads=1)
         self._bus = self._bind(bus)
         self._control = self._bind(control)
@@ -312,20 +309,19 @@ class Server:
         elif member is None or member.identity is None or member.number == CPU:
             done(f"{node} has no process in this run")
         else:
-            self._changes[member.number].append(partial(self._note_change, node, word, done))
+            self._changes.ask(node, word, done)
             self._tell(member.identity, m.ChangeBackend(node, word))
 
-    def _note_change(self, node: str, word: str, done: Callable[[str], None], error: str) -> None:
-        if not error:
-            self.backends[node] = word
-        done(error)
+    @property
+    def backends(self) -> dict[str, str]:
+        """Backends that are other ones than the board says, by device."""
+        return self._changes.backends
 
     def _on_backend_changed(self, member: Member, frame: Frame) -> None:
         message = decode(frame.type, frame.payload)
         assert isinstance(message, m.BackendChanged)
-        if not self._changes[member.number]:
+        if not self._changes.answered(member.name, message.error):
             raise RemoteWireError(f"{member.name} changed a backend that nobody asked it to")
-        self._changes[member.number].popleft()(message.error)
 
     def quit(self) -> None:
         """End the run; when it is over, go."""
@@ -380,9 +376,7 @@ class Server:
         self._flush()
         for identity in self._watchers:
             self._send_status(identity)
-        for waiting in self._changes.values():
-            while waiting:
-                waiting.popleft()("the run is over")
+        self._changes.give_up("the run is over")
 
     def _tell(self, identity: bytes, message: m.Message) -> None:
         frame = Frame(type_of(type(message)), BROKER, self._roster.numbers.get(identity, 0), 0, encode(message))

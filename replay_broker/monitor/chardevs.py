@@ -171,5 +171,7 @@ CHARDEVS: Final[Mapping[str, Command]] = {
     "ringbuf-read": Command(
         _ring_read,
         {"device": Argument("string"), "size": Argument("integer"), "format": Argument("string", optional=True)},
+        # Before its device is ready there is no buffer.
+        needs_run=True,
     ),
 }
