@@ -148,6 +148,7 @@ class Commands:
                 endpoint.phase = EndpointPhase.STOPPED
                 endpoint.dequeue, endpoint.cycle = trb.parameter & POINTER_MASK, bool(trb.parameter & 1)
                 endpoint.progress, endpoint.answered = 0, False
+                endpoint.unanswered = False
                 endpoint.setup = endpoint.staged = b""
                 write_endpoint(self._context, slot, endpoint)
             case _:

@@ -19,7 +19,7 @@ from devices.usb.interrupter import MODERATION, Interrupter
 from devices.usb.messages import PORTS, MalformedMessage, decode_data, decode_plugged, decode_unplugged
 from devices.usb.roothub import RootHub
 from devices.usb.state import XhciState
-from devices.usb.transfers import Transfers
+from devices.usb.transfers import SILENCE, Transfers
 from devices.usb.trb import Completion, TrbType, event
 from devices.usb.treatment import changed_rows, constant_rows, values
 from machine.message import HostEvent
@@ -123,6 +123,8 @@ class Xhci:
             self._parts(context).interrupter.elapsed()
         elif timer == DEFERRED:
             s.deferred = False
+        elif timer == SILENCE and s.silence_armed:
+            self._parts(context).transfers.give_up()
         elif timer == WRAP and s.wrap_armed:
             s.wrap_armed = False
             if s.command & r.CMD_WRAP_EVENTS and s.running:
@@ -246,6 +248,8 @@ class Xhci:
             return
         if not number:
             if not target:
+                # A command comes behind the transfers whose doorbells rang before it: it may stop them.
+                self._work(context)
                 self._parts(context).commands.ring()
             return
         slot = s.slots[number - 1]
@@ -298,7 +302,12 @@ class Xhci:
 
     def _disarm(self, context: DeviceContext) -> None:
         s = self.state
-        armed = ((MODERATION, s.interrupter.moderating), (DEFERRED, s.deferred), (WRAP, s.wrap_armed))
+        armed = (
+            (MODERATION, s.interrupter.moderating),
+            (DEFERRED, s.deferred),
+            (SILENCE, s.silence_armed),
+            (WRAP, s.wrap_armed),
+        )
         for timer, is_armed in armed:
             if is_armed:
                 context.cancel_timer(timer)

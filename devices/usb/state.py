@@ -30,6 +30,8 @@ class EndpointState:
     """The doorbell has rung and the ring has not been found empty since."""
     waiting: bool = False
     """The device has answered NAK and nothing has happened to it since."""
+    unanswered: bool = False
+    """Nobody has answered for as long as it takes to give up."""
     progress: int = 0
     """Bytes of the TD under way that have been moved."""
     setup: bytes = b""
@@ -115,6 +117,8 @@ class XhciState:
     """Doorbell 0 has rung and the command ring has not been found empty since."""
     wrap_armed: bool = False
     """Timer WRAP is armed."""
+    silence_armed: bool = False
+    """Timer SILENCE is armed: transfers wait for a device that is not there."""
     deferred: bool = False
     """Work is left for the next sync point: timer DEFERRED is armed."""
     interrupt: bool = False

@@ -34,6 +34,10 @@ BUDGET_BYTES: Final = 1 << 21
 """Bytes moved in one message."""
 PIECE_BYTES: Final = 1 << 17
 """The most that is moved by one attempt: a multiple of every packet size."""
+SILENCE: Final = 3
+"""The timer of transfers that nobody answers."""
+SILENCE_NS: Final = 3_000_000
+"""A frame for each of three attempts.  Drivers try again at once: if it took no time, they would do nothing else."""
 DATA_STAGE_BYTES: Final = 0xFFFF
 DEFAULT_ENDPOINT: Final = 1
 FAILURES: Final[Mapping[Verdict, Completion]] = {
@@ -91,6 +95,15 @@ class Transfers:
             if slot.port and (slot.port - 1) % SOCKETS + 1 == socket:
                 _stir(slot)
 
+    def give_up(self) -> None:
+        """Timer SILENCE has run out: what waits for a device that is not there fails."""
+        self._state.silence_armed = False
+        for slot in self._state.slots:
+            if not (slot.attached and self._hub.reachable(slot.port)):
+                for endpoint in slot.endpoints:
+                    endpoint.unanswered = endpoint.waiting
+                    endpoint.waiting = False
+
     def stop(self, number: int, slot: SlotState, endpoint: EndpointState) -> None:
         """Stop Endpoint: tell where the TD under way stands, and write it into the endpoint's context."""
         trb = None
@@ -147,7 +160,7 @@ class Transfers:
             return Completion.TRB_ERROR
         function = self._hub.function(slot.port) if slot.attached and self._hub.reachable(slot.port) else None
         if function is None:
-            return Completion.TRANSACTION_ERROR
+            return self._await_nobody(endpoint)
         if self._hub.suspended(slot.port):
             return None
         if stage:
@@ -155,6 +168,16 @@ class Transfers:
         if endpoint.number & 1:
             return self._fetch(function, endpoint, td)
         return self._send(function, endpoint, td)
+
+    def _await_nobody(self, endpoint: EndpointState) -> Completion | None:
+        """A transaction that nobody answers is tried three times before it fails (CErr), which takes its time."""
+        if endpoint.unanswered:
+            endpoint.unanswered = False
+            return Completion.TRANSACTION_ERROR
+        if not self._state.silence_armed:
+            self._state.silence_armed = True
+            self._context.arm_timer(SILENCE, SILENCE_NS)
+        return None
 
     def _fetch(self, function: Function, endpoint: EndpointState, td: Td) -> Completion | None:
         """IN."""

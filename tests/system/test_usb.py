@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from typing import TYPE_CHECKING, Final
 
@@ -31,6 +32,12 @@ BUS: Final = "/sys/bus/usb/devices"
 DRIVER: Final = "/sys/bus/platform/drivers/xhci-hcd"
 
 
+def session(home: Home, *words: str) -> DebianSession:
+    """The guest with these in its USB ports, its kernel's messages off the console."""
+    quiet = ("--append", "console=ttyS0 earlycon=sbi loglevel=1")
+    return DebianSession(home, *quiet, *(part for word in words for part in ("--usb", word)))
+
+
 def wait_for(guest: DebianSession, *paths: str) -> None:
     """Until the guest has these files."""
     for path in paths:
@@ -47,7 +54,8 @@ def watch(guest: DebianSession, number: int) -> None:
 def reported(guest: DebianSession, number: int, count: int) -> list[Event]:
     """The first `count` events that a watched device has reported, ends of groups and Linux's own left out."""
     while True:
-        words = [int(word) for word in guest.do(f"od -v -A n -t u2 /tmp/{number}").split()]
+        lines = re.findall(r"^[ \d]+$", guest.do(f"od -v -A n -t u2 /tmp/{number}"), re.MULTILINE)
+        words = [int(word) for line in lines for word in line.split()]
         rows = [words[at + 8 : at + 12] for at in range(0, len(words) - 11, EVENT_BYTES // 2)]
         events = [Event(row[0], row[1], row[2] | row[3] << 16) for row in rows if row[0]]
         signed = [event._replace(value=event.value - (event.value >> 31 << 32)) for event in events]
@@ -80,8 +88,7 @@ def test_every_device_finds_its_driver_at_its_speed(home: Home) -> None:
     other = home.work / "other.img"
     other.write_bytes(bytes(1 << 16))
     words = ("kbd", "mouse", f"storage,file={image}", "none", "serial,null", f"storage,file={other},readonly=on")
-    options = [part for word in words for part in ("--usb", word)]
-    with DebianSession(home, *options) as guest:
+    with session(home, *words) as guest:
         wait_for(guest, "/dev/input/event1", "/dev/sda", "/dev/sdb", "/dev/ttyACM0")
         said = guest.do("for d in /sys/bus/usb/drivers/[hcu]*/*:1.?; do echo at $d; done")
         places = [line.split("/")[-2:] for line in said.splitlines() if line.startswith("at ")]
@@ -106,7 +113,7 @@ def test_every_key_of_the_usb_keyboard_is_the_key_that_was_pressed(home: Home) -
     known = set(QCODES.values())
     codes = [code for code in USAGES if code in known]
     assert len(codes) > 100
-    with DebianSession(home, "--usb", "kbd", "--usb", "mouse") as guest:
+    with session(home, "kbd", "mouse") as guest:
         watch(guest, 0)
         watch(guest, 1)
         with Qmp(home) as client:
@@ -127,7 +134,7 @@ def test_every_key_of_the_usb_keyboard_is_the_key_that_was_pressed(home: Home) -
 
 
 def test_a_key_wakes_a_keyboard_that_the_guest_has_suspended(home: Home) -> None:
-    with DebianSession(home, "--usb", "kbd") as guest:
+    with session(home, "kbd") as guest:
         watch(guest, 0)
         power = f"{BUS}/1-1/power"
         guest.do(f"echo 0 >{power}/autosuspend_delay_ms; echo auto >{power}/control")
@@ -153,7 +160,7 @@ def connect(path: Path) -> socket.socket:
 def test_a_serial_adapter_carries_64_kib_both_ways_and_hangs_up(home: Home) -> None:
     path = home.work / "acm"
     data = bytes(range(256)) * 256
-    with DebianSession(home, "--usb", f"serial,unix:{path},server=on,wait=off") as guest:
+    with session(home, f"serial,unix:{path},server=on,wait=off") as guest:
         wait_for(guest, "/dev/ttyACM0")
         with connect(path) as peer:
             guest.do("exec 3<>/dev/ttyACM0; stty raw -echo <&3; echo ready >&3")
@@ -166,7 +173,8 @@ def test_a_serial_adapter_carries_64_kib_both_ways_and_hangs_up(home: Home) -> N
             assert back == data
             guest.until(b"/tmp/came\r\n")
             guest.until(b"/ # ")
-            guest.type("stty -clocal <&3; cat <&3; echo hung u''p")
+            guest.type("stty -clocal <&3; echo wai''ting; cat <&3; echo hung u''p")
+            guest.until(b"waiting")
         guest.until(b"hung up")
         guest.until(b"/ # ")
         guest.do("exec 3>&-")
@@ -175,7 +183,7 @@ def test_a_serial_adapter_carries_64_kib_both_ways_and_hangs_up(home: Home) -> N
 
 def test_devices_come_and_go_while_they_are_used(home: Home) -> None:
     path = home.work / "acm"
-    with DebianSession(home, "--usb", "kbd", "--usb", f"serial,unix:{path},server=on,wait=off") as guest:
+    with session(home, "kbd", f"serial,unix:{path},server=on,wait=off") as guest:
         wait_for(guest, "/dev/ttyACM0", "/dev/input/event0")
         guest.type("cat /dev/ttyACM0; cat /dev/input/event0 >/dev/null; echo both go''ne")
         for words in ("kbd", "none"):
@@ -193,7 +201,7 @@ def test_devices_come_and_go_while_they_are_used(home: Home) -> None:
 def test_the_driver_can_be_taken_off_and_put_back(home: Home) -> None:
     image = home.work / "disk.img"
     image.write_bytes(b"still here".ljust(1 << 16, b"."))
-    with DebianSession(home, "--usb", f"storage,file={image}", "--usb", "kbd") as guest:
+    with session(home, f"storage,file={image}", "kbd") as guest:
         wait_for(guest, "/dev/sda", "/dev/input/event0")
         guest.do(f"basename {DRIVER}/*.usb >/tmp/name; cat /tmp/name >{DRIVER}/unbind")
         assert "No such file" in guest.do("ls /dev/sda")

@@ -18,6 +18,7 @@ from devices.usb.messages import (
     StorageOperation,
     encode_storage_completion,
 )
+from devices.usb.transfers import SILENCE
 from devices.usb.trb import Completion
 from tests.harness.usb_disk import BLOCK, IN, OUT, SHORT, STALL, SUCCESS, Disk, ten
 
@@ -188,6 +189,7 @@ def test_pulling_it_out_under_way_fails_the_transfer_and_its_completion_is_nobod
     disk.driver.queue(disk.slot, IN, BLOCK)
     (old,) = disk.requests()
     disk.driver.unplug(1)
+    disk.driver.expire(SILENCE)
     assert disk.driver.transfer_events(disk.slot, IN) == [(Completion.TRANSACTION_ERROR, BLOCK)]
     disk.driver.plug(Plugged(1, Kind.STORAGE, StorageDescription(BLOCK)))
     disk.driver.say(1, encode_storage_completion(StorageCompletion(old.tag, 0, bytes(BLOCK))))

@@ -172,7 +172,7 @@ def test_an_idle_period_repeats_the_report(kind: Kind) -> None:
     driver.queue(slot, 3, 8)
     assert driver.context.timers == {TIMER: 8_000_000}
     driver.unplug(1)
-    assert driver.context.timers == {}
+    assert TIMER not in driver.context.timers
 
 
 def test_a_mouse_reports_what_happened_in_one_group_at_once() -> None:

@@ -20,6 +20,7 @@ from devices.usb.messages import (
     decode_host_request,
     encode_host_completion,
 )
+from devices.usb.transfers import SILENCE
 from devices.usb.trb import Completion, TrbType
 from tests.harness.xhci_driver import Driver, port_register
 
@@ -184,5 +185,6 @@ def test_pulled_out_nothing_is_unlinked_and_what_waits_fails() -> None:
     asked(driver)
     driver.unplug(PORT)
     assert asked(driver) == []
+    driver.expire(SILENCE)
     assert driver.transfer_events(slot, IN) == [(Completion.TRANSACTION_ERROR, 64)]
     assert struct.unpack_from("<I", driver.device_context(slot, IN))[0] & 7 == 2

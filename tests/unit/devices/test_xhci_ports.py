@@ -9,6 +9,7 @@ import pytest
 from devices.usb import registers as r
 from devices.usb.contexts import EndpointKind
 from devices.usb.messages import HostDescription, HostSpeed, Kind, Plugged, StorageDescription
+from devices.usb.transfers import SILENCE
 from devices.usb.trb import Completion, TrbType
 from tests.harness.xhci_driver import Driver, port_register
 
@@ -168,14 +169,18 @@ def test_what_waits_at_a_device_that_is_pulled_out_ends_in_a_transaction_error()
     driver, slot = configured_keyboard()
     driver.unplug(1)
     assert driver.load(port_register(1)) & (r.PORT_CONNECTED | r.PORT_ENABLED) == 0
+    assert driver.transfer_events(slot, 3) == []
+    driver.expire(SILENCE)
     assert driver.transfer_events(slot, 3) == [(Completion.TRANSACTION_ERROR, 8)]
     driver.queue_control(slot, bytes.fromhex("8006000100001200"))
+    driver.expire(SILENCE)
     assert driver.transfer_events(slot, 1)[-1][0] is Completion.TRANSACTION_ERROR
 
 
 def test_a_device_whose_port_was_reset_answers_to_a_new_address_alone() -> None:
     driver, slot = configured_keyboard()
     driver.store(port_register(1), POWERED | r.PORT_RESET)
+    driver.expire(SILENCE)
     assert driver.transfer_events(slot, 3) == [(Completion.TRANSACTION_ERROR, 8)]
     assert driver.command(TrbType.RESET_DEVICE, control=slot << 24).code is Completion.SUCCESS
     assert driver.control(slot, 0x80, 6, 0x100, 0, 18)[0] is Completion.SUCCESS
@@ -191,6 +196,7 @@ def test_what_comes_into_the_same_socket_is_not_the_old_slots() -> None:
     driver.store(port_register(1), POWERED | r.PORT_RESET)
     driver.events()
     driver.queue_control(slot, bytes.fromhex("8006000100001200"))
+    driver.expire(SILENCE)
     assert driver.transfer_events(slot, 1)[-1][0] is Completion.TRANSACTION_ERROR
     other = driver.enable()
     assert driver.address(other, 1).code is Completion.SUCCESS
@@ -201,5 +207,6 @@ def test_a_second_device_in_one_socket_replaces_the_first() -> None:
     driver, slot = configured_keyboard()
     driver.plug(Plugged(1, Kind.SERIAL))
     assert driver.load(port_register(1)) >> r.PORT_SPEED_SHIFT & 0xF == r.SPEED_HIGH
+    driver.expire(SILENCE)
     assert driver.transfer_events(slot, 3) == [(Completion.TRANSACTION_ERROR, 8)]
     assert driver.model.state.sockets[0].keyboard == ()
