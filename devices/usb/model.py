@@ -248,8 +248,6 @@ class Xhci:
             return
         if not number:
             if not target:
-                # A command comes behind the transfers whose doorbells rang before it: it may stop them.
-                self._work(context)
                 self._parts(context).commands.ring()
             return
         slot = s.slots[number - 1]

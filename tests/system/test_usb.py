@@ -137,7 +137,7 @@ def test_a_key_wakes_a_keyboard_that_the_guest_has_suspended(home: Home) -> None
     with session(home, "kbd") as guest:
         watch(guest, 0)
         power = f"{BUS}/1-1/power"
-        guest.do(f"echo 0 >{power}/autosuspend_delay_ms; echo auto >{power}/control")
+        guest.do(f"echo 300 >{power}/autosuspend_delay_ms; echo auto >{power}/control")
         guest.do(f"until grep -q suspended {power}/runtime_status; do sleep 0.05; done")
         with Qmp(home) as client:
             press(client, A)
