@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from devices.usb.functions.usages import USAGES
-from machine.input_events import BTN_LEFT, EV_KEY, EV_REL, REL_WHEEL, REL_X, REL_Y, Event
+from machine.input_events import BTN_LEFT, EV_KEY, EV_LED, EV_REL, REL_WHEEL, REL_X, REL_Y, Event
 from machine.keycodes import QCODES
 from tests.harness.debian_session import DEADLINE_S, DebianSession
 from tests.harness.monitor import Qmp
@@ -25,9 +25,11 @@ EVENT_BYTES: Final = 24
 """struct input_event of a 64-bit guest."""
 EV_MSC: Final = 4
 REL_WHEEL_HI_RES: Final = 11
-EXTRAS: Final = ((EV_MSC, None), (EV_REL, REL_WHEEL_HI_RES))
+EXTRAS: Final = ((EV_MSC, None), (EV_LED, None), (EV_REL, REL_WHEEL_HI_RES))
 """What Linux adds to an event of a HID device."""
 A, SHIFT = 30, 42
+KEYS_AT_ONCE: Final = 12
+REPEAT: Final = (EV_KEY, 2)
 BUS: Final = "/sys/bus/usb/devices"
 DRIVER: Final = "/sys/bus/platform/drivers/xhci-hcd"
 
@@ -57,7 +59,8 @@ def reported(guest: DebianSession, number: int, count: int) -> list[Event]:
         lines = re.findall(r"^[ \d]+$", guest.do(f"od -v -A n -t u2 /tmp/{number}"), re.MULTILINE)
         words = [int(word) for line in lines for word in line.split()]
         rows = [words[at + 8 : at + 12] for at in range(0, len(words) - 11, EVENT_BYTES // 2)]
-        events = [Event(row[0], row[1], row[2] | row[3] << 16) for row in rows if row[0]]
+        # Linux repeats a key that is held while the host is slow.
+        events = [Event(row[0], row[1], row[2] | row[3] << 16) for row in rows if row[0] and (row[0], row[2]) != REPEAT]
         signed = [event._replace(value=event.value - (event.value >> 31 << 32)) for event in events]
         found = [e for e in signed if (e.type, None) not in EXTRAS and (e.type, e.code) not in EXTRAS]
         if len(found) >= count:
@@ -117,8 +120,11 @@ def test_every_key_of_the_usb_keyboard_is_the_key_that_was_pressed(home: Home) -
         watch(guest, 0)
         watch(guest, 1)
         with Qmp(home) as client:
-            for code in codes:
-                press(client, code)
+            # What is sent at once comes at once, and a keyboard holds only so much that nobody has fetched.
+            for start in range(0, len(codes), KEYS_AT_ONCE):
+                for code in codes[start : start + KEYS_AT_ONCE]:
+                    press(client, code)
+                reported(guest, 0, 2 * len(codes[: start + KEYS_AT_ONCE]))
             rel = [{"type": "rel", "data": {"axis": axis, "value": value}} for axis, value in (("x", 300), ("y", -7))]
             client.execute("input-send-event", events=rel)
             for down in (True, False):
