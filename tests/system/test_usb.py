@@ -28,7 +28,7 @@ REL_WHEEL_HI_RES: Final = 11
 EXTRAS: Final = ((EV_MSC, None), (EV_LED, None), (EV_REL, REL_WHEEL_HI_RES))
 """What Linux adds to an event of a HID device."""
 A, SHIFT = 30, 42
-KEYS_AT_ONCE: Final = 12
+KEYS_AT_ONCE: Final = 40
 REPEAT: Final = (EV_KEY, 2)
 BUS: Final = "/sys/bus/usb/devices"
 DRIVER: Final = "/sys/bus/platform/drivers/xhci-hcd"
@@ -56,7 +56,7 @@ def watch(guest: DebianSession, number: int) -> None:
 def reported(guest: DebianSession, number: int, count: int) -> list[Event]:
     """The first `count` events that a watched device has reported, ends of groups and Linux's own left out."""
     while True:
-        lines = re.findall(r"^[ \d]+$", guest.do(f"od -v -A n -t u2 /tmp/{number}"), re.MULTILINE)
+        lines = re.findall(r"^[ \d]+$", guest.do(f"sleep 0.5; od -v -A n -t u2 /tmp/{number}"), re.MULTILINE)
         words = [int(word) for line in lines for word in line.split()]
         rows = [words[at + 8 : at + 12] for at in range(0, len(words) - 11, EVENT_BYTES // 2)]
         # Linux repeats a key that is held while the host is slow.

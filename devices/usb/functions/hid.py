@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from enum import IntEnum
 from typing import TYPE_CHECKING, Final, Protocol
 
 from devices.usb.functions import chapter9 as u
@@ -22,11 +23,21 @@ if TYPE_CHECKING:
 REPORT_ENDPOINT: Final = u.IN | 1
 REPORT_PACKET: Final = 8
 INTERVAL_MS: Final = 10
+NS_PER_MS: Final = 1_000_000
 IDLE_UNIT_NS: Final = 4_000_000
 HID_DESCRIPTOR: Final = 0x21
 REPORT_DESCRIPTOR: Final = 0x22
 INPUT_REPORT: Final = 1
 OUTPUT_REPORT: Final = 2
+
+
+class Await(IntEnum):
+    """What the timer is armed for."""
+
+    NOTHING = 0
+    INTERVAL = 1
+    """The endpoint is not asked more often than its descriptor says."""
+    IDLE = 2
 
 
 class HidState(Protocol):
@@ -35,7 +46,7 @@ class HidState(Protocol):
     device: DeviceState
     boot_protocol: bool
     idle: int
-    idle_armed: bool
+    timer: int
 
 
 def hid_descriptor(report: bytes) -> bytes:
@@ -78,9 +89,16 @@ class Hid(StandardRequests):
         """The host is not interested in what was before."""
         raise NotImplementedError
 
+    def repeat_report(self) -> None:
+        """The same report once more."""
+        raise NotImplementedError
+
     def output_report(self, data: bytes) -> Outcome:
         """SET_REPORT."""
         return STALL
+
+    def polled(self, now: bool) -> None:
+        """The host asks for reports from now on, or does no more."""
 
     def event(self, event: Event) -> None:
         """An input event."""
@@ -98,6 +116,7 @@ class Hid(StandardRequests):
         self.device.remote_wakeup = False
         self._hid.boot_protocol = False
         self._hid.idle = 0
+        self.polled(False)
         self.forget_reports()
 
     def configured(self) -> None:
@@ -106,7 +125,7 @@ class Hid(StandardRequests):
 
     def unplugged(self) -> None:
         """Its timer goes with it."""
-        if self._hid.idle_armed:
+        if self._hid.timer:
             self.wire.cancel()
 
     def class_request(self, setup: Setup, data: bytes) -> Outcome:
@@ -132,19 +151,37 @@ class Hid(StandardRequests):
                 return STALL
 
     def fetch(self, endpoint: int, length: int) -> Outcome:
-        """A report, if there is one; an idle period may bring one."""
+        """A report, if there is one and an interval has passed since the last; an idle period may bring one."""
         if endpoint != REPORT_ENDPOINT & 0xF or self.is_halted(REPORT_ENDPOINT) or not self.device.configuration:
             return STALL
+        self.polled(True)
+        if self._hid.timer == Await.INTERVAL:
+            return NAK
         report = self.next_report()
         if not report:
-            if self._hid.idle and not self._hid.idle_armed:
-                self._hid.idle_armed = True
-                self.wire.arm(self._hid.idle * IDLE_UNIT_NS)
+            if self._hid.idle and not self._hid.timer:
+                self._arm(Await.IDLE, self._hid.idle * IDLE_UNIT_NS)
             return NAK
         if len(report) > length:
             return BABBLE
         self.report_taken()
+        self._arm(Await.INTERVAL, INTERVAL_MS * NS_PER_MS)
         return Outcome(Verdict.DONE, report, last=True)
+
+    def cancel(self, address: int) -> None:
+        """The host does not ask any more."""
+        if address == REPORT_ENDPOINT:
+            self.polled(False)
+
+    def expired(self) -> None:
+        """An interval or an idle period is over."""
+        idle, self._hid.timer = self._hid.timer == Await.IDLE, Await.NOTHING
+        if idle and self._hid.idle and not self.next_report() and self.device.configuration:
+            self.repeat_report()
+
+    def _arm(self, what: Await, delay_ns: int) -> None:
+        self._hid.timer = what
+        self.wire.arm(delay_ns)
 
     def input(self, what: What, data: bytes) -> None:
         """Events from the backend."""

@@ -16,7 +16,7 @@ from devices.usb.functions.hid import (
 )
 from devices.usb.functions.standard import Descriptors
 from devices.usb.functions.usages import FIRST_MODIFIER, USAGES
-from machine.input_events import EV_KEY
+from machine.input_events import EV_KEY, ROW_BYTES
 
 if TYPE_CHECKING:
     from devices.usb.functions.base import Wire
@@ -27,8 +27,14 @@ KEYS_IN_REPORT: Final = 6
 ROLL_OVER: Final = 1
 """The usage that says that more keys are down than the report holds."""
 LED_MASK: Final = 0x1F
-QUEUE_REPORTS: Final = 128
+REPORT_BYTES: Final = 2 + KEYS_IN_REPORT
+QUEUE_BYTES: Final = 2048 * REPORT_BYTES
 """Kept for a host that does not fetch; then the last one is brought up to date."""
+ROOM_REPORTS: Final = 64
+"""While the host fetches, the backend is read no further than this is ahead of it."""
+ROOM: Final = 1 << 16
+EVENT_BYTES: Final = 2 * ROW_BYTES
+"""A key and the end of its group."""
 RELEASED: Final = 0
 PRESSED: Final = 1
 
@@ -65,19 +71,23 @@ class Keyboard(Hid):
         keys = [usage for usage in self._state.pressed if usage < FIRST_MODIFIER]
         if len(keys) > KEYS_IN_REPORT:
             keys = [ROLL_OVER] * KEYS_IN_REPORT
-        return bytes((modifiers, 0, *keys)).ljust(2 + KEYS_IN_REPORT, b"\0")
+        return bytes((modifiers, 0, *keys)).ljust(REPORT_BYTES, b"\0")
 
     def next_report(self) -> bytes:
         """The oldest."""
-        return self._state.queue[0] if self._state.queue else b""
+        return self._state.queue[:REPORT_BYTES]
 
     def report_taken(self) -> None:
         """The next one is due."""
-        self._state.queue = self._state.queue[1:]
+        self._state.queue = self._state.queue[REPORT_BYTES:]
 
     def forget_reports(self) -> None:
         """What is down now is new to the host, and nothing before it counts."""
-        self._state.queue = (self.report(),) if self._state.pressed and self.device.configuration else ()
+        self._state.queue = self.report() if self._state.pressed and self.device.configuration else b""
+
+    def polled(self, now: bool) -> None:
+        """Remember: see room_of()."""
+        self._state.polled = now
 
     def output_report(self, data: bytes) -> Outcome:
         """The LEDs; the backend is told."""
@@ -94,10 +104,15 @@ class Keyboard(Hid):
         others = tuple(u for u in self._state.pressed if u != usage)
         self._state.pressed = (*others, usage) if value == PRESSED else others
         if self.device.configuration:
-            self._state.queue = (*self._state.queue[: QUEUE_REPORTS - 1], self.report())
+            self._state.queue = self._state.queue[: QUEUE_BYTES - REPORT_BYTES] + self.report()
 
-    def expired(self) -> None:
-        """The idle period is over: the same once more."""
-        self._state.idle_armed = False
-        if self._state.idle and not self._state.queue and self.device.configuration:
-            self._state.queue = (self.report(),)
+    def repeat_report(self) -> None:
+        """What is down now."""
+        self._state.queue = self.report()
+
+
+def keyboard_room(state: KeyboardState) -> int:
+    """Bytes of events a keyboard can take.  One that nobody fetches reports of takes all, and keeps the last state."""
+    if not state.polled:
+        return ROOM
+    return max(0, ROOM_REPORTS - len(state.queue) // REPORT_BYTES) * EVENT_BYTES

@@ -101,11 +101,9 @@ class Mouse(Hid):
             case _:
                 pass
 
-    def expired(self) -> None:
-        """The idle period is over: the same once more."""
-        self._state.idle_armed = False
-        if self._state.idle and not self._state.queue and self.device.configuration:
-            self._state.queue = ((self._state.buttons, 0, 0, 0),)
+    def repeat_report(self) -> None:
+        """The buttons as they are."""
+        self._state.queue = ((self._state.buttons, 0, 0, 0),)
 
     def _end_group(self) -> None:
         s = self._state

@@ -173,3 +173,8 @@ class Serial(StandardRequests):
         bits, s.notices = s.notices[0], s.notices[1:]
         notice = struct.pack("<BBHHHH", u.IN | u.CLASS | u.INTERFACE, c.CDC_SERIAL_STATE, 0, 0, 2, bits)
         return Outcome(Verdict.DONE, notice, last=True)
+
+
+def serial_room(state: SerialState) -> int:
+    """Bytes a line can take."""
+    return max(0, RECEIVE_ROOM - len(state.received))

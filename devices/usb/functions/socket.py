@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from devices.usb.functions.base import Function, Wire
 from devices.usb.functions.host import SPEEDS, Host
-from devices.usb.functions.keyboard import Keyboard
+from devices.usb.functions.keyboard import ROOM, Keyboard, keyboard_room
 from devices.usb.functions.mouse import Mouse
-from devices.usb.functions.serial import RECEIVE_ROOM, Serial
+from devices.usb.functions.serial import Serial, serial_room
 from devices.usb.functions.state import (
     DeviceState,
     HostState,
@@ -72,6 +72,9 @@ def pull_out(socket: SocketState) -> None:
 
 
 def room_of(socket: SocketState) -> int:
-    """Bytes of input that a socket can take: what a serial line keeps is limited, all others take everything."""
-    unfetched = sum(len(serial.received) for serial in socket.serial)
-    return max(0, RECEIVE_ROOM - unfetched)
+    """Bytes of input that a socket can take."""
+    for keyboard in socket.keyboard:
+        return keyboard_room(keyboard)
+    for serial in socket.serial:
+        return serial_room(serial)
+    return ROOM

@@ -28,12 +28,15 @@ class KeyboardState:
     boot_protocol: bool = False
     idle: int = 0
     """SET_IDLE's duration in units of 4 ms; 0 is indefinite."""
-    idle_armed: bool = False
+    timer: int = 0
+    """What the device's timer is armed for: an Await of functions/hid.py."""
     leds: int = 0
     pressed: tuple[int, ...] = ()
     """Usages of the keys that are down, in the order they went down."""
-    queue: tuple[bytes, ...] = ()
-    """Reports the host has not fetched, the oldest first."""
+    queue: bytes = b""
+    """Reports the host has not fetched, eight bytes each, the oldest first."""
+    polled: bool = False
+    """The host has asked for reports and not withdrawn."""
 
 
 @vmstate("usb-mouse", 1)
@@ -44,7 +47,8 @@ class MouseState:
     device: DeviceState
     boot_protocol: bool = False
     idle: int = 0
-    idle_armed: bool = False
+    timer: int = 0
+    """What the device's timer is armed for: an Await of functions/hid.py."""
     buttons: int = 0
     dx: int = 0
     dy: int = 0

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from devices.usb.contexts import EndpointKind
 from devices.usb.functions.base import FIRST_FUNCTION_TIMER
+from devices.usb.functions.keyboard import QUEUE_BYTES, ROOM
 from devices.usb.functions.usages import FIRST_MODIFIER, USAGES
 from devices.usb.messages import Kind, Plugged
 from devices.usb.trb import Completion
@@ -20,6 +21,7 @@ from machine.input_events import EV_REL as REL
 from machine.input_events import Event, pack_group
 from tests.harness.xhci_driver import Driver
 
+INTERVAL_NS = 10_000_000
 TIMER = FIRST_FUNCTION_TIMER + 1
 Row = tuple[int, int, int]
 
@@ -43,6 +45,8 @@ def fetch(driver: Driver, slot: int) -> list[bytes]:
     """Every report there is."""
     found: list[bytes] = []
     while True:
+        if driver.context.timers.get(TIMER) == INTERVAL_NS:
+            driver.expire(TIMER)
         buffer = driver.queue(slot, 3, 8)
         events = driver.transfer_events(slot, 3)
         if not events:
@@ -95,6 +99,17 @@ def test_a_report_waits_for_a_key() -> None:
     assert driver.read(buffer, 8) == b"\0\0\x28" + bytes(5)
 
 
+def test_reports_come_no_faster_than_the_interval() -> None:
+    driver, slot = plugged(Kind.KEYBOARD)
+    say(driver, (KEY, 30, 1), (KEY, 30, 0))
+    driver.queue(slot, 3, 8)
+    driver.queue(slot, 3, 8)
+    assert len(driver.transfer_events(slot, 3)) == 1
+    assert driver.context.timers == {TIMER: INTERVAL_NS}
+    driver.expire(TIMER)
+    assert len(driver.transfer_events(slot, 3)) == 1
+
+
 def test_more_keys_than_a_report_holds_roll_over_and_come_back() -> None:
     driver, slot = plugged(Kind.KEYBOARD)
     for code in (30, 48, 46, 32, 18, 33, 34):
@@ -128,14 +143,30 @@ def test_what_is_typed_before_the_keyboard_is_configured_is_lost_but_for_what_is
 
 
 def test_a_host_that_does_not_fetch_sees_the_last_state() -> None:
+    driver, _ = plugged(Kind.KEYBOARD)
+    assert driver.model.input_room() == ROOM
+    for _ in range(QUEUE_BYTES // 8):
+        say(driver, (KEY, 30, 1), (KEY, 30, 0))
+    say(driver, (KEY, 48, 1))
+    assert driver.model.input_room() == ROOM
+    (keyboard,) = driver.model.state.sockets[0].keyboard
+    assert len(keyboard.queue) == QUEUE_BYTES
+    assert keyboard.queue[-8:] == b"\0\0\5" + bytes(5)
+
+
+def test_a_host_that_fetches_is_not_overrun() -> None:
     driver, slot = plugged(Kind.KEYBOARD)
-    for _ in range(300):
+    assert fetch(driver, slot) == []
+    driver.queue(slot, 3, 8)
+    room = driver.model.input_room()
+    for _ in range(4):
         say(driver, (KEY, 30, 1))
         say(driver, (KEY, 30, 0))
-    say(driver, (KEY, 48, 1))
-    reports = fetch(driver, slot)
-    assert len(reports) == 128
-    assert reports[-1] == b"\0\0\5" + bytes(5)
+    assert driver.model.input_room() == room - 7 * 16
+    say(driver, *[(KEY, 30, value) for value in (1, 0)] * 100)
+    assert driver.model.input_room() == 0
+    driver.withdraw(slot, 3)
+    assert driver.model.input_room() == ROOM
 
 
 def test_leds_reach_the_backend() -> None:
@@ -170,6 +201,8 @@ def test_an_idle_period_repeats_the_report(kind: Kind) -> None:
     ((code, _),) = driver.transfer_events(slot, 3)
     assert code in (Completion.SUCCESS, Completion.SHORT_PACKET)
     driver.queue(slot, 3, 8)
+    assert driver.context.timers == {TIMER: INTERVAL_NS}
+    driver.expire(TIMER)
     assert driver.context.timers == {TIMER: 8_000_000}
     driver.unplug(1)
     assert TIMER not in driver.context.timers
