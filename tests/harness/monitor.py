@@ -65,7 +65,8 @@ class Qmp:
 
     def __init__(self, home: Home, path: Path | None = None) -> None:
         self._socket = connect(path or run_directory(home) / "qmp")
-        self._file = self._socket.makefile("rwb")
+        # Written at once: a file that is closed with something unsent would send it to a peer that has gone.
+        self._file = self._socket.makefile("rb")
         self.events: list[dict[str, Any]] = []
         self.greeting = self._hear()
         self.execute("qmp_capabilities")
@@ -80,8 +81,7 @@ class Qmp:
     def execute(self, command: str, **arguments: Any) -> Any:
         """Do a command; its value, or Refused.  An underscore in an argument's name stands for a minus."""
         given = {name.replace("_", "-"): value for name, value in arguments.items()}
-        self._file.write(json.dumps({"execute": command, "arguments": given}).encode() + b"\n")
-        self._file.flush()
+        self._socket.sendall(json.dumps({"execute": command, "arguments": given}).encode() + b"\n")
         while True:
             document = self._hear()
             if "event" in document:

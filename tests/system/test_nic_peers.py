@@ -69,7 +69,7 @@ def test_frames_of_every_length_meet_a_card_that_lives_on(home: Home) -> None:
             assert answer(peer) == (number, max(size, 42))
         peer.sendall(framed(echo(9, 1514))[:700])
         peer.close()
-        assert "NO-CARRIER" in session.do("usleep 100000; ip link show dev eth0")
+        session.do("until ip link show dev eth0 | grep -q NO-CARRIER; do usleep 10000; done")
         received = session.do("cat /sys/class/net/eth0/statistics/rx_errors")
         assert received.split()[0] == "0"
     home.verify_both_ways(session.recording)
