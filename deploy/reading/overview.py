@@ -42,7 +42,9 @@ def overview(recording: Recording) -> Overview:
     """Read the whole log; damage is told in the summary."""
     timeline = Timeline(recording.board.shift)
     frames = _seen(watched(recording.frames(), lambda: recording.messages), timeline)
-    return Overview(summarise(recording.board, frames), timeline, _host_span(recording.path / LOG_NAME))
+    return Overview(
+        summarise(recording.board, frames, recording.facts.format), timeline, _host_span(recording.path / LOG_NAME)
+    )
 
 
 def _seen(frames: Iterable[Frame], timeline: Timeline) -> Iterator[Frame]:

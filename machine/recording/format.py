@@ -11,14 +11,17 @@ from machine.icount import FIRST_DEVICE
 if TYPE_CHECKING:
     from machine.board import Board
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 """Raised when a reader of the last version would misread; machine.toml carries it."""
 
-READABLE_FORMATS: Final = (1, 2)
+READABLE_FORMATS: Final = (1, 2, 3)
 """Those this program reads; docs/log-format.md says what each lacks."""
 
 LINKED_FORMAT: Final = 2
 """From this format on every chunk begins with a link."""
+
+RESUMABLE_FORMAT: Final = 3
+"""From this format on the chain can be gone on with from the middle, so there can be snapshots."""
 
 LINK_TOPIC: Final = "link"
 LINK_CLASS: Final = "link"

@@ -9,14 +9,19 @@ from typing import TYPE_CHECKING
 
 from machine.board import Board, parse_board
 from machine.errors import BoardError, LogError
+from machine.frame import class_of
+from machine.message import MessageClass
+from machine.recording.chain import Chain
 from machine.recording.facts import Facts, parse_facts
+from machine.recording.format import FORMAT_VERSION, RESUMABLE_FORMAT
 from machine.recording.layout import LOG_NAME, MACHINE_NAME
+from machine.recording.place import START, Place, Point
 from machine.recording.summary import Summary, summarise
 from machine.recording.tail import Tail, read_tail
 from machine.recording.walk import LogWalk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from machine.frame import Frame
@@ -43,18 +48,47 @@ class Recording:
             raise LogError(f"{path / LOG_NAME}: the recording's log is missing")
         return cls(path, board, facts)
 
-    def frames(self) -> Iterator[Frame]:
-        """Every message from the first, in seq order.
+    def frames(self, start: Point = START) -> Iterator[Frame]:
+        """Every message from the first, or from the first behind a point, in seq order.
 
         Behind the last good one, TruncatedLog or CorruptRecord if the log is cut or damaged there; an
         unclosed log that was cut between two records just ends.
         """
-        for chunk in LogWalk(self.path / LOG_NAME, self.facts.id, self.facts.format).chunks():
-            yield from chunk
+        for chunk in self._walk(start.place).chunks():
+            first = chunk[0].seq
+            yield from chunk if first > start.seq else chunk[start.seq + 1 - first :]
+
+    def point(self, before: Callable[[Frame], bool], start: Point = START) -> Point:
+        """The point behind the last message for which all before it, and itself, are `before`; not before `start`.
+
+        Reads from `start` on, and raises as frames() does if it comes to damage first.  Formats that cannot be read
+        from the middle have no points: LogError.
+        """
+        if self.facts.format < RESUMABLE_FORMAT:
+            raise LogError(
+                f"{self.path}: format {self.facts.format} cannot be read from the middle; "
+                f"`dejavm dump --json` and `dejavm assemble` make one of format {FORMAT_VERSION}"
+            )
+        walk = self._walk(start.place)
+        found, chain = start, Chain(start.chain)
+        for chunk in walk.chunks():
+            inputs = found.inputs
+            for frame in chunk:
+                if frame.seq <= start.seq:
+                    continue
+                if not before(frame):
+                    return Point(walk.place, frame.seq - 1, inputs, chain.digest())
+                chain.add(frame)
+                inputs += class_of(frame.type) is MessageClass.INPUT
+            found = Point(walk.place, chunk[-1].seq, inputs, chain.digest())
+        return found
+
+    def _walk(self, place: Place) -> LogWalk:
+        return LogWalk(self.path / LOG_NAME, self.facts.id, self.facts.format, place)
 
     def summary(self) -> Summary:
         """What the recording comes to; reads all of it, tells damage instead of raising it."""
-        return summarise(self.board, self.frames())
+        return summarise(self.board, self.frames(), self.facts.format)
 
     @property
     def clean_end(self) -> bool:

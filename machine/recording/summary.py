@@ -11,7 +11,7 @@ from machine.codec import decode, name_of, type_of
 from machine.errors import CorruptRecord, RemoteWireError, TruncatedLog
 from machine.frame import Frame, class_of
 from machine.message import End, MessageClass, SyncPoint
-from machine.recording.chain import Chain
+from machine.recording.chain import chain_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,9 +53,9 @@ class Summary:
     channels: tuple[ChannelCount, ...]
 
 
-def summarise(board: Board, frames: Iterator[Frame]) -> Summary:
+def summarise(board: Board, frames: Iterator[Frame], log_format: int) -> Summary:
     """Count what is good of a log; damage ends the count and is told, not raised."""
-    chain = Chain()
+    chain = chain_of(log_format)
     counts: Counter[tuple[int, int, int]] = Counter()
     sizes: Counter[tuple[int, int, int]] = Counter()
     clock = VirtualClock(board.shift)

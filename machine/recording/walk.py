@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 from mcap.opcode import Opcode
 
 from machine.errors import CorruptRecord, LogError, TruncatedLog
-from machine.recording.chain import Chain
-from machine.recording.chunk import Content, Damage, Routes, open_chunk, read_content
+from machine.recording.chain import chain_of
+from machine.recording.chunk import Content, Damage, Route, Routes, open_chunk, read_content
 from machine.recording.format import HIGHEST_CHUNK_BYTES, LINKED_FORMAT, MAGIC, PROFILE
+from machine.recording.place import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,19 +51,22 @@ class _Record:
 
 
 class LogWalk:
-    """One pass over a log file."""
+    """One pass over a log file, from its beginning or, in formats that allow it, from a place in it."""
 
-    def __init__(self, path: Path, recording_id: str, log_format: int) -> None:
+    def __init__(self, path: Path, recording_id: str, log_format: int, start: Place | None = None) -> None:
         self._path = path
         self._id = recording_id
         self._linked = log_format >= LINKED_FORMAT
-        self._chain = Chain()
-        self._routes = Routes()
+        self._start = start if start is not None and start.offset else None
+        self.place = start or Place()
+        """In front of the chunk that was handed out last."""
+        self._chain = chain_of(log_format, self.place.chain)
+        self._routes = _routes_of(self.place)
         self._offset = 0
         self._size = 0
         self._crc = 0
-        self._seq = 0
-        self._icount = 0
+        self._seq = self.place.seq
+        self._icount = self.place.icount
         self.closed = False
         """Whether the walk came to a valid footer; a writer that was killed leaves none."""
 
@@ -85,6 +89,10 @@ class LogWalk:
         if header is None:
             raise self._truncated(self._offset, "nothing but the magic is there")
         self._check_header(header)
+        if self._start is not None:
+            if self._start.offset > self._size:
+                raise self._truncated(self._size, f"it was to be read from byte {self._start.offset}")
+            self._offset = file.seek(self._start.offset)
         while (record := self._next_record(file)) is not None:
             if record.opcode == Opcode.DATA_END:
                 self._finish(file, record)
@@ -95,6 +103,8 @@ class LogWalk:
 
     def _frames(self, record: _Record) -> Iterator[list[Frame]]:
         content = Content()
+        if self._linked:
+            self._mark(record.offset)
         damage: Damage | None = None
         try:
             read_content(open_chunk(record.body), self._routes, self._seq + 1, content)
@@ -112,6 +122,13 @@ class LogWalk:
             yield frames
         if damage is not None:
             raise self._corrupt(record.offset, str(damage)) from damage
+
+    def _mark(self, offset: int) -> None:
+        """Remember what is known in front of the chunk at an offset."""
+        channels = self.place.channels
+        if len(channels) != len(self._routes) + (self._routes.links >= 0):
+            channels = channels_of(self._routes)
+        self.place = Place(offset, self._seq, self._icount, self._chain.digest(), channels)
 
     def _read_magic(self, file: BinaryIO) -> None:
         magic = file.read(len(MAGIC))
@@ -150,7 +167,8 @@ class LogWalk:
 
     def _finish(self, file: BinaryIO, data_end: _Record) -> None:
         """Check what stands behind the last chunk: the data section's checksum, the summary, the footer."""
-        if data_end.body != _DATA_END.pack(self._crc):
+        # Who began in the middle has not seen all of what the checksum is of; each chunk has its own.
+        if self._start is None and data_end.body != _DATA_END.pack(self._crc):
             raise self._corrupt(data_end.offset, "the checksum of all chunks is wrong")
         rest = file.read()
         if len(rest) < TRAILER_BYTES or not rest.endswith(MAGIC):
@@ -167,6 +185,22 @@ class LogWalk:
 
     def _good(self) -> str:
         return f"; good up to instruction {self._icount}, message {self._seq}"
+
+
+def channels_of(routes: Routes) -> tuple[tuple[int, int, int, int], ...]:
+    """The channels that a place knows."""
+    rows = [(number, route.type, route.source, route.target) for number, route in routes.items()]
+    return tuple(rows) if routes.links < 0 else (*rows, (routes.links, 0, 0, 0))
+
+
+def _routes_of(place: Place) -> Routes:
+    routes = Routes()
+    for number, kind, source, target in place.channels:
+        if kind:
+            routes[number] = Route(kind, source, target)
+        else:
+            routes.links = number
+    return routes
 
 
 def footer_of(trailer: bytes, summary: bytes) -> int | None:

@@ -16,7 +16,8 @@ from mcap.writer import IndexType, Writer
 from machine.board import Board, render_board
 from machine.codec import type_of
 from machine.errors import LogError, UsageError
-from machine.message import SyncPoint
+from machine.frame import class_of
+from machine.message import MessageClass, SyncPoint
 from machine.recording.chain import Chain
 from machine.recording.facts import Facts, render_facts
 from machine.recording.format import (
@@ -37,6 +38,7 @@ from machine.recording.format import (
     topic_of,
 )
 from machine.recording.layout import DIRECTORY_MODE, FILE_MODE, LOG_NAME, MACHINE_NAME
+from machine.recording.place import Place, Point
 from machine.recording.schema import schema_of
 
 if typing.TYPE_CHECKING:
@@ -63,6 +65,8 @@ class RecordingWriter:
         self._id = facts.id
         self._chain = Chain()
         self._seq = 0
+        self._icount = 0
+        self._inputs = 0
         self._chunk_bytes = 0
         self._opened_ns: int | None = None
         self._file = _create(directory, render_board(board) + "\n" + render_facts(facts))
@@ -96,10 +100,21 @@ class RecordingWriter:
         self._mcap.add_message(channel, frame.icount, frame.payload, host_ns, frame.seq & SEQ_MASK)
         self._chunk_bytes += _MESSAGE_OVERHEAD + len(frame.payload)
         self._chain.add(frame)
+        self._icount = frame.icount
+        self._inputs += class_of(frame.type) is MessageClass.INPUT
         if self._chunk_bytes >= CHUNK_BYTES:
             self._close_chunk()
         else:
             self.flush_if_due(host_ns)
+
+    def mark(self) -> Point:
+        """Close the open chunk and hand it to the host; the point behind it."""
+        if self._opened_ns is not None:
+            self._close_chunk()
+        channels = [(number, *key) for key, number in self._channels.items()]
+        chain = self._chain.digest()
+        place = Place(self._file.tell(), self._seq, self._icount, chain, (*channels, (self._links, 0, 0, 0)))
+        return Point(place, self._seq, self._inputs, chain)
 
     def digest(self) -> bytes:
         """The chain behind the last message."""

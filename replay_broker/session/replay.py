@@ -14,14 +14,16 @@ from machine.errors import Divergence, LogError
 from machine.frame import FIRST_DERIVED_TYPE, Frame, class_of
 from machine.icount import CPU
 from machine.message import MessageClass
-from machine.recording.chain import Chain
+from machine.recording.chain import chain_of
 from machine.recording.compare import divergence, same, silence
+from machine.recording.place import START
 from replay_broker.outcome import Outcome
 from replay_broker.session.base import Session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from machine.recording.place import Point
     from machine.recording.reader import Recording
     from replay_broker.session.base import Send
 
@@ -32,11 +34,12 @@ END: Final = type_of(m.End)
 class Cursor:
     """The recording's messages one by one, with a look at the next and a digest of those passed."""
 
-    def __init__(self, frames: Iterator[Frame]) -> None:
+    def __init__(self, recording: Recording, start: Point = START) -> None:
+        frames = readable(recording.frames(start))
         self._frames = frames
-        self._chain = Chain()
-        self.messages = 0
-        self.inputs = 0
+        self._chain = chain_of(recording.facts.format, start.chain)
+        self.messages = start.seq
+        self.inputs = start.inputs
         self.end: m.PowerOffReason | None = None
         self.next: Frame | None = next(frames, None)
 
@@ -81,12 +84,12 @@ def readable(frames: Iterator[Frame]) -> Iterator[Frame]:
 class ReplaySession(Session):
     """A run that follows a recording."""
 
-    def __init__(self, recording: Recording, send: Send, until: int | None) -> None:
+    def __init__(self, recording: Recording, send: Send, until: int | None, start: Point = START) -> None:
         super().__init__(recording.board, send)
         self.end_icount = recording.end_icount if until is None else until
         self._until = until
-        self._cursor = Cursor(readable(recording.frames()))
-        self._sync_points = SyncPoints(readable(recording.frames()))
+        self._cursor = Cursor(recording, start)
+        self._sync_points = SyncPoints(readable(recording.frames(start)))
 
     @property
     def messages(self) -> int:

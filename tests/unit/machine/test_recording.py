@@ -192,8 +192,8 @@ def test_a_missing_recording_is_named(tmp_path: Path) -> None:
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "x.dejavm")
     machine = path / "machine.toml"
-    machine.write_text(machine.read_text().replace("format = 2\n", "format = 3\n"))
-    with pytest.raises(UnknownLogVersion, match=r"format 3, this program reads formats 1, 2"):
+    machine.write_text(machine.read_text().replace("format = 3\n", "format = 4\n"))
+    with pytest.raises(UnknownLogVersion, match=r"format 4, this program reads formats 1, 2, 3"):
         Recording.open(path)
 
 
