@@ -6,7 +6,6 @@ Never here: what a message leads to (replay_broker/session/).
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
@@ -20,6 +19,7 @@ from machine.frame import Frame
 from machine.icount import BROKER, CPU
 from machine.port import frames_of
 from replay_broker.changes import BackendChanges
+from replay_broker.door import Door
 from replay_broker.outcome import Outcome, of_fault
 from replay_broker.session.base import Session, check_origin
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from replay_broker.monitor.monitor import Monitor
     from replay_broker.roster import Member, Roster
 
-log = logging.getLogger("dejavm")
 HELLO_TIMEOUT_S: Final = 60.0
 FAREWELL_S: Final = 10.0
 """How long the broker stays after the end for a control client to dismiss it."""
@@ -67,12 +66,11 @@ class Server:
         self._bus = self._bind(bus)
         self._control = self._bind(control)
         self._outgoing: dict[bytes, list[bytes]] = defaultdict(list)
-        self._welcomed: set[bytes] = set()
+        self._door = Door(roster, mode, self._tell)
         self._watchers: dict[bytes, None] = {}
         self._early: list[tuple[int, Frame]] = []
         self._over_since: float | None = None
         self._dismissed = False
-        self.refused = 0
 
     def run(self) -> None:
         """Serve until the run is over and a control client has dismissed the broker."""
@@ -236,43 +234,16 @@ class Server:
                 self._on_frame(number, waiting)
 
     def _on_stranger(self, identity: bytes, frame: Frame) -> None:
-        """Somebody who has not been let in may say Hello and nothing else."""
-        try:
-            hello = decode(frame.type, frame.payload)
-        except RemoteWireError as error:
-            self._stranger(identity, str(error), known=False)
-            return
-        if isinstance(hello, m.Fault) and self.session is None:
-            # A node that failed before it could say who it is.
-            self._end(Outcome(m.RunState.FAILED, detail=hello.detail))
-            return
-        if not isinstance(hello, m.Hello):
-            self._stranger(identity, "no Hello", known=False)
-            return
-        reason = self._roster.admit(identity, hello)
-        if reason:
-            self._tell(identity, m.Refused(reason))
-            self._stranger(identity, reason, known=False)
-            return
-        if self.outcome is not None:
-            self._tell(identity, m.Shutdown())
-        elif self._roster.memory_path:
-            self._welcome_waiting()
-
-    def _welcome_waiting(self) -> None:
-        """Devices need to know where guest memory is, so nobody is welcome before the CPU."""
-        for member in self._roster.members.values():
-            if member.identity is not None and member.identity not in self._welcomed:
-                self._welcomed.add(member.identity)
-                self._tell(member.identity, m.Welcome(member.number, self.mode, self._roster.memory_path))
+        fault = self._door.knock(identity, frame, over=self.outcome is not None, begun=self.session is not None)
+        if fault is not None:
+            self._end(Outcome(m.RunState.FAILED, detail=fault))
 
     def _stranger(self, identity: bytes, reason: str, *, known: bool) -> None:
         """What is not part of the protocol: a stranger's is refused and counted, a node's ends the run."""
         if known:
             number = self._roster.numbers[identity]
             raise RemoteWireError(f"node {number}: {reason}")
-        self.refused += 1
-        log.warning("refused a stranger: %s", reason)
+        self._door.refuse(reason)
 
     def _on_fault(self, member: Member, frame: Frame) -> None:
         fault = decode(frame.type, frame.payload)
@@ -286,8 +257,7 @@ class Server:
             for frame in frames_of(parts):
                 self._on_request(identity, decode(frame.type, frame.payload))
         except RemoteWireError as error:
-            self.refused += 1
-            log.warning("refused a control message: %s", error)
+            self._door.refuse(f"a control client: {error}")
 
     def _on_request(self, identity: bytes, request: m.Message) -> None:
         match request:
@@ -311,6 +281,11 @@ class Server:
         else:
             self._changes.ask(node, word, done)
             self._tell(member.identity, m.ChangeBackend(node, word))
+
+    @property
+    def refused(self) -> int:
+        """Messages that were not part of the protocol, from strangers and control clients."""
+        return self._door.refused
 
     @property
     def backends(self) -> dict[str, str]:

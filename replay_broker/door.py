@@ -1,0 +1,69 @@
+"""The broker's door: who may come in, and what becomes of the others.
+
+Lives here: Hello, Welcome, strangers.  Never here: sockets; what a node says once it is in.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from machine import message as m
+from machine.codec import decode
+from machine.errors import RemoteWireError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from machine.frame import Frame
+    from replay_broker.roster import Roster
+
+log = logging.getLogger("dejavm")
+
+
+class Door:
+    """Lets the machine's nodes in; counts what was refused."""
+
+    def __init__(self, roster: Roster, mode: m.RunMode, tell: Callable[[bytes, m.Message], None]) -> None:
+        self._roster = roster
+        self._mode = mode
+        self._tell = tell
+        self._welcomed: set[bytes] = set()
+        self.refused = 0
+
+    def knock(self, identity: bytes, frame: Frame, *, over: bool, begun: bool) -> str | None:
+        """Somebody who has not been let in may say Hello and nothing else.
+
+        A node that failed before it could say who it is ends the run that has not begun: its reason is returned.
+        """
+        try:
+            hello = decode(frame.type, frame.payload)
+        except RemoteWireError as error:
+            self.refuse(str(error))
+            return None
+        if isinstance(hello, m.Fault) and not begun:
+            return hello.detail
+        if not isinstance(hello, m.Hello):
+            self.refuse("no Hello")
+            return None
+        reason = self._roster.admit(identity, hello)
+        if reason:
+            self._tell(identity, m.Refused(reason))
+            self.refuse(reason)
+        elif over:
+            self._tell(identity, m.Shutdown())
+        elif self._roster.memory_path:
+            self._welcome_waiting()
+        return None
+
+    def refuse(self, reason: str) -> None:
+        """Count what is not part of the protocol."""
+        self.refused += 1
+        log.warning("refused a stranger: %s", reason)
+
+    def _welcome_waiting(self) -> None:
+        """Devices need to know where guest memory is, so nobody is welcome before the CPU."""
+        for member in self._roster.members.values():
+            if member.identity is not None and member.identity not in self._welcomed:
+                self._welcomed.add(member.identity)
+                self._tell(member.identity, m.Welcome(member.number, self._mode, self._roster.memory_path))
