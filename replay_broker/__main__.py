@@ -18,6 +18,7 @@ from machine.node import die_with_parent, start_diagnostics
 from replay_broker.monitor.monitor import Monitor
 from replay_broker.roster import Roster
 from replay_broker.server import Server
+from replay_broker.sockets import Sockets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -113,7 +114,8 @@ def main(argv: Sequence[str]) -> int:
         maker = SessionMaker(options, board)
         roster = Roster.of(("cpu", *devices))
         monitor = open_monitor(options, board)
-        Server(options.bus, options.control, roster, mode, maker.begin, maker.prepare, monitor).run()
+        sockets = Sockets(options.bus, options.control)
+        Server(sockets, roster, mode, maker.begin, maker.prepare, monitor).run()
     except (MachineError, OSError) as error:
         sys.stderr.write(f"broker: {error}\n")
         return error.exit_code if isinstance(error, MachineError) else 1

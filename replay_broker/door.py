@@ -5,20 +5,18 @@ Lives here: Hello, Welcome, strangers.  Never here: sockets; what a node says on
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from machine import message as m
 from machine.codec import decode
 from machine.errors import RemoteWireError
+from replay_broker.refusals import Refusals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from machine.frame import Frame
     from replay_broker.roster import Roster
-
-log = logging.getLogger("dejavm")
 
 
 class Door:
@@ -29,7 +27,7 @@ class Door:
         self._mode = mode
         self._tell = tell
         self._welcomed: set[bytes] = set()
-        self.refused = 0
+        self._refusals = Refusals()
 
     def knock(self, identity: bytes, frame: Frame, *, over: bool, begun: bool) -> str | None:
         """Somebody who has not been let in may say Hello and nothing else.
@@ -58,8 +56,12 @@ class Door:
 
     def refuse(self, reason: str) -> None:
         """Count what is not part of the protocol."""
-        self.refused += 1
-        log.warning("refused a stranger: %s", reason)
+        self._refusals.note(f"a stranger: {reason}")
+
+    @property
+    def refused(self) -> int:
+        """What was not part of the protocol so far."""
+        return self._refusals.total
 
     def _welcome_waiting(self) -> None:
         """Devices need to know where guest memory is, so nobody is welcome before the CPU."""

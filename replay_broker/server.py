@@ -1,7 +1,7 @@
-"""The shell of the broker: two sockets and the one loop; bytes in, bytes out.
+"""The shell of the broker: the one loop, the barrier, who may say what.
 
-Lives here: ZeroMQ, the barrier, telling control clients.
-Never here: what a message leads to (replay_broker/session/).
+Lives here: the order in which sockets, clock and monitor have their turn.
+Never here: ZeroMQ (sockets.py), control clients (clients.py), what a message leads to (replay_broker/session/).
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
-import zmq
-
 from machine import message as m
 from machine.codec import decode, encode, encode_header, type_of
 from machine.errors import Divergence, MachineError, RemoteWireError
@@ -19,15 +17,17 @@ from machine.frame import Frame
 from machine.icount import BROKER, CPU
 from machine.port import frames_of
 from replay_broker.changes import BackendChanges
+from replay_broker.clients import Clients
 from replay_broker.door import Door
 from replay_broker.outcome import Outcome, of_fault
 from replay_broker.session.base import Session, check_origin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from replay_broker.monitor.monitor import Monitor
     from replay_broker.roster import Member, Roster
+    from replay_broker.sockets import Sockets, Taken
 
 HELLO_TIMEOUT_S: Final = 60.0
 FAREWELL_S: Final = 10.0
@@ -46,8 +46,7 @@ class Server:
 
     def __init__(
         self,
-        bus: str,
-        control: str,
+        sockets: Sockets,
         roster: Roster,
         mode: m.RunMode,
         begin: Callable[[Callable[[Frame], None]], Session],
@@ -62,40 +61,31 @@ class Server:
         self.session: Session | None = None
         self.outcome: Outcome | None = None
         self._changes = BackendChanges()
-        self._context = zmq.Context(io_threads=1)
-        self._bus = self._bind(bus)
-        self._control = self._bind(control)
+        self._sockets = sockets
         self._outgoing: dict[bytes, list[bytes]] = defaultdict(list)
         self._door = Door(roster, mode, self._tell)
-        self._watchers: dict[bytes, None] = {}
+        self._clients = Clients(self, sockets.tell_client, self._door.refuse)
         self._early: list[tuple[int, Frame]] = []
         self._over_since: float | None = None
         self._dismissed = False
 
     def run(self) -> None:
         """Serve until the run is over and a control client has dismissed the broker."""
-        poller = zmq.Poller()
-        poller.register(self._bus, zmq.POLLIN)
-        poller.register(self._control, zmq.POLLIN)
         if self._monitor is not None:
             self._monitor.attach(self)
-            poller.register(self._monitor.descriptor, zmq.POLLIN)
+            self._sockets.watch(self._monitor.descriptor)
         started = time.monotonic()
         while not self._over():
-            ready = dict(poller.poll(self._timeout_ms()))
-            if self._bus in ready:
-                self._drain(self._bus, self._on_bus)
-            if self._control in ready:
-                self._drain(self._control, self._on_control)
+            self._sockets.wait(self._timeout_ms())
+            self._drain(self._sockets.bus(), self._on_bus)
+            self._drain(self._sockets.control(), self._clients.take)
             self._prepare_once()
             self._tick(started)
             if self._monitor is not None:
-                self._serve_monitor(self._monitor, ready=self._monitor.descriptor in ready)
+                self._serve_monitor(self._monitor, ready=self._sockets.is_ready(self._monitor.descriptor))
         if self._monitor is not None:
             self._monitor.close()
-        self._bus.close()
-        self._control.close()
-        self._context.term()
+        self._sockets.close()
 
     def _serve_monitor(self, monitor: Monitor, *, ready: bool) -> None:
         """What clients of the monitor ask, and what they hear."""
@@ -116,15 +106,6 @@ class Server:
         except (MachineError, OSError) as error:
             self._end(Outcome(m.RunState.FAILED, detail=str(error)))
 
-    def _bind(self, endpoint: str) -> zmq.Socket[bytes]:
-        socket = self._context.socket(zmq.ROUTER)
-        socket.setsockopt(zmq.LINGER, 1000)
-        socket.setsockopt(zmq.SNDHWM, 0)
-        socket.setsockopt(zmq.RCVHWM, 0)
-        socket.setsockopt(zmq.MAXMSGSIZE, 64 << 20)
-        socket.bind(endpoint)
-        return socket
-
     def _over(self) -> bool:
         if self._over_since is None:
             return False
@@ -141,13 +122,9 @@ class Server:
         timeout_ns = self.session.timeout_ns()
         return TICK_MS if timeout_ns is None else -(-timeout_ns // NS_PER_MS)
 
-    def _drain(self, socket: zmq.Socket[bytes], handle: Callable[[bytes, Sequence[bytes]], None]) -> None:
-        """Everything that has come; what it leads to goes out in one message for each node."""
-        while True:
-            try:
-                identity, *parts = socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
+    def _drain(self, came: Iterable[Taken], handle: Callable[[bytes, Sequence[bytes]], None]) -> None:
+        """What has come; what it leads to goes out in one message for each node."""
+        for identity, parts in came:
             try:
                 handle(identity, parts)
             except Divergence as error:
@@ -250,26 +227,7 @@ class Server:
         assert isinstance(fault, m.Fault)
         self._end(of_fault(member.name, fault))
 
-    # Control clients.
-
-    def _on_control(self, identity: bytes, parts: Sequence[bytes]) -> None:
-        try:
-            for frame in frames_of(parts):
-                self._on_request(identity, decode(frame.type, frame.payload))
-        except RemoteWireError as error:
-            self._door.refuse(f"a control client: {error}")
-
-    def _on_request(self, identity: bytes, request: m.Message) -> None:
-        match request:
-            case m.StatusRequest():
-                self._watchers[identity] = None
-                self._send_status(identity)
-            case m.Quit():
-                self.quit()
-            case m.ChangeBackend(node, word):
-                self.change_backend(node, word, lambda error: self._answer(identity, m.BackendChanged(error)))
-            case _:
-                raise RemoteWireError(f"{type(request).__name__} is not for the broker's control")
+    # What control clients and the monitor ask.
 
     def change_backend(self, node: str, word: str, done: Callable[[str], None]) -> None:
         """Have a device's process take another backend; `done` hears why it did not, or ""."""
@@ -308,15 +266,6 @@ class Server:
         else:
             self._dismissed = True
 
-    def _send_status(self, identity: bytes) -> None:
-        self._answer(identity, self.status())
-
-    def _answer(self, identity: bytes, message: m.Message) -> None:
-        """Tell a control client; one that has gone hears nothing."""
-        icount = self.session.icount if self.session else 0
-        frame = Frame(type_of(type(message)), BROKER, BROKER, icount, encode(message))
-        self._control.send_multipart([identity, encode_header(frame), frame.payload])
-
     def status(self) -> m.Status:
         """How the machine is."""
         session, outcome = self.session, self.outcome
@@ -349,8 +298,7 @@ class Server:
         for identity in self._roster.numbers:
             self._tell(identity, m.Shutdown())
         self._flush()
-        for identity in self._watchers:
-            self._send_status(identity)
+        self._clients.tell_watchers()
         self._changes.give_up("the run is over")
 
     def _tell(self, identity: bytes, message: m.Message) -> None:
@@ -364,5 +312,5 @@ class Server:
 
     def _flush(self) -> None:
         for identity, parts in self._outgoing.items():
-            self._bus.send_multipart([identity, *parts])
+            self._sockets.tell_node(identity, parts)
         self._outgoing.clear()

@@ -16,6 +16,7 @@ from replay_broker import server as server_module
 from replay_broker.roster import Roster
 from replay_broker.server import Server
 from replay_broker.session.record import RecordSession
+from replay_broker.sockets import Sockets
 from tests.unit.replay_broker.stage import BOARD, RTC, SERIAL, TalliedLedger, frame_of
 
 if TYPE_CHECKING:
@@ -35,8 +36,7 @@ class Running:
         self.bus = f"ipc://{directory}/b"
         self.ledger = TalliedLedger()
         self.server = Server(
-            self.bus,
-            f"ipc://{directory}/c",
+            Sockets(self.bus, f"ipc://{directory}/c"),
             Roster.of(NAMES),
             m.RunMode.RECORD,
             lambda send: RecordSession(BOARD, send, self.ledger),
