@@ -107,6 +107,26 @@ static PyObject *reg_write(struct core *c, PyObject *args)
     return result_of(uc_reg_write(c->uc, number, &whole));
 }
 
+PyDoc_STRVAR(save_doc, "save() -> bytes: everything the engine knows but memory; the same in every process.");
+static PyObject *save(struct core *c, PyObject *none)
+{
+    (void)none;
+    return context_save(c->uc);
+}
+
+PyDoc_STRVAR(restore_doc, "restore(bytes): what save() told; ValueError if it is of another engine.");
+static PyObject *restore(struct core *c, PyObject *arg)
+{
+    Py_buffer data;
+    if (PyObject_GetBuffer(arg, &data, PyBUF_SIMPLE) < 0)
+        return NULL;
+    int failed = context_restore(c->uc, data.buf, (size_t)data.len);
+    PyBuffer_Release(&data);
+    if (failed)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
 static PyObject *get_handle(struct core *c, void *closure)
 {
     (void)closure;
@@ -119,6 +139,8 @@ static PyMethodDef methods[] = {
     METHOD(remove_cache, METH_VARARGS),
     METHOD(reg_read, METH_O),
     METHOD(reg_write, METH_VARARGS),
+    METHOD(save, METH_NOARGS),
+    METHOD(restore, METH_O),
     {NULL, NULL, 0, NULL},
 };
 

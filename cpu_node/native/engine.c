@@ -110,7 +110,7 @@ static PyObject *after_firmware(struct engine *e, PyObject *none)
     Py_RETURN_NONE;
 }
 
-static struct window *window_at(struct engine *e, int number)
+struct window *window_at(struct engine *e, int number)
 {
     if (number < 0 || number >= e->window_count) {
         PyErr_Format(PyExc_IndexError, "no register window %d", number);
@@ -234,6 +234,9 @@ static PyMethodDef methods[] = {
     METHOD(post, post, METH_VARARGS),
     METHOD(take_posted, take_posted, METH_O),
     METHOD(window_state, window_state, METH_O),
+    {"resume", (PyCFunction)engine_resume, METH_O, "resume(icount): stand at a sync point, nothing translated."},
+    {"restore_window", (PyCFunction)engine_restore_window, METH_VARARGS,
+     "restore_window(window, queue, gathered, raised): and no register is named any more."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -280,8 +283,15 @@ static PyTypeObject engine_type = {
     .tp_members = members,
 };
 
+static PyMethodDef functions[] = {
+    {"watch_writes", watch_writes, METH_VARARGS, "watch_writes(address, size, granule): nothing counts as written."},
+    {"take_written", take_written, METH_NOARGS, "take_written() -> [granule]: those written since the last time."},
+    {NULL, NULL, 0, NULL},
+};
+
 static struct PyModuleDef module = {
     PyModuleDef_HEAD_INIT, .m_name = "_engine", .m_doc = "Counted execution of one guest CPU.", .m_size = -1,
+    .m_methods = functions,
 };
 
 PyMODINIT_FUNC PyInit__engine(void)

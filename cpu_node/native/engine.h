@@ -258,6 +258,19 @@ int hole_add(struct engine *e, uint64_t base, uint64_t size);
 PyObject *window_posted(const struct window *w);
 PyObject *window_take_posted(struct window *w);
 
+/* engine.c */
+struct window *window_at(struct engine *e, int number);
+
+/* state.c */
+PyObject *context_save(uc_engine *uc);
+int context_restore(uc_engine *uc, const uint8_t *data, size_t size);
+PyObject *engine_resume(struct engine *e, PyObject *icount);
+PyObject *engine_restore_window(struct engine *e, PyObject *args);
+
+/* watch.c */
+PyObject *watch_writes(PyObject *module, PyObject *args);
+PyObject *take_written(PyObject *module, PyObject *none);
+
 /* arch/ */
 extern const struct arch arch_riscv64;
 

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Which parts of guest memory have been written.
+ *
+ * Theory of operation.  A granule is read-only for the host's processor until its first write, whose fault marks it
+ * and lets the write happen.  Nothing is protected before the first snapshot, so who takes none pays nothing.
+ */
+#include "engine.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* The one memory that is watched. */
+static struct {
+    uint8_t *start;
+    size_t size, granule;
+    uint8_t *written; /* one byte a granule */
+    struct sigaction before;
+} watched;
+
+static void on_fault(int number, siginfo_t *info, void *context)
+{
+    uint8_t *at = info->si_addr;
+    if (watched.start && at >= watched.start && at < watched.start + watched.size) {
+        size_t granule = (size_t)(at - watched.start) / watched.granule;
+        if (!watched.written[granule]) {
+            int kept = errno;
+            watched.written[granule] = 1;
+            mprotect(watched.start + granule * watched.granule, watched.granule, PROT_READ | PROT_WRITE);
+            errno = kept;
+            return;
+        }
+    }
+    /* Not ours: whoever was there before deals with it, or the process ends when the access is tried again. */
+    if (watched.before.sa_flags & SA_SIGINFO)
+        watched.before.sa_sigaction(number, info, context);
+    else
+        sigaction(SIGSEGV, &watched.before, NULL);
+}
+
+/* Begin to watch; everything counts as not written.  -1 with errno set. */
+static int begin(uint8_t *start, size_t size, size_t granule)
+{
+    struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    if (!watched.written) {
+        if (!(watched.written = calloc(size / granule, 1)))
+            return -1;
+        if (sigaction(SIGSEGV, &action, &watched.before) < 0)
+            return -1;
+    }
+    watched.start = start;
+    watched.size = size;
+    watched.granule = granule;
+    memset(watched.written, 0, size / granule);
+    return mprotect(start, size, PROT_READ);
+}
+
+PyObject *watch_writes(PyObject *module, PyObject *args)
+{
+    unsigned long long start, size, granule;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "KKK", &start, &size, &granule))
+        return NULL;
+    if (!granule || granule % PAGE_SIZE || size % granule || (watched.start && size != watched.size)) {
+        PyErr_SetString(PyExc_ValueError, "one memory is watched, in whole granules of whole pages");
+        return NULL;
+    }
+    if (begin((uint8_t *)(uintptr_t)start, size, granule) < 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    Py_RETURN_NONE;
+}
+
+static int append(PyObject *list, size_t value)
+{
+    PyObject *number = PyLong_FromSize_t(value);
+    int failed = !number || PyList_Append(list, number) < 0;
+    Py_XDECREF(number);
+    return failed ? -1 : 0;
+}
+
+/* The numbers of the granules that were written, in order; they count as not written from now on. */
+PyObject *take_written(PyObject *module, PyObject *none)
+{
+    size_t count = watched.start ? watched.size / watched.granule : 0;
+    PyObject *list = PyList_New(0);
+    (void)module, (void)none;
+    for (size_t at = 0; list && at < count; at++) {
+        size_t from = at;
+        for (; list && at < count && watched.written[at]; at++) {
+            watched.written[at] = 0;
+            if (append(list, at) < 0)
+                Py_CLEAR(list);
+        }
+        if (at > from && mprotect(watched.start + from * watched.granule, (at - from) * watched.granule, PROT_READ) < 0) {
+            Py_CLEAR(list);
+            PyErr_SetFromErrno(PyExc_OSError);
+        }
+    }
+    return list;
+}
