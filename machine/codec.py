@@ -18,7 +18,7 @@ from google.protobuf.message import Message as ProtobufMessage
 from machine import message as m
 from machine.errors import LocalWireError, RemoteWireError
 from machine.frame import Frame
-from machine.wire.v1 import bus_pb2, frame_pb2, host_pb2, session_pb2, time_pb2
+from machine.wire.v1 import bus_pb2, frame_pb2, host_pb2, session_pb2, state_pb2, time_pb2
 
 MAX_PAYLOAD_BYTES: Final = 1 << 24
 """A larger payload is refused on both sides: no message of the protocol needs it."""
@@ -30,6 +30,10 @@ MESSAGES: Final[Mapping[int, tuple[type[m.Message], type[ProtobufMessage]]]] = {
     4: (m.Ready, session_pb2.Ready),
     5: (m.Fault, session_pb2.Fault),
     6: (m.Shutdown, session_pb2.Shutdown),
+    7: (m.Save, state_pb2.Save),
+    8: (m.Saved, state_pb2.Saved),
+    9: (m.Load, state_pb2.Load),
+    10: (m.Proceed, state_pb2.Proceed),
     16: (m.Sync, time_pb2.Sync),
     17: (m.Grant, time_pb2.Grant),
     18: (m.Kick, time_pb2.Kick),

@@ -19,6 +19,12 @@ from machine.message_enums import (
     RunState as RunState,
     WriteKind as WriteKind,
 )
+from machine.message_state import (
+    Load as Load,
+    Proceed as Proceed,
+    Save as Save,
+    Saved as Saved,
+)
 
 WIRE_VERSION = 1
 
@@ -102,9 +108,10 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Stand still, or go on; nothing that the guest could see happens by it."""
+    """Stand still, at once or at exactly an instruction, or go on; the guest cannot see it."""
 
     on: bool
+    at_icount: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +349,7 @@ class PowerOff:
 
 Message = (
     Hello | Welcome | Refused | Ready | Fault | Shutdown
+    | Save | Saved | Load | Proceed
     | Sync | Grant | Kick | Credit | Stopped | Pause | Paused
     | Settle | StatusRequest | Status | Quit | ChangeBackend | BackendChanged
     | SyncPoint | Reset | HostInput | BackendResult | ClockReading | StopRequest | StateRequest | End

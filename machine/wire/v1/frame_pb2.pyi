@@ -14,6 +14,10 @@ class MessageType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MESSAGE_TYPE_READY: _ClassVar[MessageType]
     MESSAGE_TYPE_FAULT: _ClassVar[MessageType]
     MESSAGE_TYPE_SHUTDOWN: _ClassVar[MessageType]
+    MESSAGE_TYPE_SAVE: _ClassVar[MessageType]
+    MESSAGE_TYPE_SAVED: _ClassVar[MessageType]
+    MESSAGE_TYPE_LOAD: _ClassVar[MessageType]
+    MESSAGE_TYPE_PROCEED: _ClassVar[MessageType]
     MESSAGE_TYPE_SYNC: _ClassVar[MessageType]
     MESSAGE_TYPE_GRANT: _ClassVar[MessageType]
     MESSAGE_TYPE_KICK: _ClassVar[MessageType]
@@ -57,6 +61,10 @@ MESSAGE_TYPE_REFUSED: MessageType
 MESSAGE_TYPE_READY: MessageType
 MESSAGE_TYPE_FAULT: MessageType
 MESSAGE_TYPE_SHUTDOWN: MessageType
+MESSAGE_TYPE_SAVE: MessageType
+MESSAGE_TYPE_SAVED: MessageType
+MESSAGE_TYPE_LOAD: MessageType
+MESSAGE_TYPE_PROCEED: MessageType
 MESSAGE_TYPE_SYNC: MessageType
 MESSAGE_TYPE_GRANT: MessageType
 MESSAGE_TYPE_KICK: MessageType

@@ -62,10 +62,12 @@ class Stopped(_message.Message):
     def __init__(self, digest: _Optional[bytes] = ...) -> None: ...
 
 class Pause(_message.Message):
-    __slots__ = ("on",)
+    __slots__ = ("on", "at_icount")
     ON_FIELD_NUMBER: _ClassVar[int]
+    AT_ICOUNT_FIELD_NUMBER: _ClassVar[int]
     on: bool
-    def __init__(self, on: _Optional[bool] = ...) -> None: ...
+    at_icount: int
+    def __init__(self, on: _Optional[bool] = ..., at_icount: _Optional[int] = ...) -> None: ...
 
 class Paused(_message.Message):
     __slots__ = ()

@@ -1,0 +1,38 @@
+"""The messages by which nodes tell and take their state; machine/message.py has them all.
+
+docs/wire.md is the authority on what each means; the comments here are only reminders.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """Tell everything you remember."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What a node remembers; the CPU's memory is in a file, whole or what has changed since the last time."""
+
+    state: bytes
+    staging: str = ""
+    granule: int = 0
+    granules: bytes = b""
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Remember this; without a state, what you did at power-on."""
+
+    state: bytes = b""
+    recording: str = ""
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Proceed:
+    """The CPU may run on behind Saved."""
