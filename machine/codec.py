@@ -47,6 +47,7 @@ MESSAGES: Final[Mapping[int, tuple[type[m.Message], type[ProtobufMessage]]]] = {
     26: (m.Quit, session_pb2.Quit),
     27: (m.ChangeBackend, session_pb2.ChangeBackend),
     28: (m.BackendChanged, session_pb2.BackendChanged),
+    29: (m.ProcessEnded, session_pb2.ProcessEnded),
     32: (m.SyncPoint, time_pb2.SyncPoint),
     33: (m.Reset, time_pb2.Reset),
     34: (m.HostInput, host_pb2.HostInput),
@@ -75,6 +76,7 @@ MESSAGES: Final[Mapping[int, tuple[type[m.Message], type[ProtobufMessage]]]] = {
 NESTED: Final[Mapping[type, type[ProtobufMessage]]] = {
     m.Access: bus_pb2.Access,
     m.Register: bus_pb2.Register,
+    m.NodeStatus: session_pb2.NodeStatus,
 }
 
 

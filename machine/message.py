@@ -13,6 +13,7 @@ from machine.message_enums import (
     FaultCode as FaultCode,
     HostEvent as HostEvent,
     MessageClass as MessageClass,
+    NodeState as NodeState,
     PowerOffReason as PowerOffReason,
     ReadKind as ReadKind,
     RunMode as RunMode,
@@ -37,6 +38,8 @@ class Hello:
     node: str
     pid: int
     memory_path: str = ""
+    host: str = ""
+    metrics: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,24 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class StatusRequest:
-    """How is the machine?"""
+    """How is the machine?  With `nodes`: and each of its processes?"""
+
+    nodes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """One process of the machine."""
+
+    name: str
+    state: NodeState
+    host: str = ""
+    pid: int = 0
+    messages: int = 0
+    messages_per_s: int = 0
+    waiting: int = 0
+    backend: str = ""
+    metrics: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +161,27 @@ class Status:
     digest: bytes = b""
     detail: str = ""
     power_off_reason: PowerOffReason = PowerOffReason.OUTSIDE
+    waiting_for: str = ""
+    refused: int = 0
+    icount_per_s: int = 0
+    messages_per_s: int = 0
+    remote_bytes: int = 0
+    mode: RunMode = RunMode.NONE
+    nodes: tuple[NodeStatus, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Quit:
     """End the run at the next sync point."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessEnded:
+    """Whoever started a process of the machine has seen it end."""
+
+    node: str
+    pid: int = 0
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,7 +387,7 @@ Message = (
     Hello | Welcome | Refused | Ready | Fault | Shutdown
     | Save | Saved | Load | Proceed
     | Sync | Grant | Kick | Credit | Stopped | Pause | Paused
-    | Settle | StatusRequest | Status | Quit | ChangeBackend | BackendChanged
+    | Settle | StatusRequest | Status | Quit | ChangeBackend | BackendChanged | ProcessEnded
     | SyncPoint | Reset | HostInput | BackendResult | ClockReading | StopRequest | StateRequest | End
     | Entropy
     | MmioAccess | Done | IrqLevel | RegisterMap | FifoData | DmaWrite | TimerArm | TimerCancel | TimerExpired

@@ -13,6 +13,15 @@ class MessageClass(IntEnum):
     DERIVED = 2
 
 
+class NodeState(IntEnum):
+    """How far a node has come."""
+
+    MISSING = 1
+    STARTING = 2
+    READY = 3
+    AWAITED = 4
+
+
 class AccessKind(IntEnum):
     """What the guest did to a register."""
 

@@ -1,6 +1,8 @@
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -29,6 +31,14 @@ class RunState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RUN_STATE_FAILED: _ClassVar[RunState]
     RUN_STATE_DIVERGED: _ClassVar[RunState]
     RUN_STATE_STOPPED: _ClassVar[RunState]
+
+class NodeState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    NODE_STATE_UNSPECIFIED: _ClassVar[NodeState]
+    NODE_STATE_MISSING: _ClassVar[NodeState]
+    NODE_STATE_STARTING: _ClassVar[NodeState]
+    NODE_STATE_READY: _ClassVar[NodeState]
+    NODE_STATE_AWAITED: _ClassVar[NodeState]
 RUN_MODE_UNSPECIFIED: RunMode
 RUN_MODE_NONE: RunMode
 RUN_MODE_RECORD: RunMode
@@ -45,18 +55,27 @@ RUN_STATE_ENDED: RunState
 RUN_STATE_FAILED: RunState
 RUN_STATE_DIVERGED: RunState
 RUN_STATE_STOPPED: RunState
+NODE_STATE_UNSPECIFIED: NodeState
+NODE_STATE_MISSING: NodeState
+NODE_STATE_STARTING: NodeState
+NODE_STATE_READY: NodeState
+NODE_STATE_AWAITED: NodeState
 
 class Hello(_message.Message):
-    __slots__ = ("wire_version", "node", "pid", "memory_path")
+    __slots__ = ("wire_version", "node", "pid", "memory_path", "host", "metrics")
     WIRE_VERSION_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
     MEMORY_PATH_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    METRICS_FIELD_NUMBER: _ClassVar[int]
     wire_version: int
     node: str
     pid: int
     memory_path: str
-    def __init__(self, wire_version: _Optional[int] = ..., node: _Optional[str] = ..., pid: _Optional[int] = ..., memory_path: _Optional[str] = ...) -> None: ...
+    host: str
+    metrics: str
+    def __init__(self, wire_version: _Optional[int] = ..., node: _Optional[str] = ..., pid: _Optional[int] = ..., memory_path: _Optional[str] = ..., host: _Optional[str] = ..., metrics: _Optional[str] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("number", "mode", "memory_path")
@@ -91,11 +110,13 @@ class Shutdown(_message.Message):
     def __init__(self) -> None: ...
 
 class StatusRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("nodes",)
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    nodes: bool
+    def __init__(self, nodes: _Optional[bool] = ...) -> None: ...
 
 class Status(_message.Message):
-    __slots__ = ("state", "icount", "end_icount", "messages", "inputs", "digest", "detail", "power_off_reason")
+    __slots__ = ("state", "icount", "end_icount", "messages", "inputs", "digest", "detail", "power_off_reason", "waiting_for", "refused", "icount_per_s", "messages_per_s", "remote_bytes", "mode", "nodes")
     STATE_FIELD_NUMBER: _ClassVar[int]
     ICOUNT_FIELD_NUMBER: _ClassVar[int]
     END_ICOUNT_FIELD_NUMBER: _ClassVar[int]
@@ -104,6 +125,13 @@ class Status(_message.Message):
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
     POWER_OFF_REASON_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FOR_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    ICOUNT_PER_S_FIELD_NUMBER: _ClassVar[int]
+    MESSAGES_PER_S_FIELD_NUMBER: _ClassVar[int]
+    REMOTE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
     state: RunState
     icount: int
     end_icount: int
@@ -112,11 +140,50 @@ class Status(_message.Message):
     digest: bytes
     detail: str
     power_off_reason: int
-    def __init__(self, state: _Optional[_Union[RunState, str]] = ..., icount: _Optional[int] = ..., end_icount: _Optional[int] = ..., messages: _Optional[int] = ..., inputs: _Optional[int] = ..., digest: _Optional[bytes] = ..., detail: _Optional[str] = ..., power_off_reason: _Optional[int] = ...) -> None: ...
+    waiting_for: str
+    refused: int
+    icount_per_s: int
+    messages_per_s: int
+    remote_bytes: int
+    mode: RunMode
+    nodes: _containers.RepeatedCompositeFieldContainer[NodeStatus]
+    def __init__(self, state: _Optional[_Union[RunState, str]] = ..., icount: _Optional[int] = ..., end_icount: _Optional[int] = ..., messages: _Optional[int] = ..., inputs: _Optional[int] = ..., digest: _Optional[bytes] = ..., detail: _Optional[str] = ..., power_off_reason: _Optional[int] = ..., waiting_for: _Optional[str] = ..., refused: _Optional[int] = ..., icount_per_s: _Optional[int] = ..., messages_per_s: _Optional[int] = ..., remote_bytes: _Optional[int] = ..., mode: _Optional[_Union[RunMode, str]] = ..., nodes: _Optional[_Iterable[_Union[NodeStatus, _Mapping]]] = ...) -> None: ...
+
+class NodeStatus(_message.Message):
+    __slots__ = ("name", "state", "host", "pid", "messages", "messages_per_s", "waiting", "backend", "metrics")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    MESSAGES_PER_S_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
+    BACKEND_FIELD_NUMBER: _ClassVar[int]
+    METRICS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    state: NodeState
+    host: str
+    pid: int
+    messages: int
+    messages_per_s: int
+    waiting: int
+    backend: str
+    metrics: str
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[NodeState, str]] = ..., host: _Optional[str] = ..., pid: _Optional[int] = ..., messages: _Optional[int] = ..., messages_per_s: _Optional[int] = ..., waiting: _Optional[int] = ..., backend: _Optional[str] = ..., metrics: _Optional[str] = ...) -> None: ...
 
 class Quit(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class ProcessEnded(_message.Message):
+    __slots__ = ("node", "pid", "detail")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    pid: int
+    detail: str
+    def __init__(self, node: _Optional[str] = ..., pid: _Optional[int] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class ChangeBackend(_message.Message):
     __slots__ = ("node", "word")
