@@ -36,7 +36,7 @@ def main(arguments: NodeArguments, port: Port) -> None:
     if arch is None:
         raise BoardError(f"machine.cpu: {board.cpu} is not one of {', '.join(sorted(ARCHES))}")
     memory = GuestMemory(board.memory)
-    introduce(port, arguments.name, memory.path)
+    introduce(port, arguments, memory.path)
     clock = VirtualClock(board.shift)
     link = Link(port)
     bus = Bus(board, link, clock)
@@ -48,6 +48,7 @@ def main(arguments: NodeArguments, port: Port) -> None:
     cpu.native.chaos_tlb = options.chaos_tlb
     loop = Loop(cpu, bus, memory, link, clock)
     bus.attach(cpu, loop)
+    arguments.diagnostics.icount = lambda: cpu.native.icount
     loaded = load_guest(board, arch, memory)
     cpu.platform.enter(loaded.entry, loaded.device_tree)
     cpu.native.wake_fd = port.wake_fd

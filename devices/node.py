@@ -51,7 +51,7 @@ WRITABLE: Final = select.POLLOUT | select.POLLHUP | select.POLLERR | select.POLL
 
 def run_device(arguments: NodeArguments, port: Port) -> None:
     """A device's life, until Shutdown.  BoardError, BackendError when it cannot begin."""
-    welcome = introduce(port, arguments.name)
+    welcome = introduce(port, arguments)
     slot = arguments.board.device(arguments.name)
     spec = find_device(slot)
 
@@ -61,6 +61,7 @@ def run_device(arguments: NodeArguments, port: Port) -> None:
     model = spec.create(dict(slot.options))
     backend = make(slot.backend)
     link = Link(port)
+    arguments.diagnostics.icount = lambda: link.icount
     memory = GuestMemory(welcome.memory_path, arguments.board.memory)
     try:
         gate = open_gate(welcome.mode, link, backend)

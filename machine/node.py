@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from machine.message import WIRE_VERSION, Fault, FaultCode, Hello, Ready, Refuse
 from machine.port import Port
 
 log = logging.getLogger("dejavm")
+STAMPED = "DEJAVM_STAMPED"
+"""Set where diagnostics of many processes are put together: each line then says when, who and at which icount."""
 WELCOME_TIMEOUT_S = 30.0
 PR_SET_PDEATHSIG = 1
 
@@ -36,6 +39,25 @@ class NodeArguments:
     board: Board
     endpoint: str
     options: argparse.Namespace
+    diagnostics: Diagnostics
+
+
+class Diagnostics(logging.Filter):
+    """What each line of the diagnostics says beside its text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.icount: Callable[[], int] = lambda: 0
+        """Where the guest is, as this process knows."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Every line passes; it gets its instruction count."""
+        record.icount = self.icount()
+        return True
+
+
+class Rejected(RemoteWireError):
+    """The broker does not let this node in, and will not hear more of it."""
 
 
 class ShutDown(Exception):
@@ -50,16 +72,19 @@ def parse_arguments(
     parser.add_argument("--node", required=True, help="the node's name on the board")
     parser.add_argument("--board", required=True, type=Path, help="the resolved board file")
     parser.add_argument("--broker", required=True, help="the broker's ZeroMQ endpoint")
+    parser.add_argument("--host", default=os.uname().nodename, help="what this host is called")
     if extend is not None:
         extend(parser)
     options = parser.parse_args(argv)
     board = parse_board(options.board.read_text(), str(options.board))
-    return NodeArguments(options.node, board, options.broker, options)
+    return NodeArguments(options.node, board, options.broker, options, Diagnostics())
 
 
-def introduce(port: Port, name: str, memory_path: str = "") -> Welcome:
-    """Say Hello and wait to be let in; RemoteWireError if the broker refuses or is not there."""
-    port.send(Hello(WIRE_VERSION, name, os.getpid(), memory_path), BROKER, 0)
+def introduce(port: Port, arguments: NodeArguments, memory_path: str = "") -> Welcome:
+    """Say Hello and wait to be let in; Rejected if the broker refuses, RemoteWireError if it is not there."""
+    name = arguments.name
+    port.send(_hello(arguments, memory_path), BROKER, 0)
+    port.introduced = True
     frame = port.receive(WELCOME_TIMEOUT_S)
     if frame is None:
         raise RemoteWireError(f"{name}: the broker did not answer within {WELCOME_TIMEOUT_S:.0f} s")
@@ -69,11 +94,15 @@ def introduce(port: Port, name: str, memory_path: str = "") -> Welcome:
             port.number = message.number
             return message
         case Refused():
-            raise RemoteWireError(f"{name}: refused by the broker: {message.reason}")
+            raise Rejected(f"{name}: refused by the broker: {message.reason}")
         case Shutdown():
             raise ShutDown
         case _:
             raise RemoteWireError(f"{name}: the broker answered Hello with {message!r}")
+
+
+def _hello(arguments: NodeArguments, memory_path: str = "") -> Hello:
+    return Hello(WIRE_VERSION, arguments.name, os.getpid(), memory_path, arguments.options.host)
 
 
 def announce_ready(port: Port) -> None:
@@ -83,7 +112,7 @@ def announce_ready(port: Port) -> None:
 
 def run_node(arguments: NodeArguments, main: Callable[[NodeArguments, Port], None]) -> int:
     """Run a node's main to its end; the process's exit code.  A failure's last word is a Fault."""
-    start_diagnostics(arguments.name)
+    start_diagnostics(arguments.name, arguments.diagnostics)
     die_with_parent()
     # The launcher ends a run through the broker; a terminal's own Ctrl-C must not end one node alone.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -92,22 +121,28 @@ def run_node(arguments: NodeArguments, main: Callable[[NodeArguments, Port], Non
         main(arguments, port)
     except ShutDown:
         return 0
+    except Rejected as error:
+        log.warning("%s", error)
+        return EXIT_FAILED
     except (BackendError, BoardError) as error:
-        return _fail(port, FaultCode.SETUP, error, EXIT_USAGE)
+        return _fail(port, arguments, FaultCode.SETUP, error, EXIT_USAGE)
     except Divergence as error:
-        return _fail(port, FaultCode.DIVERGENCE, error, error.exit_code)
+        return _fail(port, arguments, FaultCode.DIVERGENCE, error, error.exit_code)
     except (MachineError, OSError, MemoryError) as error:
-        return _fail(port, FaultCode.INTERNAL, error, EXIT_FAILED)
+        return _fail(port, arguments, FaultCode.INTERNAL, error, EXIT_FAILED)
     except Exception as error:
         log.exception("%s failed", arguments.name)
-        return _fail(port, FaultCode.INTERNAL, f"{type(error).__name__}: {error}", EXIT_FAILED)
+        return _fail(port, arguments, FaultCode.INTERNAL, f"{type(error).__name__}: {error}", EXIT_FAILED)
     finally:
         port.close()
     return 0
 
 
-def _fail(port: Port, code: FaultCode, error: object, exit_code: int) -> int:
+def _fail(port: Port, arguments: NodeArguments, code: FaultCode, error: object, exit_code: int) -> int:
     log.info("cannot go on: %r", error)
+    if not port.introduced:
+        # Nobody listens to a stranger's trouble.
+        port.queue(_hello(arguments), BROKER, 0)
     port.send(Fault(code, str(error)), BROKER, 0)
     return exit_code
 
@@ -117,9 +152,17 @@ def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def start_diagnostics(name: str) -> None:
-    """Diagnostics go to standard error, one line each, the node's name in front."""
+def start_diagnostics(name: str, diagnostics: Diagnostics | None = None) -> None:
+    """Diagnostics go to standard error, one line each, the node's name in front, time and icount where asked for."""
     if not __debug__:
         sys.exit("dejavm does not run with python -O: its assertions guard the recording")
     level = os.environ.get("DEJAVM_DIAGNOSTICS", "WARNING").upper()
-    logging.basicConfig(stream=sys.stderr, level=level, format=f"{name}: %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    text = f"{name}: %(message)s"
+    if os.environ.get(STAMPED):
+        handler.addFilter(diagnostics or Diagnostics())
+        text = f"%(asctime)s.%(msecs)03dZ {name} %(icount)d: %(message)s"
+    formatter = logging.Formatter(text, "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    logging.basicConfig(handlers=[handler], level=level)

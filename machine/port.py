@@ -42,6 +42,8 @@ class Port:
         self._outgoing: list[bytes] = []
         self.number = number
         """The node's number, once Welcome has told it."""
+        self.introduced = False
+        """Hello has been said here."""
 
     def queue(self, message: Message, target: int, icount: int) -> None:
         """Add a message to the next breath."""

@@ -14,10 +14,10 @@ from machine.board import Board, parse_board
 from machine.errors import MachineError
 from machine.leaving import leave
 from machine.message import RunMode
-from machine.node import die_with_parent, start_diagnostics
+from machine.node import Diagnostics, die_with_parent, start_diagnostics
 from replay_broker.monitor.monitor import Monitor
 from replay_broker.roster import Roster
-from replay_broker.server import Server
+from replay_broker.server import HELLO_TIMEOUT_S, Server
 from replay_broker.sockets import Sockets
 
 if TYPE_CHECKING:
@@ -47,6 +47,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--qmp", action="append", default=[], metavar="ADDRESS", help="where QMP is spoken, too")
     parser.add_argument("--monitor", action="append", default=[], metavar="ADDRESS", help="the line mode, likewise")
     parser.add_argument("--until", type=int, default=None, metavar="ICOUNT", help="where the CPU was told to stop")
+    parser.add_argument("--host", default="", help="what this host is called")
+    parser.add_argument(
+        "--hello-timeout", type=float, default=HELLO_TIMEOUT_S, metavar="S", help="how long nodes may take"
+    )
+    parser.add_argument("--supervised", action="store_true", help="SIGTERM ends the run in order")
     return parser.parse_args(argv)
 
 
@@ -104,7 +109,8 @@ def open_monitor(options: argparse.Namespace, board: Board) -> Monitor:
 def main(argv: Sequence[str]) -> int:
     """Serve one run; the exit code says whether the broker itself could."""
     options = parse(argv)
-    start_diagnostics("broker")
+    diagnostics = Diagnostics()
+    start_diagnostics("broker", diagnostics)
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
@@ -115,7 +121,13 @@ def main(argv: Sequence[str]) -> int:
         roster = Roster.of(("cpu", *devices))
         monitor = open_monitor(options, board)
         sockets = Sockets(options.bus, options.control)
-        Server(sockets, roster, mode, maker.begin, maker.prepare, monitor).run()
+        server = Server(sockets, roster, mode, maker.begin, maker.prepare, monitor)
+        diagnostics.icount = lambda: server.session.icount if server.session is not None else 0
+        server.hello_timeout_s = options.hello_timeout
+        server.census.host = options.host or server.census.host
+        if options.supervised:
+            signal.signal(signal.SIGTERM, lambda *_: setattr(server, "leave_wanted", True))
+        server.run()
     except (MachineError, OSError) as error:
         sys.stderr.write(f"broker: {error}\n")
         return error.exit_code if isinstance(error, MachineError) else 1

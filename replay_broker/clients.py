@@ -25,11 +25,14 @@ MOST_WATCHERS: Final = 64
 class Host(Protocol):
     """What the server does for control clients."""
 
-    def status(self) -> m.Status:
-        """How the machine is."""
+    def status(self, *, nodes: bool = False) -> m.Status:
+        """How the machine is; with `nodes`, how each of its processes is."""
 
     def quit(self) -> None:
         """End the run."""
+
+    def process_ended(self, node: str, pid: int, detail: str) -> None:
+        """A process of the machine has ended."""
 
     def change_backend(self, node: str, word: str, done: Callable[[str], None]) -> None:
         """Put another backend behind a device."""
@@ -61,12 +64,14 @@ class Clients:
 
     def _on_request(self, identity: bytes, request: m.Message) -> None:
         match request:
-            case m.StatusRequest():
+            case m.StatusRequest(nodes):
                 self._watchers.pop(identity, None)
                 self._watchers[identity] = None
                 if len(self._watchers) > MOST_WATCHERS:
                     del self._watchers[next(iter(self._watchers))]
-                self._answer(identity, self._host.status())
+                self._answer(identity, self._host.status(nodes=nodes))
+            case m.ProcessEnded(node, pid, detail):
+                self._host.process_ended(node, pid, detail)
             case m.Quit():
                 self._host.quit()
             case m.ChangeBackend(node, word):

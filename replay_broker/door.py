@@ -29,21 +29,16 @@ class Door:
         self._welcomed: set[bytes] = set()
         self._refusals = Refusals()
 
-    def knock(self, identity: bytes, frame: Frame, *, over: bool, begun: bool) -> str | None:
-        """Somebody who has not been let in may say Hello and nothing else.
-
-        A node that failed before it could say who it is ends the run that has not begun: its reason is returned.
-        """
+    def knock(self, identity: bytes, frame: Frame, *, over: bool) -> None:
+        """Somebody who has not been let in may say Hello and nothing else."""
         try:
             hello = decode(frame.type, frame.payload)
         except RemoteWireError as error:
             self.refuse(str(error))
-            return None
-        if isinstance(hello, m.Fault) and not begun:
-            return hello.detail
+            return
         if not isinstance(hello, m.Hello):
             self.refuse("no Hello")
-            return None
+            return
         reason = self._roster.admit(identity, hello)
         if reason:
             self._tell(identity, m.Refused(reason))
@@ -52,7 +47,6 @@ class Door:
             self._tell(identity, m.Shutdown())
         elif self._roster.memory_path:
             self._welcome_waiting()
-        return None
 
     def refuse(self, reason: str) -> None:
         """Count what is not part of the protocol."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ class PendingInputs:
     def __len__(self) -> int:
         """How many wait."""
         return len(self._heap)
+
+    def by_node(self) -> Counter[int]:
+        """How many wait for each device."""
+        return Counter(frame.target for _, _, frame in self._heap)
 
     def add(self, frame: Frame, due_ns: int) -> None:
         """Queue an input; of those that are due the one that came first goes first."""

@@ -20,6 +20,10 @@ class Member:
     identity: bytes | None = None
     pid: int = 0
     ready: bool = False
+    host: str = ""
+    metrics: str = ""
+    heard: int = 0
+    """Messages it has sent."""
 
 
 @dataclass(slots=True)
@@ -47,6 +51,8 @@ class Roster:
             return f"node {hello.node} is already here, process {member.pid}"
         member.identity = identity
         member.pid = hello.pid
+        member.host = hello.host
+        member.metrics = hello.metrics
         self.numbers[identity] = member.number
         if member.number == CPU:
             self.memory_path = hello.memory_path

@@ -16,6 +16,7 @@ from machine.errors import Divergence, MachineError, RemoteWireError
 from machine.frame import Frame
 from machine.icount import BROKER, CPU
 from machine.port import frames_of
+from replay_broker.census import Census
 from replay_broker.changes import BackendChanges
 from replay_broker.clients import Clients
 from replay_broker.door import Door
@@ -68,6 +69,11 @@ class Server:
         self._early: list[tuple[int, Frame]] = []
         self._over_since: float | None = None
         self._dismissed = False
+        self.census = Census(roster)
+        self.census.backends = self._words
+        self.hello_timeout_s = HELLO_TIMEOUT_S
+        self.leave_wanted = False
+        """Set by a signal: end the run in order, and go."""
 
     def run(self) -> None:
         """Serve until the run is over and a control client has dismissed the broker."""
@@ -144,13 +150,18 @@ class Server:
             self._end(Outcome(m.RunState.FAILED, detail=str(error)))
 
     def _tick(self, started: float) -> None:
+        if self.leave_wanted:
+            self.leave_wanted = False
+            self.quit()
+            self._dismissed = True
         if self.outcome is not None:
             return
         missing = self._roster.missing()
-        if missing and time.monotonic() - started > HELLO_TIMEOUT_S:
+        if missing and time.monotonic() - started > self.hello_timeout_s:
             names = ", ".join(missing)
-            self._end(Outcome(m.RunState.FAILED, detail=f"not here after {HELLO_TIMEOUT_S:.0f} s: {names}"))
+            self._end(Outcome(m.RunState.FAILED, detail=f"not here after {self.hello_timeout_s:.0f} s: {names}"))
         if self.session is not None:
+            self.census.tick(self.session)
             try:
                 self.session.tick()
             except MachineError as error:
@@ -169,8 +180,11 @@ class Server:
             return
         for frame in frames:
             if number is None:
-                self._on_stranger(identity, frame)
-                return
+                self._door.knock(identity, frame, over=self.outcome is not None)
+                number = self._roster.numbers.get(identity)
+                if number is None:
+                    return
+                continue
             if self.outcome is not None:
                 return
             self._on_frame(number, frame)
@@ -178,6 +192,7 @@ class Server:
     def _on_frame(self, number: int, frame: Frame) -> None:
         member = self._roster.by_number(number)
         assert member is not None
+        member.heard += 1
         if frame.type == type_of(m.Fault):
             self._on_fault(member, frame)
             return
@@ -210,11 +225,6 @@ class Server:
             for number, waiting in early:
                 self._on_frame(number, waiting)
 
-    def _on_stranger(self, identity: bytes, frame: Frame) -> None:
-        fault = self._door.knock(identity, frame, over=self.outcome is not None, begun=self.session is not None)
-        if fault is not None:
-            self._end(Outcome(m.RunState.FAILED, detail=fault))
-
     def _stranger(self, identity: bytes, reason: str, *, known: bool) -> None:
         """What is not part of the protocol: a stranger's is refused and counted, a node's ends the run."""
         if known:
@@ -239,6 +249,15 @@ class Server:
         else:
             self._changes.ask(node, word, done)
             self._tell(member.identity, m.ChangeBackend(node, word))
+
+    def process_ended(self, node: str, pid: int, detail: str) -> None:
+        """Whoever started the processes has seen one die: the run cannot go on without it."""
+        member = self._roster.members.get(node)
+        if member is None or self.outcome is not None or member.pid not in (0, pid):
+            return
+        if self._monitor is not None:
+            self._monitor.tell("NODE_ENDED", {"node": node, "pid": pid, "detail": detail})
+        self._end(Outcome(m.RunState.FAILED, detail=f"{node}, process {pid}, {detail}"))
 
     @property
     def refused(self) -> int:
@@ -266,10 +285,15 @@ class Server:
         else:
             self._dismissed = True
 
-    def status(self) -> m.Status:
-        """How the machine is."""
+    def _words(self) -> dict[str, str]:
+        board = self.session.board.devices if self.session is not None else ()
+        return {slot.name: slot.backend for slot in board} | self.backends
+
+    def status(self, *, nodes: bool = False) -> m.Status:
+        """How the machine is; with `nodes`, how each of its processes is."""
         session, outcome = self.session, self.outcome
         alive = m.RunState.STARTING if session is None else m.RunState.RUNNING
+        rates = self.census.rates(session) if session is not None and outcome is None else (0, 0)
         return m.Status(
             state=outcome.state if outcome else alive,
             icount=session.icount if session else 0,
@@ -279,6 +303,12 @@ class Server:
             digest=outcome.digest if outcome else b"",
             detail=outcome.detail if outcome else "",
             power_off_reason=outcome.reason if outcome else m.PowerOffReason.OUTSIDE,
+            waiting_for="" if outcome else self.census.waiting_for(),
+            refused=self.refused,
+            icount_per_s=rates[0],
+            messages_per_s=rates[1],
+            mode=self.mode,
+            nodes=self.census.nodes(session) if nodes else (),
         )
 
     # Ends, and what goes out.
@@ -308,6 +338,7 @@ class Server:
     def _queue(self, frame: Frame) -> None:
         member = self._roster.by_number(frame.target)
         if member is not None and member.identity is not None:
+            self.census.last = frame
             self._outgoing[member.identity] += (encode_header(frame), frame.payload)
 
     def _flush(self) -> None:

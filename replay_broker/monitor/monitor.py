@@ -167,6 +167,11 @@ class Monitor:
     def _stir(self) -> None:
         self._stirred = True
 
+    def tell(self, name: str, data: Mapping[str, object]) -> None:
+        """An event that the machine itself cannot see."""
+        self._tell(name, data)
+        self._stirred = True
+
     def _tell(self, name: str, data: Mapping[str, object]) -> None:
         """An event, to everybody who hears events."""
         now_ns = time.time_ns()

@@ -81,6 +81,10 @@ class Session(ABC):
     def handle(self, frame: Frame) -> None:
         """A frame from a node; its source has been checked."""
 
+    def waiting(self) -> Mapping[int, int]:
+        """Inputs that have not been delivered, by device."""
+        return {}
+
     def timeout_ns(self) -> int | None:
         """Nanoseconds until tick() is wanted; None when only a frame changes anything."""
         return None

@@ -10,7 +10,7 @@ Without a log (NullLedger) this is mode `none`: the same program, so that the tw
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Final
 
 from machine import message as m
@@ -25,6 +25,8 @@ from replay_broker.outcome import Outcome
 from replay_broker.session.base import Hold, Session
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from machine.board import Board
     from replay_broker.ledger import Ledger
     from replay_broker.session.base import Send
@@ -139,6 +141,10 @@ class RecordSession(Session):
     def waiting_inputs(self) -> int:
         """How many inputs have not been delivered."""
         return len(self._outside) + len(self._pending)
+
+    def waiting(self) -> Mapping[int, int]:
+        """Inputs that have not been delivered, by device."""
+        return self._pending.by_node() + Counter(target for target, _, _ in self._outside)
 
     def submit(self, target: int, message: m.HostInput, *, in_turn: bool = False) -> None:
         """An input of the machine's control for a device; its delay counts from the next sync point.

@@ -228,3 +228,44 @@ def test_a_message_between_two_nodes_reaches_the_other_one_stamped(running: Runn
 def test_a_run_that_is_told_to_quit_before_it_began_is_over_at_once(running: Running) -> None:
     running.control.send(m.Quit(), BROKER, 0)
     assert running.end().detail == "ended before it began"
+
+
+def test_a_stranger_s_fault_ends_nothing(running: Running) -> None:
+    running.door().send(m.Fault(m.FaultCode.SETUP, "I am nobody"), BROKER, 0)
+    while running.status().refused == 0:
+        pass
+    assert running.status().state is m.RunState.STARTING
+
+
+def test_a_node_that_fails_before_it_is_welcome_says_who_it_is(running: Running) -> None:
+    port = running.door()
+    port.queue(m.Hello(m.WIRE_VERSION, "serial0", 4711), BROKER, 0)
+    port.send(m.Fault(m.FaultCode.SETUP, "no such file"), BROKER, 0)
+    status = running.end()
+    assert (status.state, status.detail) == (m.RunState.FAILED, "serial0: no such file")
+
+
+def test_a_process_that_its_supervisor_saw_die_ends_the_run(running: Running) -> None:
+    running.machine()
+    running.control.send(m.ProcessEnded("serial0", 4711, "was killed by SIGKILL"), BROKER, 0)
+    status = running.end()
+    assert status.detail == "serial0, process 4711, was killed by SIGKILL"
+
+
+def test_the_death_of_another_process_of_that_name_ends_nothing(running: Running) -> None:
+    ports = running.machine()
+    running.control.send(m.ProcessEnded("serial0", 1, "has been refused"), BROKER, 0)
+    assert running.status().state is m.RunState.RUNNING
+    fail_on_purpose(ports["cpu"])
+
+
+def test_who_asks_for_the_nodes_is_told_of_each(running: Running) -> None:
+    ports = running.machine()
+    running.control.send(m.StatusRequest(nodes=True), BROKER, 0)
+    status = hear(running.control)
+    assert isinstance(status, m.Status)
+    assert [node.name for node in status.nodes] == ["broker", "cpu", "serial0", "rtc0"]
+    assert [node.state for node in status.nodes] == [m.NodeState.READY] * 4
+    assert [node.messages > 0 for node in status.nodes[1:]] == [True, True, True]
+    assert status.nodes[3].backend == "fixed:7"
+    fail_on_purpose(ports["cpu"])
