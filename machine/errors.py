@@ -82,6 +82,22 @@ class ChangedGuest(LogError):
     """A file the guest saw is not the one that was recorded."""
 
 
+class SnapshotError(LogError):
+    """A snapshot cannot be used."""
+
+
+class MissingSnapshot(SnapshotError):
+    """The recording has no such snapshot."""
+
+
+class DamagedSnapshot(SnapshotError):
+    """A file of the snapshots is not what was written."""
+
+
+class ForeignSnapshot(SnapshotError):
+    """A snapshot belongs to another recording."""
+
+
 class Divergence(MachineError):
     """The replay is not what was recorded; carries the first difference."""
 

@@ -8,6 +8,8 @@ MACHINE_NAME: Final = "machine.toml"
 LOG_NAME: Final = "log.mcap"
 FILES_NAME: Final = "files"
 """A directory of guest files, each named by its SHA-256; only what has been unpacked has one."""
+SNAPSHOTS_NAME: Final = "snapshots"
+"""A directory of snapshots; docs/log-format.md says what is in it."""
 SUFFIX: Final = ".dejavm"
 DIRECTORY_MODE: Final = 0o700
 FILE_MODE: Final = 0o600

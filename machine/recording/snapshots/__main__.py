@@ -1,0 +1,36 @@
+"""`python -m machine.recording.snapshots RECORDING ID [--budget BYTES]`: writes snapshots beside a running machine.
+
+One job a line of JSON on standard input, one answer a line on standard output (docs/log-format.md); it ends with its
+input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from machine.leaving import leave
+from machine.node import die_with_parent, start_diagnostics
+from machine.recording.snapshots.jobs import Jobs
+from machine.recording.snapshots.writer import SnapshotWriter
+
+
+def main() -> int:
+    """Do every job; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m machine.recording.snapshots", description=__doc__)
+    parser.add_argument("recording", type=Path, help="the recording's directory")
+    parser.add_argument("id", help="its id")
+    parser.add_argument("--budget", type=int, metavar="BYTES", help="how large its snapshots may be, together")
+    options = parser.parse_args()
+    start_diagnostics("snapshots")
+    die_with_parent()
+    jobs = Jobs(SnapshotWriter(options.recording, options.id, options.budget))
+    for line in sys.stdin.buffer:
+        sys.stdout.write(jobs.do(line) + "\n")
+        sys.stdout.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    leave(main())

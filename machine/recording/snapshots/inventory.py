@@ -1,0 +1,149 @@
+"""What a writer knows of the snapshots that are there, so that no page is kept twice and none too long.
+
+Lives here: which snapshot needs which slots, where each content is, which packs are for nothing.
+Never here: the order in which files come and go.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from machine.errors import SnapshotError
+from machine.recording.snapshots.files import HASH_BYTES, read_file
+from machine.recording.snapshots.pack import Pack
+from machine.recording.snapshots.pagemap import PACK_SHIFT, spot
+from machine.recording.snapshots.store import Head, content_of, head_of, map_of, shares
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+    from pathlib import Path
+
+    from machine.recording.snapshots.files import Signature, SnapshotFile
+    from machine.recording.snapshots.pagemap import PageMap
+
+ALIVE: Final = b"\1"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A snapshot that is whole; `head` has the bytes of its own file only."""
+
+    head: Head
+    memory: int
+    page_map: PageMap
+    packs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A good pack: its index, closed, the hashes of its pages, the bytes of its file."""
+
+    index: Pack
+    hashes: bytes
+    size: int
+
+
+@dataclass(slots=True)
+class Inventory:
+    """The snapshots and packs of one recording."""
+
+    snapshots: dict[int, Entry] = field(default_factory=dict)
+    packs: dict[int, Stored] = field(default_factory=dict)
+    spots: dict[bytes, int] = field(default_factory=dict)
+    """The hash of a page -> where it is."""
+    unreadable: int = 0
+    """Snapshots that are there and cannot be used."""
+
+    @classmethod
+    def of(cls, folder: Path, recording_id: str, files: Mapping[tuple[int, str], Signature]) -> Inventory:
+        """What is in a folder; what is damaged is left alone."""
+        found = cls()
+        for number, kind in sorted(files):
+            if kind == "pages":
+                try:
+                    found.store_pack(folder, number, recording_id)
+                except SnapshotError:
+                    continue
+        for number, kind in sorted(files):
+            if kind == "snapshot":
+                try:
+                    found.enter(read_file(folder, number, recording_id), files[number, kind][1], folder)
+                except SnapshotError:
+                    found.unreadable += 1
+        return found
+
+    def enter(self, file: SnapshotFile, size: int, folder: Path) -> None:
+        """Take in a snapshot whose file has `size` bytes; SnapshotError unless all its pages are here."""
+        page_map = map_of(file, folder)
+        packs = tuple(pack for pack, _ in file.packs)
+        missing = [pack for pack in packs if pack not in self.packs]
+        if missing or self.content(page_map) != file.content:
+            raise SnapshotError(f"{folder}: snapshot {file.snapshot.number} lacks pages")
+        self.snapshots[file.snapshot.number] = Entry(head_of(file, size), file.snapshot.memory, page_map, packs)
+
+    def store_pack(self, folder: Path, number: int, recording_id: str) -> None:
+        """Take in a pack's file, in place of what was known of it; SnapshotError if it is damaged."""
+        with Pack(folder, number, recording_id) as pack:
+            stored = Stored(pack, pack.read_hashes(), pack.signature[1])
+        self.forget_pack(number)
+        self.packs[number] = stored
+        at = 0
+        for first, count in pack.slots():
+            for slot in range(first, first + count):
+                self.spots.setdefault(stored.hashes[at : at + HASH_BYTES], spot(number, slot))
+                at += HASH_BYTES
+
+    def forget_pack(self, number: int) -> None:
+        """Leave out a pack that has gone, or will be another."""
+        stored = self.packs.pop(number, None)
+        if stored is None:
+            return
+        for at in range(0, len(stored.hashes), HASH_BYTES):
+            digest = stored.hashes[at : at + HASH_BYTES]
+            if self.spots.get(digest, 0) >> PACK_SHIFT == number:
+                del self.spots[digest]
+
+    def content(self, page_map: PageMap) -> bytes:
+        """The hash of the hashes of a map's pages."""
+        positions = {number: stored.index.position for number, stored in self.packs.items()}
+        return content_of(page_map, positions, {number: stored.hashes for number, stored in self.packs.items()})
+
+    def needed(self) -> set[int]:
+        """The packs that some snapshot needs."""
+        return {pack for entry in self.snapshots.values() for pack in entry.packs}
+
+    def alive(self, packs: Collection[int]) -> dict[int, bytearray]:
+        """For each of these packs a byte for each slot up to its last: 1 if some snapshot needs it."""
+        marks = {number: bytearray(_slots(self.packs[number])) for number in packs}
+        for entry in self.snapshots.values():
+            if marks.keys().isdisjoint(entry.packs):
+                continue
+            for _, count, pack, slot in entry.page_map.runs():
+                if pack in marks:
+                    marks[pack][slot : slot + count] = ALIVE * count
+        return marks
+
+    def ordered(self) -> list[Entry]:
+        """The snapshots by icount and number."""
+        return sorted(self.snapshots.values(), key=lambda entry: (entry.head.icount, entry.head.number))
+
+    def sizes(self) -> dict[int, int]:
+        """The bytes that each snapshot answers for."""
+        needs = {number: (entry.head.icount, entry.packs) for number, entry in self.snapshots.items()}
+        shared = shares(needs, {number: stored.size for number, stored in self.packs.items()})
+        return {number: entry.head.bytes + shared[number] for number, entry in self.snapshots.items()}
+
+
+def runs_of(marks: bytearray) -> Iterable[tuple[int, int]]:
+    """First slot and length of each run of slots that are marked."""
+    start = marks.find(1)
+    while start >= 0:
+        end = marks.find(0, start)
+        end = len(marks) if end < 0 else end
+        yield start, end - start
+        start = marks.find(1, end)
+
+
+def _slots(stored: Stored) -> int:
+    return max((first + count for first, count in stored.index.slots()), default=0)

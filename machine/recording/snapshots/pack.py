@@ -1,0 +1,196 @@
+"""A file of pages, read: its index, and its frames into memory.
+
+Lives here: which slot is where, and that nothing is believed that is not what was written.
+Never here: which page of a guest a slot is.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from array import array
+from bisect import bisect_right
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING, Final, Self
+
+import zstandard
+
+from machine.errors import DamagedSnapshot, StateError
+from machine.recording.snapshots.files import HASH_BYTES, Signature, digest_of, pack_path, signature_of
+from machine.recording.snapshots.pagemap import column_of
+from machine.recording.snapshots.snapshot import PAGE_BYTES
+from machine.vmstate import decode, vmstate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+MAGIC: Final = b"DVPAGES1"
+FRAME_PAGES: Final = 256
+FOOTER: Final = struct.Struct(f"<I{HASH_BYTES}s8s")
+"""Bytes of the directory, its digest, MAGIC once more."""
+CHECKSUM: Final = struct.Struct("<I")
+"""The last bytes of a zstd frame that has one (RFC 8878, 3.1.1): of XXH64 over what it unpacks to, the low 32 bits."""
+Frame = tuple[int, int, int]
+"""Bytes, pages, checksum."""
+Piece = tuple[int, int, int]
+"""Page of a frame, page of memory, pages."""
+
+
+@vmstate("pages", 1)
+@dataclass(slots=True)
+class Directory:
+    """What a file of pages says about itself."""
+
+    recording: str
+    number: int
+    frames: tuple[Frame, ...]
+    firsts: bytes
+    """The slots that are there, as runs in ascending order: a column of first slots,"""
+    counts: bytes
+    """and one of lengths."""
+    hashes: bytes
+    """The hash of the column of hashes."""
+
+
+class Pack:
+    """One open file of pages; DamagedSnapshot wherever it is not what was written."""
+
+    def __init__(self, folder: Path, number: int, recording_id: str) -> None:
+        self.path = pack_path(folder, number)
+        try:
+            self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise self._damaged("the pages are missing") from error
+        except OSError as error:
+            raise self._damaged(f"cannot read the pages: {error.strerror}") from error
+        try:
+            self._open(number, recording_id)
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._fd)
+
+    @property
+    def signature(self) -> Signature:
+        """The file's; it is open."""
+        return signature_of(os.fstat(self._fd))
+
+    def position(self, slot: int, count: int = 1) -> int:
+        """Where among the pages of this file a run of slots begins."""
+        at = bisect_right(self._firsts, slot) - 1
+        if at < 0 or slot + count > self._firsts[at] + self._counts[at]:
+            raise self._damaged(f"slots {slot} to {slot + count - 1} are not there")
+        return self._before[at] + slot - self._firsts[at]
+
+    def slots(self) -> Iterator[tuple[int, int]]:
+        """First slot and length of each run of slots, in the order of their pages."""
+        return zip(self._firsts, self._counts, strict=True)
+
+    def read_hashes(self) -> bytes:
+        """The hash of each page, one behind the other."""
+        data = self._read(self._offsets[-1], self.pages * HASH_BYTES)
+        if digest_of(data) != self._directory.hashes:
+            raise self._damaged("the hashes of the pages are damaged")
+        return data
+
+    def load(self, pieces: Sequence[tuple[int, int, int]], into: memoryview) -> None:
+        """Unpack pages to where they belong: for each piece the position here, the page of `into`, and how many."""
+        unpacker = zstandard.ZstdDecompressor()
+        scratch = memoryview(bytearray(FRAME_PAGES * PAGE_BYTES))
+        for number, parts in sorted(self._by_frame(pieces).items()):
+            pages = self._directory.frames[number][1]
+            if len(parts) == 1 and parts[0][2] == pages:
+                start = parts[0][1] * PAGE_BYTES
+                self._unpack(unpacker, number, into[start : start + pages * PAGE_BYTES])
+                continue
+            frame = scratch[: pages * PAGE_BYTES]
+            self._unpack(unpacker, number, frame)
+            for inside, page, count in parts:
+                source = frame[inside * PAGE_BYTES : (inside + count) * PAGE_BYTES]
+                into[page * PAGE_BYTES : (page + count) * PAGE_BYTES] = source
+
+    def _by_frame(self, pieces: Sequence[tuple[int, int, int]]) -> dict[int, list[Piece]]:
+        """The pieces cut at the ends of frames."""
+        found: dict[int, list[Piece]] = {}
+        for start, first, wanted in pieces:
+            position, page, count = start, first, wanted
+            while count:
+                frame = bisect_right(self._starts, position) - 1
+                inside = position - self._starts[frame]
+                part = min(count, self._directory.frames[frame][1] - inside)
+                found.setdefault(frame, []).append((inside, page, part))
+                position, page, count = position + part, page + part, count - part
+        return found
+
+    def _unpack(self, unpacker: zstandard.ZstdDecompressor, number: int, into: memoryview) -> None:
+        size, _, checksum = self._directory.frames[number]
+        data = self._read(self._offsets[number], size)
+        if CHECKSUM.unpack(data[-CHECKSUM.size :])[0] != checksum:
+            raise self._damaged(f"frame {number} is another one, or damaged")
+        try:
+            # The size first: what a frame says of itself must not be written behind the end of `into`.  The last read
+            # goes over the checksum.
+            with unpacker.stream_reader(data) as reader:
+                whole = zstandard.frame_content_size(data) == len(into) == reader.readinto(into)
+                good = whole and not reader.read(1)
+        except zstandard.ZstdError as error:
+            raise self._damaged(f"frame {number} is damaged: {error}") from error
+        if not good:
+            raise self._damaged(f"frame {number} is damaged: it holds another number of pages")
+
+    def _open(self, number: int, recording_id: str) -> None:
+        size = os.fstat(self._fd).st_size
+        shortest = len(MAGIC) + FOOTER.size
+        if size < shortest or self._read(0, len(MAGIC)) != MAGIC:
+            raise self._damaged("not a file of pages, or one of another version of dejavm")
+        length, digest, magic = FOOTER.unpack(self._read(size - FOOTER.size, FOOTER.size))
+        if magic != MAGIC or length > size - shortest:
+            raise self._damaged("the end of the file is missing or damaged")
+        data = self._read(size - FOOTER.size - length, length)
+        if digest_of(data) != digest:
+            raise self._damaged("the index of the pages is damaged")
+        try:
+            self._directory = directory = decode(Directory, data)
+            self._firsts, self._counts = column_of(directory.firsts), column_of(directory.counts)
+        except (StateError, ValueError) as error:
+            raise self._damaged(f"the index of the pages cannot be used: {error}") from error
+        if (directory.recording, directory.number) != (recording_id, number):
+            raise self._damaged(f"pages {directory.number} of recording {directory.recording}")
+        self._measure(size - FOOTER.size - length)
+
+    def _measure(self, end: int) -> None:
+        """Work out where everything is; `end` is the byte at which the hashes end."""
+        frames = self._directory.frames
+        self._offsets = array("Q", accumulate((frame[0] for frame in frames), initial=len(MAGIC)))
+        self._starts = array("Q", accumulate((frame[1] for frame in frames), initial=0))
+        self._before = array("Q", accumulate(self._counts, initial=0))
+        self.pages = self._starts[-1]
+        if (
+            any(not 0 < frame[1] <= FRAME_PAGES or frame[0] <= CHECKSUM.size for frame in frames)
+            or len(self._firsts) != len(self._counts)
+            or self._before[-1] != self.pages
+            or self._offsets[-1] + self.pages * HASH_BYTES != end
+        ):
+            raise self._damaged("the index does not fit the file")
+
+    def _read(self, offset: int, size: int) -> bytes:
+        try:
+            data = os.pread(self._fd, size, offset)
+        except OSError as error:
+            raise self._damaged(f"cannot read the pages: {error.strerror}") from error
+        if len(data) != size:
+            raise self._damaged("the file has become shorter")
+        return data
+
+    def _damaged(self, what: str) -> DamagedSnapshot:
+        return DamagedSnapshot(f"{self.path}: {what}; the snapshots that need it cannot be used")
