@@ -21,6 +21,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "replay": "run a recording again",
     "verify": "replay a recording and say whether it was bit-exact",
     "info": "describe a recording",
+    "snapshots": "list a recording's snapshots, or delete some",
     "dump": "print a recording's messages",
     "assemble": "make a recording of what dump has printed",
     "diff": "compare two recordings",

@@ -1,0 +1,87 @@
+"""`dejavm snapshots`: the snapshots of a recording; some of them deleted."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from deploy.library import open_recording
+from deploy.options import add_json, add_recording
+from deploy.reading.moments import virtual_times
+from deploy.reporting import complain, put
+from machine.errors import EXIT_DONE, EXIT_UNREADABLE, UsageError
+from machine.recording.snapshots.store import SnapshotStore
+from machine.recording.snapshots.writer import SnapshotWriter
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from machine.recording.reader import Recording
+    from machine.recording.snapshots.store import Head
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The arguments."""
+    add_recording(parser)
+    add_json(parser, "print them as one JSON object")
+    parser.add_argument(
+        "--delete", metavar="N|LABEL", action="append", default=[], help="delete this one first; may be given again"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """List what is whole and tell what is not, which is exit code 4; UsageError for one that is not there."""
+    recording = open_recording(options.recording)
+    store = SnapshotStore(recording.path, recording.facts.id)
+    writer = SnapshotWriter(recording.path, recording.facts.id)
+    for number in [_number(store, word) for word in options.delete]:
+        writer.delete(number)
+    heads = store.list()
+    times = virtual_times(recording, heads)
+    put(json.dumps(_facts(heads, times, store)) if options.json else _table(recording, heads, times))
+    for text in store.damage:
+        complain(text)
+    return EXIT_UNREADABLE if store.damage else EXIT_DONE
+
+
+def _number(store: SnapshotStore, word: str) -> int:
+    """The snapshot of a number, damaged or not, or of a label."""
+    if word.isdecimal() and store.holds(int(word)):
+        return int(word)
+    head = store.named(word)
+    if head is None:
+        raise UsageError(f"--delete {word}: there is no snapshot of this number or label")
+    return head.number
+
+
+def _facts(heads: Sequence[Head], times: dict[int, int], store: SnapshotStore) -> dict[str, object]:
+    """The JSON object (docs/commands.md, snapshots)."""
+    rows = [
+        {
+            "number": head.number,
+            "icount": head.icount,
+            "virtual_ns": times.get(head.number),
+            "seq": head.seq,
+            "nodes": list(head.nodes),
+            "pages": head.pages,
+            "bytes": head.bytes,
+            "label": head.label,
+        }
+        for head in heads
+    ]
+    return {"snapshots": rows, "bytes": sum(head.bytes for head in heads), "damage": list(store.damage)}
+
+
+def _table(recording: Recording, heads: Sequence[Head], times: dict[int, int]) -> str:
+    """The same for people."""
+    if not heads:
+        return f"{recording.path}: no snapshots"
+    lines = [f"{'number':>6}{'icount':>18}{'virtual time':>18}{'seq':>12}{'bytes':>14}  {'label':<16}  nodes"]
+    for head in heads:
+        time = f"{times[head.number] / 1e9:.6f} s" if head.number in times else "-"
+        lines.append(
+            f"{head.number:>6}{head.icount:>18,}{time:>18}{head.seq:>12,}{head.bytes:>14,}  "
+            f"{head.label:<16}  {' '.join(head.nodes)}"
+        )
+    return "\n".join(lines)
