@@ -12,6 +12,7 @@ from cpu_node.link import Link
 from cpu_node.loader import load_guest
 from cpu_node.loop import Loop
 from cpu_node.memory import GuestMemory
+from cpu_node.state import CpuState
 from machine.clock import VirtualClock
 from machine.errors import BoardError
 from machine.leaving import leave
@@ -52,7 +53,7 @@ def main(arguments: NodeArguments, port: Port) -> None:
     loaded = load_guest(board, arch, memory)
     cpu.platform.enter(loaded.entry, loaded.device_tree)
     cpu.native.wake_fd = port.wake_fd
-    announce_ready(port)
+    announce_ready(port, CpuState, type(cpu.platform.state), type(bus.timers.state))
     loop.run(options.stop_at)
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 PACKED_SUFFIX: Final = f"{SUFFIX}.tar.zst"
 LEVEL: Final = 10
+_READ_BYTES: Final = 1 << 16
 _MEMBER: Final = re.compile(rf"{re.escape(MACHINE_NAME)}|{re.escape(LOG_NAME)}|{FILES_NAME}/[0-9a-f]{{64}}")
 
 
@@ -82,7 +83,7 @@ def unpack(source: Path, target: Path) -> Recording:
 
 
 def _write(file: IO[bytes], files: Sequence[tuple[str, Path]]) -> None:
-    packer = zstandard.ZstdCompressor(level=LEVEL)
+    packer = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
     with packer.stream_writer(file, closefd=False) as out, tarfile.open(fileobj=out, mode="w|") as archive:
         for name, path in files:
             with path.open("rb") as content:
@@ -109,6 +110,9 @@ def _read(source: Path, directory: Path) -> None:
                 path.chmod(FILE_MODE)
                 shutil.copyfileobj(content, out)
             _check(path, member.size, source)
+        # The checksum stands behind everything, and tar does not read so far.
+        while plain.read(_READ_BYTES):
+            pass
 
 
 def _members(archive: tarfile.TarFile, source: Path) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:

@@ -43,6 +43,7 @@ def describe(recording: Recording, overview: Overview) -> dict[str, object]:
             for file in recording.facts.files
         ],
         "versions": dict(recording.facts.versions),
+        "states": {node: dict(states) for node, states in recording.facts.states},
         "channels": [
             {
                 "source": node_name(names, row.source),
@@ -79,8 +80,10 @@ def render(recording: Recording, overview: Overview, facts: dict[str, object]) -
         ("final digest", summary.digest.hex()),
         ("versions", ", ".join(f"{name} {version}" for name, version in recording.facts.versions)),
     ]
+    for node, states in recording.facts.states:
+        rows.append((f"{node} states", ", ".join(f"{name} {version}" for name, version in states)))
     rows += [(file.role, f"{file.path}, {file.size:,} bytes, sha256 {file.sha256}") for file in recording.facts.files]
-    lines = [f"{label:<14}{text}" for label, text in rows]
+    lines = [f"{label:<13} {text}" for label, text in rows]
     return "\n".join([*lines, "", *_draw(overview.timeline), "", *_channels(recording, overview)])
 
 

@@ -95,7 +95,7 @@ class Shell:
         ready = False
         while True:
             if not ready and not self._gate.backend.waiting():
-                announce_ready(port)
+                announce_ready(port, type(self._model.state))
                 ready = True
             # The port's descriptor tells of changes only: all that has come must be taken before waiting.
             while (frame := self._link.next()) is not None:

@@ -77,6 +77,7 @@ NESTED: Final[Mapping[type, type[ProtobufMessage]]] = {
     m.Access: bus_pb2.Access,
     m.Register: bus_pb2.Register,
     m.NodeStatus: session_pb2.NodeStatus,
+    m.StateVersion: session_pb2.StateVersion,
 }
 
 
@@ -101,10 +102,14 @@ def _plan_field(name: str, hint: object) -> _Field:
     if type(None) in arguments:
         return _Field(name, optional=True)
     if typing.get_origin(hint) is tuple:
-        return _nested(name, arguments[0])
+        return _nested(name, arguments[0]) if arguments[0] in NESTED else _Field(name, lift=_row)
     if isinstance(hint, type) and issubclass(hint, IntEnum):
         return _Field(name, lift=_enum_lifter(hint))
     return _Field(name)
+
+
+def _row(items: object) -> object:
+    return tuple(typing.cast("list[object]", items))
 
 
 def _enum_lifter(enum: type[IntEnum]) -> Callable[[object], object]:

@@ -20,6 +20,12 @@ from machine.message_enums import (
     RunState as RunState,
     WriteKind as WriteKind,
 )
+from machine.message_parts import (
+    Access as Access,
+    NodeStatus as NodeStatus,
+    Register as Register,
+    StateVersion as StateVersion,
+)
 from machine.message_state import (
     Load as Load,
     Proceed as Proceed,
@@ -40,6 +46,8 @@ class Hello:
     memory_path: str = ""
     host: str = ""
     metrics: str = ""
+    types: tuple[int, ...] = ()
+    """The numbers of every message this node may send or understands; () does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +68,9 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A node has opened everything it needs."""
+    """A node has opened everything it needs; `states` are those it remembers itself in."""
+
+    states: tuple[StateVersion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,21 +142,6 @@ class StatusRequest:
     """How is the machine?  With `nodes`: and each of its processes?"""
 
     nodes: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class NodeStatus:
-    """One process of the machine."""
-
-    name: str
-    state: NodeState
-    host: str = ""
-    pid: int = 0
-    messages: int = 0
-    messages_per_s: int = 0
-    waiting: int = 0
-    backend: str = ""
-    metrics: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,17 +255,6 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
-    """One register access; for POP a row of `value` equal ones, with `data` a row of one-byte stores."""
-
-    kind: AccessKind
-    offset: int
-    size: int
-    value: int = 0
-    data: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
 class MmioAccess:
     """What the guest did to one device since it was last told; only the last may be a READ."""
 
@@ -289,20 +273,6 @@ class IrqLevel:
     """The level of the device's interrupt line."""
 
     level: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Register:
-    """How the CPU node treats one register; see docs/wire.md."""
-
-    offset: int
-    read: ReadKind = ReadKind.CALL
-    write: WriteKind = WriteKind.CALL
-    value: int = 0
-    latch_mask: int = 0
-    call_mask: int = 0
-    fifo_mask: int = 0
-    raise_mask: int = 0
 
 
 @dataclass(frozen=True, slots=True)

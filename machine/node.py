@@ -18,11 +18,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from machine.board import Board, parse_board
-from machine.codec import decode
+from machine.codec import MESSAGES, decode
 from machine.errors import EXIT_FAILED, EXIT_USAGE, BackendError, BoardError, Divergence, MachineError, RemoteWireError
 from machine.icount import BROKER
-from machine.message import WIRE_VERSION, Fault, FaultCode, Hello, Ready, Refused, Shutdown, Welcome
+from machine.message import (
+    WIRE_VERSION,
+    Fault,
+    FaultCode,
+    Hello,
+    Ready,
+    Refused,
+    Shutdown,
+    StateVersion,
+    Welcome,
+)
 from machine.port import Port
+from machine.vmstate import versions
 
 log = logging.getLogger("dejavm")
 STAMPED = "DEJAVM_STAMPED"
@@ -102,12 +113,12 @@ def introduce(port: Port, arguments: NodeArguments, memory_path: str = "") -> We
 
 
 def _hello(arguments: NodeArguments, memory_path: str = "") -> Hello:
-    return Hello(WIRE_VERSION, arguments.name, os.getpid(), memory_path, arguments.options.host)
+    return Hello(WIRE_VERSION, arguments.name, os.getpid(), memory_path, arguments.options.host, types=tuple(MESSAGES))
 
 
-def announce_ready(port: Port) -> None:
-    """Tell the broker that everything this node needs is open."""
-    port.send(Ready(), BROKER, 0)
+def announce_ready(port: Port, *states: type) -> None:
+    """Tell the broker that everything this node needs is open, and the vmstates the node remembers itself in."""
+    port.send(Ready(tuple(StateVersion(name, version) for name, version in versions(*states))), BROKER, 0)
 
 
 def run_node(arguments: NodeArguments, main: Callable[[NodeArguments, Port], None]) -> int:

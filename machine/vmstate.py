@@ -43,6 +43,25 @@ def identity(cls: type) -> tuple[str, int]:
     return typing.cast("tuple[str, int]", declared)
 
 
+def versions(*classes: type) -> tuple[tuple[str, int], ...]:
+    """Name and version of these states and of all that are nested in them, by name; StateError if one is undeclared."""
+    found: dict[str, int] = {}
+    for cls in classes:
+        _gather(cls, found)
+    return tuple(sorted(found.items()))
+
+
+def _gather(hint: object, found: dict[str, int]) -> None:
+    if isinstance(hint, type) and is_dataclass(hint):
+        name, version = identity(hint)
+        if name not in found:
+            found[name] = version
+            for inner in typing.get_type_hints(hint).values():
+                _gather(inner, found)
+    for argument in typing.get_args(hint):
+        _gather(argument, found)
+
+
 def encode(state: object) -> bytes:
     """The canonical bytes of a state."""
     out = bytearray()

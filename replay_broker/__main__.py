@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -58,16 +59,19 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 class SessionMaker:
     """Makes the session of a mode; what the mode needs is imported and read while the nodes still load."""
 
-    def __init__(self, options: argparse.Namespace, board: Board) -> None:
+    def __init__(self, options: argparse.Namespace, board: Board, roster: Roster) -> None:
         self._options = options
         self._board = board
+        self._roster = roster
         self._made: Begin | None = None
 
     def prepare(self) -> None:
         """Everything that takes time.  Called when the CPU node has been let in and loads the guest."""
         if self._made is None:
-            recording = MODES[self._options.mode] in (RunMode.NONE, RunMode.RECORD)
-            self._made = _recorder(self._options, self._board) if recording else _replayer(self._options)
+            if MODES[self._options.mode] in (RunMode.NONE, RunMode.RECORD):
+                self._made = _recorder(self._options, self._board, self._roster)
+            else:
+                self._made = _replayer(self._options, self._roster)
 
     def begin(self, send: Callable[[Frame], None]) -> Session:
         """The session, once every node is ready: nothing is written before that."""
@@ -76,7 +80,7 @@ class SessionMaker:
         return self._made(send)
 
 
-def _recorder(options: argparse.Namespace, board: Board) -> Begin:
+def _recorder(options: argparse.Namespace, board: Board, roster: Roster) -> Begin:
     from replay_broker.ledger import LogLedger, NullLedger  # noqa: PLC0415
     from replay_broker.session.record import RecordSession  # noqa: PLC0415
 
@@ -85,16 +89,28 @@ def _recorder(options: argparse.Namespace, board: Board) -> Begin:
     from machine.recording.facts import gather_facts  # noqa: PLC0415
 
     facts = gather_facts(board, time.time_ns())
-    return lambda send: RecordSession(board, send, LogLedger(options.recording, board, facts))
+
+    def begin(send: Callable[[Frame], None]) -> Session:
+        known = replace(facts, states=tuple((node, tuple(states.items())) for node, states in roster.states().items()))
+        return RecordSession(board, send, LogLedger(options.recording, board, known))
+
+    return begin
 
 
-def _replayer(options: argparse.Namespace) -> Begin:
+def _replayer(options: argparse.Namespace, roster: Roster) -> Begin:
+    from machine.recording.facts import check_states  # noqa: PLC0415
     from machine.recording.reader import Recording  # noqa: PLC0415
     from replay_broker.session.live import LiveReplaySession  # noqa: PLC0415
     from replay_broker.session.log import LogReplaySession  # noqa: PLC0415
 
     kind = LogReplaySession if MODES[options.mode] is RunMode.REPLAY_LOG else LiveReplaySession
-    return lambda send: kind(Recording.open(options.recording), send, options.until)
+
+    def begin(send: Callable[[Frame], None]) -> Session:
+        recording = Recording.open(options.recording)
+        check_states(recording.facts, roster.states())
+        return kind(recording, send, options.until)
+
+    return begin
 
 
 def open_monitor(options: argparse.Namespace, board: Board) -> Monitor:
@@ -117,8 +133,8 @@ def main(argv: Sequence[str]) -> int:
         board = parse_board(options.board.read_text(), str(options.board))
         mode = MODES[options.mode]
         devices = () if mode is RunMode.REPLAY_LOG else tuple(slot.name for slot in board.devices)
-        maker = SessionMaker(options, board)
         roster = Roster.of(("cpu", *devices))
+        maker = SessionMaker(options, board, roster)
         monitor = open_monitor(options, board)
         sockets = Sockets(options.bus, options.control)
         server = Server(sockets, roster, mode, maker.begin, maker.prepare, monitor)
@@ -131,7 +147,7 @@ def main(argv: Sequence[str]) -> int:
     except (MachineError, OSError) as error:
         sys.stderr.write(f"broker: {error}\n")
         return error.exit_code if isinstance(error, MachineError) else 1
-    return 0
+    return server.exit_code
 
 
 if __name__ == "__main__":

@@ -6,9 +6,14 @@ Lives here: the barrier before the run.  Never here: sockets.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from machine.codec import MESSAGES, name_of
 from machine.icount import CPU
-from machine.message import WIRE_VERSION, Hello
+from machine.message import WIRE_VERSION, Hello, Ready
+
+if TYPE_CHECKING:
+    from machine.message import Message
 
 
 @dataclass(slots=True)
@@ -24,6 +29,8 @@ class Member:
     metrics: str = ""
     heard: int = 0
     """Messages it has sent."""
+    states: tuple[tuple[str, int], ...] = ()
+    """Name and version of each kind of state it remembers itself in."""
 
 
 @dataclass(slots=True)
@@ -45,6 +52,8 @@ class Roster:
         member = self.members.get(hello.node)
         if hello.wire_version != WIRE_VERSION:
             return f"speaks wire version {hello.wire_version}, this broker {WIRE_VERSION}"
+        if unknown := sorted(set(hello.types) - MESSAGES.keys()):
+            return f"speaks messages this broker does not know: {', '.join(map(name_of, unknown))}"
         if member is None:
             return f"no node {hello.node} on this board"
         if member.identity is not None:
@@ -65,6 +74,16 @@ class Roster:
     def all_ready(self) -> bool:
         """Whether the run can start."""
         return all(member.ready for member in self.members.values())
+
+    def is_ready(self, member: Member, ready: Message) -> None:
+        """A node has said Ready."""
+        assert isinstance(ready, Ready)
+        member.states = tuple((state.name, state.version) for state in ready.states)
+        member.ready = True
+
+    def states(self) -> dict[str, dict[str, int]]:
+        """The versions of every node's states, by node and name."""
+        return {member.name: dict(member.states) for member in self.members.values()}
 
     def by_number(self, number: int) -> Member | None:
         """The node with a number, if it takes part."""

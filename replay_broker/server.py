@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from machine import message as m
 from machine.codec import decode, encode, encode_header, type_of
-from machine.errors import Divergence, MachineError, RemoteWireError
+from machine.errors import Divergence, LogError, MachineError, RemoteWireError
 from machine.frame import Frame
 from machine.icount import BROKER, CPU
 from machine.port import frames_of
@@ -69,6 +69,7 @@ class Server:
         self._early: list[tuple[int, Frame]] = []
         self._over_since: float | None = None
         self._dismissed = False
+        self.exit_code = 0
         self.census = Census(roster)
         self.census.backends = self._words
         self.hello_timeout_s = HELLO_TIMEOUT_S
@@ -98,7 +99,7 @@ class Server:
         try:
             monitor.serve(ready=ready)
         except MachineError as error:
-            self._end(Outcome(m.RunState.FAILED, detail=str(error)))
+            self._fail(error)
         self._notice_end()
         self._flush()
 
@@ -110,7 +111,7 @@ class Server:
         try:
             prepare()
         except (MachineError, OSError) as error:
-            self._end(Outcome(m.RunState.FAILED, detail=str(error)))
+            self._fail(error)
 
     def _over(self) -> bool:
         if self._over_since is None:
@@ -136,7 +137,7 @@ class Server:
             except Divergence as error:
                 self._end(Outcome(m.RunState.DIVERGED, detail=str(error)))
             except MachineError as error:
-                self._end(Outcome(m.RunState.FAILED, detail=str(error)))
+                self._fail(error)
             self._flush()
             self._write_down()
 
@@ -147,7 +148,7 @@ class Server:
         try:
             self.session.write_down()
         except MachineError as error:
-            self._end(Outcome(m.RunState.FAILED, detail=str(error)))
+            self._fail(error)
 
     def _tick(self, started: float) -> None:
         if self.leave_wanted:
@@ -165,7 +166,7 @@ class Server:
             try:
                 self.session.tick()
             except MachineError as error:
-                self._end(Outcome(m.RunState.FAILED, detail=str(error)))
+                self._fail(error)
             self._notice_end()
         self._flush()
 
@@ -204,7 +205,7 @@ class Server:
         if frame.type == _QUIT:
             self.session.quit()
         else:
-            check_origin(frame, len(self.session.board.devices) + CPU + 1)
+            check_origin(frame, member.name, len(self.session.board.devices) + CPU + 1)
             if frame.type == _PAUSED:
                 self.session.stands_still()
             elif frame.type == _BACKEND_CHANGED:
@@ -215,7 +216,7 @@ class Server:
 
     def _on_ready(self, member: Member, frame: Frame) -> None:
         if frame.type == type_of(m.Ready):
-            member.ready = True
+            self._roster.is_ready(member, decode(frame.type, frame.payload))
         else:
             self._early.append((member.number, frame))
         if self.session is None and self._roster.all_ready():
@@ -228,8 +229,8 @@ class Server:
     def _stranger(self, identity: bytes, reason: str, *, known: bool) -> None:
         """What is not part of the protocol: a stranger's is refused and counted, a node's ends the run."""
         if known:
-            number = self._roster.numbers[identity]
-            raise RemoteWireError(f"node {number}: {reason}")
+            member = self._roster.by_number(self._roster.numbers[identity])
+            raise RemoteWireError(f"{member.name if member else identity!r}: {reason}")
         self._door.refuse(reason)
 
     def _on_fault(self, member: Member, frame: Frame) -> None:
@@ -330,6 +331,12 @@ class Server:
         self._flush()
         self._clients.tell_watchers()
         self._changes.give_up("the run is over")
+
+    def _fail(self, error: Exception) -> None:
+        """The run cannot begin, or not go on; what is wrong with the recording is for the exit code too."""
+        if isinstance(error, LogError) and self.session is None:
+            self.exit_code = error.exit_code
+        self._end(Outcome(m.RunState.FAILED, detail=str(error)))
 
     def _tell(self, identity: bytes, message: m.Message) -> None:
         frame = Frame(type_of(type(message)), BROKER, self._roster.numbers.get(identity, 0), 0, encode(message))

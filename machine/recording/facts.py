@@ -18,6 +18,8 @@ from machine.message import WIRE_VERSION
 from machine.recording.format import FORMAT_VERSION, READABLE_FORMATS
 
 if typing.TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from machine.board import Board
 
 LIBRARIES: Final = ("unicorn", "protobuf", "mcap", "dejavm")
@@ -54,6 +56,8 @@ class Facts:
     wire: int = WIRE_VERSION
     versions: tuple[tuple[str, str], ...] = ()
     files: tuple[GuestFile, ...] = ()
+    states: tuple[tuple[str, tuple[tuple[str, int], ...]], ...] = ()
+    """The vmstates of each node, as (node, ((name, version), ...)); () in recordings that do not say."""
     redacted: tuple[str, ...] = ()
     """Channels whose bytes have been replaced; such a recording can be read and not replayed."""
 
@@ -82,6 +86,23 @@ def check_versions(facts: Facts) -> None:
             )
 
 
+def check_states(facts: Facts, here: Mapping[str, Mapping[str, int]]) -> None:
+    """The states of the nodes that take part are of the recorded versions; LogError shows both sides of a difference.
+
+    `here` has name and version by node.  A digest of a state, and a snapshot, mean nothing in another version.
+    """
+    for node, recorded in facts.states:
+        if node in here and dict(recorded) != here[node]:
+            different = sorted(set(recorded) ^ set(here[node].items()))
+            name = different[0][0]
+            then, now = (_state_text(name, states) for states in (dict(recorded), here[node]))
+            raise LogError(f"{node}: recorded with {then}, and here is {now}; use the dejavm that made it")
+
+
+def _state_text(name: str, states: Mapping[str, int]) -> str:
+    return f"version {states[name]} of state {name}" if name in states else f"no state {name}"
+
+
 def render_facts(facts: Facts) -> str:
     """The [recording] table as TOML text."""
     lines = ["[recording]"]
@@ -90,6 +111,9 @@ def render_facts(facts: Facts) -> str:
         lines.append(f"redacted = [{', '.join(_toml(channel) for channel in facts.redacted)}]")
     lines += ["", "[recording.versions]"]
     lines += [f"{name} = {_toml(version)}" for name, version in facts.versions]
+    for node, states in facts.states:
+        lines += ["", f"[recording.states.{_toml(node)}]"]
+        lines += [f"{_toml(name)} = {version}" for name, version in states]
     for file in facts.files:
         lines += ["", "[[recording.file]]"]
         lines += [f"{key} = {_toml(getattr(file, key))}" for key in ("role", "path", "size", "sha256")]
@@ -119,8 +143,22 @@ def parse_facts(table: object, source: str) -> Facts:
         wire=_value(table, "wire", int, source),
         versions=tuple((str(name), str(value)) for name, value in versions.items()),
         files=tuple(_parse_file(entry, source) for entry in files),
+        states=tuple((node, _parse_states(states, source)) for node, states in _nodes(table, source).items()),
         redacted=tuple(str(channel) for channel in redacted),
     )
+
+
+def _nodes(table: dict[str, object], source: str) -> dict[str, object]:
+    states = table.get("states", {})
+    if not isinstance(states, dict):
+        raise LogError(f"{source}: recording.states: write the states of each node as a table")
+    return states
+
+
+def _parse_states(entry: object, source: str) -> tuple[tuple[str, int], ...]:
+    if not isinstance(entry, dict):
+        raise LogError(f"{source}: recording.states: write the states of each node as a table")
+    return tuple((str(name), _value(entry, name, int, source)) for name in entry)
 
 
 def _parse_file(entry: object, source: str) -> GuestFile:

@@ -135,10 +135,10 @@ class Session(ABC):
         return ("broker", "cpu", *(slot.name for slot in self.board.devices))[number]
 
 
-def check_origin(frame: Frame, nodes: int) -> None:
-    """RemoteWireError unless this node may say this to that one."""
+def check_origin(frame: Frame, name: str, nodes: int) -> None:
+    """RemoteWireError unless this node may say this to that one; `name` is the sender's."""
     allowed = FROM_CPU if frame.source == CPU else FROM_DEVICE
     if frame.type not in allowed:
-        raise RemoteWireError(f"node {frame.source} may not send {name_of(frame.type)}")
+        raise RemoteWireError(f"{name} may not send {name_of(frame.type)}")
     if not 0 <= frame.target < nodes or frame.target == frame.source:
-        raise RemoteWireError(f"node {frame.source} sent {name_of(frame.type)} to node {frame.target}, which is none")
+        raise RemoteWireError(f"{name} sent {name_of(frame.type)} to node {frame.target}, which is none")

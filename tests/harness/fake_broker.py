@@ -58,7 +58,7 @@ class FakeBroker:
     def start(self, mode: RunMode = RunMode.RECORD, memory_path: str = "") -> None:
         """Let the node in and wait until it is ready."""
         self.welcome(mode, memory_path)
-        assert Ready() in self.receive()
+        assert any(isinstance(message, Ready) for message in self.receive())
 
     def send(self, message: Message, icount: int = 0, source: int = BROKER, seq: int = 0) -> None:
         """Say something to the node."""

@@ -144,6 +144,24 @@ def test_a_recording_of_another_format_version(home: Home) -> None:
     _unreadable(home, recording, says=("format 99", str(FORMAT_VERSION)))
 
 
+@pytest.mark.parametrize(
+    ("state", "modes"), [("cpu", ("log", "live")), ("riscv64-platform", ("log", "live")), ("serial16550", ("live",))]
+)
+def test_a_recording_with_a_state_of_another_version(home: Home, state: str, modes: tuple[str, ...]) -> None:
+    """What takes part must be as it was; a device that does not may be another."""
+    recording = _recording(home)
+    facts = recording / "machine.toml"
+    assert f'"{state}" = 1\n' in facts.read_text()
+    facts.write_text(facts.read_text().replace(f'"{state}" = 1\n', f'"{state}" = 7\n'))
+    for devices in ("log", "live"):
+        done = home.run("verify", recording, "--devices", devices, timeout_s=30)
+        if devices in modes:
+            assert done.exit_code == EXIT_UNREADABLE, done.stderr
+            assert f"recorded with version 7 of state {state}, and here is version 1" in done.complaint
+        else:
+            assert done.exit_code == 0, done.stderr
+
+
 def test_a_recording_whose_kernel_has_changed(home: Home) -> None:
     recording = _recording(home)
     with (home.work / "guest.bin").open("ab") as kernel:

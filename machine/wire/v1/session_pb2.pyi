@@ -62,20 +62,22 @@ NODE_STATE_READY: NodeState
 NODE_STATE_AWAITED: NodeState
 
 class Hello(_message.Message):
-    __slots__ = ("wire_version", "node", "pid", "memory_path", "host", "metrics")
+    __slots__ = ("wire_version", "node", "pid", "memory_path", "host", "metrics", "types")
     WIRE_VERSION_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
     MEMORY_PATH_FIELD_NUMBER: _ClassVar[int]
     HOST_FIELD_NUMBER: _ClassVar[int]
     METRICS_FIELD_NUMBER: _ClassVar[int]
+    TYPES_FIELD_NUMBER: _ClassVar[int]
     wire_version: int
     node: str
     pid: int
     memory_path: str
     host: str
     metrics: str
-    def __init__(self, wire_version: _Optional[int] = ..., node: _Optional[str] = ..., pid: _Optional[int] = ..., memory_path: _Optional[str] = ..., host: _Optional[str] = ..., metrics: _Optional[str] = ...) -> None: ...
+    types: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, wire_version: _Optional[int] = ..., node: _Optional[str] = ..., pid: _Optional[int] = ..., memory_path: _Optional[str] = ..., host: _Optional[str] = ..., metrics: _Optional[str] = ..., types: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("number", "mode", "memory_path")
@@ -93,9 +95,19 @@ class Refused(_message.Message):
     reason: str
     def __init__(self, reason: _Optional[str] = ...) -> None: ...
 
+class StateVersion(_message.Message):
+    __slots__ = ("name", "version")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    version: int
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+
 class Ready(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("states",)
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    states: _containers.RepeatedCompositeFieldContainer[StateVersion]
+    def __init__(self, states: _Optional[_Iterable[_Union[StateVersion, _Mapping]]] = ...) -> None: ...
 
 class Fault(_message.Message):
     __slots__ = ("code", "detail")

@@ -114,7 +114,7 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
 
 
 @given(place=st.floats(0, 0.999), bit=st.integers(0, 7), kept=st.floats(0, 1))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_damaged_file_is_refused_or_gives_the_whole_recording(
     tmp_path_factory: pytest.TempPathFactory, place: float, bit: int, kept: float
 ) -> None:

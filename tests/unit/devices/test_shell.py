@@ -40,6 +40,7 @@ from machine.message import (
     RunMode,
     Shutdown,
     StateRequest,
+    StateVersion,
     Sync,
     TimerArm,
     TimerExpired,
@@ -214,7 +215,8 @@ def test_ready_waits_for_the_peer_a_server_waits_for(device: Devices, tmp_path: 
             assert broker.process.poll() is None
         assert broker.silent()
         user.connect(f"{tmp_path}/line")
-        assert broker.receive() == [Ready()]
+        (ready,) = broker.receive()
+        assert ready == Ready((StateVersion("serial16550", 1),))
         # What happened at the backend before power-on comes behind it.
         assert broker.ask(Reset())[1:] == [HostInput(HostEvent.OPENED), Done()]
     assert broker.stop() == 0

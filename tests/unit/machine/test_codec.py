@@ -25,7 +25,8 @@ def values_of(hint: object, bits: int) -> st.SearchStrategy[object]:
     if type(None) in arguments:
         return st.none() | values_of(arguments[0], bits)
     if typing.get_origin(hint) is tuple:
-        return st.lists(messages_of(arguments[0]), max_size=4).map(tuple)
+        values = messages_of(arguments[0]) if arguments[0] in codec.NESTED else values_of(arguments[0], bits)
+        return st.lists(values, max_size=4).map(tuple)
     assert isinstance(hint, type)
     if issubclass(hint, IntEnum):
         return st.sampled_from(list(hint))

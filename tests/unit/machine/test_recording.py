@@ -12,7 +12,7 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -24,7 +24,7 @@ from machine.codec import MESSAGES
 from machine.errors import ChangedGuest, LogError, TruncatedLog, UnknownLogVersion, UsageError
 from machine.frame import Frame
 from machine.recording.chain import Chain
-from machine.recording.facts import gather_facts
+from machine.recording.facts import check_states, gather_facts
 from machine.recording.files import board_here
 from machine.recording.reader import Recording
 from machine.recording.writer import RecordingWriter
@@ -204,6 +204,9 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
         ("[recording", "[other", "the .recording. table is missing"),
         ('cpu = "riscv64"', "cpu = 3", r"machine\.cpu"),
         ('id = "', 'nr = "', "recording id"),
+        ("[recording.versions]", "states = 1\n[recording.versions]", r"recording\.states"),
+        ("[recording.versions]", "[recording.states]\ncpu = 1\n[recording.versions]", r"recording\.states"),
+        ("[recording.versions]", '[recording.states.cpu]\ncpu = "1"\n[recording.versions]', "recording cpu"),
     ],
 )
 def test_a_wrong_machine_file_is_an_unreadable_recording(tmp_path: Path, old: str, new: str, error: str) -> None:
@@ -232,6 +235,43 @@ def test_a_changed_guest_file_is_named_with_both_digests(tmp_path: Path) -> None
     kernel.unlink()
     with pytest.raises(ChangedGuest, match="cannot be read"):
         board_here(recording)
+
+
+STATES: Final = (("cpu", (("cpu", 1), ("window", 2))), ("serial0", (("serial16550", 3),)))
+
+
+def test_a_recording_remembers_the_states_of_its_nodes(tmp_path: Path) -> None:
+    facts = replace(FACTS, states=STATES)
+    assert Recording.open(write(tmp_path / "x.dejavm", facts=facts)).facts == facts
+
+
+@pytest.mark.parametrize(
+    ("here", "error"),
+    [
+        ({"cpu": {"cpu": 1, "window": 2}, "serial0": {"serial16550": 3}}, ""),
+        ({"cpu": {"window": 2, "cpu": 1}}, ""),
+        ({"nic7": {"virtio-net": 9}}, ""),
+        (
+            {"cpu": {"cpu": 1, "window": 1}},
+            "cpu: recorded with version 2 of state window, and here is version 1 of state window",
+        ),
+        ({"cpu": {"cpu": 1}}, "cpu: recorded with version 2 of state window, and here is no state window"),
+        (
+            {"serial0": {"serial16550": 3, "treatment": 1}},
+            "serial0: recorded with no state treatment, and here is version 1 of state treatment",
+        ),
+    ],
+)
+def test_a_state_of_another_version_is_refused_with_both_sides(here: dict[str, dict[str, int]], error: str) -> None:
+    if not error:
+        check_states(replace(FACTS, states=STATES), here)
+        return
+    with pytest.raises(LogError, match=f"{error}; use the dejavm that made it"):
+        check_states(replace(FACTS, states=STATES), here)
+
+
+def test_a_recording_that_tells_no_states_is_believed() -> None:
+    check_states(FACTS, {"cpu": {"cpu": 7}})
 
 
 def test_a_recording_names_the_versions_that_are_installed() -> None:

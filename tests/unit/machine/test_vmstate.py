@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from machine.errors import StateError
-from machine.vmstate import decode, digest, encode, identity, vmstate
+from machine.vmstate import decode, digest, encode, identity, versions, vmstate
 
 
 @vmstate("queue", version=3)
@@ -81,6 +81,13 @@ chips = st.builds(
     queue=queues,
     queues=st.lists(queues, max_size=3).map(tuple),
 )
+
+
+def test_the_versions_of_a_state_name_those_nested_in_it() -> None:
+    assert versions(Chip) == (("chip", 1), ("queue", 3))
+    assert versions(Line, Chip, Queue) == (("chip", 1), ("line", 1), ("queue", 3))
+    with pytest.raises(StateError):
+        versions(Queue, type("Undeclared", (Chip,), {"__vmstate__": None}))
 
 
 @given(chip=chips)

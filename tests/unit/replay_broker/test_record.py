@@ -214,7 +214,7 @@ def test_done_that_nobody_waits_for_is_refused() -> None:
 )
 def test_nobody_speaks_out_of_turn(message: m.Message, source: int, target: int, told: str) -> None:
     with pytest.raises(RemoteWireError, match=told):
-        check_origin(frame_of(message, source, target, 0), 4)
+        check_origin(frame_of(message, source, target, 0), f"node {source}", 4)
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 1000)), max_size=30), st.integers(0, 60))

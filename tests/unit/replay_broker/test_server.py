@@ -144,6 +144,19 @@ def test_another_wire_version_is_refused_by_number(running: Running) -> None:
     assert running.server.refused == 1
 
 
+def test_a_node_that_speaks_unknown_messages_is_refused_by_their_names(running: Running) -> None:
+    port = running.door()
+    port.send(m.Hello(m.WIRE_VERSION, "serial0", 1, types=(1, 2, 99, 31)), BROKER, 0)
+    assert hear(port) == m.Refused("speaks messages this broker does not know: type_31, type_99")
+
+
+def test_an_unknown_message_of_a_node_ends_the_run(running: Running) -> None:
+    ports = running.machine()
+    ports["serial0"]._outgoing += (encode_header(frame_of(m.IrqLevel(True), SERIAL, CPU, 0)._replace(type=99)), b"")
+    ports["serial0"].flush()
+    assert running.end().detail == "serial0 may not send type_99"
+
+
 def test_a_name_that_is_not_on_the_board_is_refused(running: Running) -> None:
     assert hear(running.node("nic7")) == m.Refused("no node nic7 on this board")
 
@@ -205,7 +218,7 @@ def test_a_node_that_speaks_as_another_ends_the_run(running: Running) -> None:
 def test_a_node_that_says_what_is_not_its_to_say_ends_the_run(running: Running) -> None:
     ports = running.machine()
     ports["rtc0"].send(m.PowerOff(m.PowerOffReason.SHUTDOWN), BROKER, 0)
-    assert running.end().detail == "node 3 may not send power_off"
+    assert running.end().detail == "rtc0 may not send power_off"
     assert running.ledger.closed is False
 
 
