@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 COMMANDS: Final[Mapping[str, str]] = {
     "run": "start a machine; with -o, record it as `record` does",
     "record": "start a machine and record it",
+    "up": "start a machine as a service: its processes under supervisor, in the background",
+    "down": "end a machine that is up, its guest powered off first",
+    "ps": "list the machines that are up and their processes",
+    "logs": "print the diagnostics of a machine that is up",
     "replay": "run a recording again",
     "verify": "replay a recording and say whether it was bit-exact",
     "info": "describe a recording",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from typing import TYPE_CHECKING, Final
 
 from machine.codec import decode
@@ -11,6 +12,7 @@ from machine.port import Port
 
 if TYPE_CHECKING:
     from deploy.plan import Places
+    from machine.message import Message
 
 
 LINGER_MS: Final = 500
@@ -35,11 +37,16 @@ class Control:
         """Whether the broker has opened its end."""
         return self._path.exists()
 
-    def ask(self) -> None:
+    def ask(self, *, nodes: bool = False) -> None:
         """Ask for the status, unless an answer is still due or nobody listens yet."""
         if not self._asked and self.listening:
-            self._port.send(StatusRequest(), BROKER, 0)
+            self._port.send(StatusRequest(nodes), BROKER, 0)
             self._asked = True
+
+    def tell(self, message: Message) -> None:
+        """Say something that is not answered; lost when nobody listens."""
+        if self.listening:
+            self._port.send(message, BROKER, 0)
 
     def quit(self) -> None:
         """Ask for the end of the run; kept until the broker listens."""
@@ -58,6 +65,11 @@ class Control:
                 self._asked = False
         return newest
 
-    def close(self) -> None:
+    def wait(self, timeout_s: float) -> None:
+        """Wait for an answer, no longer than that."""
+        if not self._port.pending():
+            select.select([self._port.wake_fd], [], [], timeout_s)
+
+    def close(self, linger_ms: int = LINGER_MS) -> None:
         """Hang up when the last word has been taken, or nobody is there to take it."""
-        self._port.close(linger_ms=LINGER_MS)
+        self._port.close(linger_ms=linger_ms)

@@ -29,6 +29,10 @@ def node_environment(directory: Path) -> dict[str, str]:
 
     `directory` is the running machine's, where backends keep what only its processes share.
     """
+    return {**os.environ, "PYTHONPATH": import_path(), "DEJAVM_RUN_DIRECTORY": str(directory)}
+
+
+def import_path() -> str:
+    """PYTHONPATH of the machine's processes: our own packages before any others."""
     root = str(Path(__file__).resolve().parent.parent)
-    paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "DEJAVM_RUN_DIRECTORY": str(directory)}
+    return os.pathsep.join([root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))])

@@ -25,7 +25,7 @@ MODE_NAMES: Final = {
 }
 """The words of the broker's --mode."""
 
-_PYTHON: Final = (sys.executable, "-P", "-m")
+_MODULE: Final = ("-P", "-m")
 """-P: a directory called `devices` where the user happens to stand is not our package."""
 
 
@@ -81,18 +81,26 @@ class ProcessPlan:
     terminal: bool = False
 
 
-def plan_processes(launch: Launch, places: Places) -> tuple[ProcessPlan, ...]:
-    """The processes of a run, the broker first; a replay from the log needs no device."""
+def plan_processes(
+    launch: Launch, places: Places, *, service: bool = False, wait_s: float | None = None, python: str = sys.executable
+) -> tuple[ProcessPlan, ...]:
+    """The processes of a run, the broker first; a replay from the log needs no device.
+
+    `service`: they are started by a supervisor; `wait_s`: how long the broker waits for the others.
+    """
     machine = ("--board", str(places.machine))
     node = (*machine, "--broker", places.bus)
     stop = () if launch.until is None else ("--stop-at", str(launch.until))
+    serve = ("--supervised",) if service else ()
+    wait = () if wait_s is None else ("--hello-timeout", f"{wait_s:g}")
+    run = (python, *_MODULE)
     plans = [
-        ProcessPlan(BROKER, (*_PYTHON, "replay_broker", *machine, *_broker_arguments(launch, places))),
-        ProcessPlan(CPU, (*_PYTHON, "cpu_node", "--node", CPU, *node, *stop)),
+        ProcessPlan(BROKER, (*run, "replay_broker", *machine, *_broker_arguments(launch, places), *serve, *wait)),
+        ProcessPlan(CPU, (*run, "cpu_node", "--node", CPU, *node, *stop)),
     ]
     if launch.mode is not RunMode.REPLAY_LOG:
         for slot in launch.board.devices:
-            argv = (*_PYTHON, "devices", "--node", slot.name, *node)
+            argv = (*run, "devices", "--node", slot.name, *node)
             plans.append(ProcessPlan(slot.name, argv, uses_terminal(slot.backend)))
     return tuple(plans)
 

@@ -1,0 +1,1 @@
+"""A machine as a service: its processes under supervisor, its name, its end."""

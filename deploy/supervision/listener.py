@@ -1,0 +1,230 @@
+"""`python -m deploy.supervision.listener`: supervisor's event listener; process exits become machine events.
+
+Lives here: supervisor's listener protocol, telling the broker, the machine's last word (end.json).
+Never here: what a death means to the run; the broker knows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import select
+import sys
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from deploy.control import Control
+from deploy.outcome import TERMINAL_STATES
+from deploy.plan import BROKER
+from deploy.supervision.daemon import Supervisor
+from deploy.supervision.place import ServicePlaces
+from machine.errors import RemoteWireError
+from machine.leaving import leave
+from machine.message import ProcessEnded, Status
+from machine.node import die_with_parent, start_diagnostics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+POLL_S: Final = 0.5
+READY: Final = b"READY\n"
+DONE: Final = b"RESULT 2\nOK"
+TOLD_S: Final = 3.0
+"""How long the broker may take to tell how the run ended, when its process has ended in order."""
+
+
+@dataclass(slots=True)
+class End:
+    """How a machine ended, as end.json keeps it."""
+
+    state: str
+    icount: int = 0
+    messages: int = 0
+    inputs: int = 0
+    digest: str = ""
+    detail: str = ""
+    power_off_reason: int = 0
+    complete: bool = False
+    """The broker has gone: nothing more will be known."""
+    exits: dict[str, str] = field(default_factory=dict)
+    """By process that did not end in order: what became of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One of supervisor's events about a process."""
+
+    name: str
+    process: str
+    pid: int
+    expected: bool
+
+
+def parse_header(line: bytes) -> Mapping[str, str]:
+    """`ver:3.0 server:supervisor ... eventname:PROCESS_STATE_EXITED len:84`."""
+    return dict(pair.split(":", 1) for pair in line.decode().split() if ":" in pair)
+
+
+def parse_event(header: Mapping[str, str], payload: bytes) -> Event:
+    """An event of supervisor's PROCESS_STATE family."""
+    body = parse_header(payload.split(b"\n", 1)[0])
+    return Event(
+        header.get("eventname", ""),
+        body.get("processname", ""),
+        int(body.get("pid", "0") or 0),
+        body.get("expected", "0") == "1",
+    )
+
+
+def manner_of(log: str, process: str) -> str:
+    """What supervisor's own log says last of how a process ended: `was killed by SIGKILL`."""
+    found = re.findall(rf"(?:exited|stopped): {re.escape(process)} \(([^;)]*)", log)
+    if not found:
+        return "ended unexpectedly"
+    if killed := re.search(r"terminated by (SIG\w+)", found[-1]):
+        return f"was killed by {killed[1]}"
+    if status := re.search(r"exit status (\d+)", found[-1]):
+        return f"ended with exit code {status[1]}"
+    return "ended unexpectedly"
+
+
+class EventStream:
+    """Supervisor's events on a descriptor; each is acknowledged when it has been taken."""
+
+    def __init__(self, source: int, sink: int) -> None:
+        self._source = source
+        self._sink = sink
+        self._buffer = b""
+        os.write(sink, READY)
+
+    def take(self) -> Iterator[Event]:
+        """What has come; EOFError when supervisor has gone."""
+        data = os.read(self._source, 1 << 16)
+        if not data:
+            raise EOFError
+        self._buffer += data
+        while (split := self._buffer.find(b"\n")) >= 0:
+            header = parse_header(self._buffer[:split])
+            end = split + 1 + int(header.get("len", "0"))
+            if len(self._buffer) < end:
+                return
+            payload, self._buffer = self._buffer[split + 1 : end], self._buffer[end:]
+            yield parse_event(header, payload)
+            os.write(self._sink, DONE + READY)
+
+
+class Listener:
+    """One machine's listener, used by one thread."""
+
+    def __init__(
+        self, places: ServicePlaces, nodes: Sequence[str], supervisor: Supervisor, events: EventStream
+    ) -> None:
+        self._places = places
+        self._nodes = nodes
+        self._supervisor = supervisor
+        self._events = events
+        self._control = Control(places)
+        self._end: End | None = None
+        self._exits: dict[str, str] = {}
+        self._broker_gone_s: float | None = None
+        self._cleared = False
+
+    def run(self) -> None:
+        """Listen until supervisor goes."""
+        poller = select.poll()
+        poller.register(sys.stdin.fileno(), select.POLLIN)
+        poller.register(self._control.wake_fd, select.POLLIN)
+        while True:
+            self._control.ask()
+            for descriptor, _ in poller.poll(POLL_S * 1000):
+                if descriptor == sys.stdin.fileno():
+                    for event in self._events.take():
+                        self._on_event(event)
+            self._hear()
+            self._clear_away()
+
+    def _hear(self) -> None:
+        try:
+            status = self._control.latest()
+        except RemoteWireError as error:
+            sys.stderr.write(f"listener: {error}\n")
+            return
+        if status is not None and status.state in TERMINAL_STATES and self._end is None:
+            self._write(_end_of(status))
+            # Nobody else would let it go before its time is over.
+            self._control.quit()
+            self._control.latest()
+
+    def _on_event(self, event: Event) -> None:
+        ended = event.name in ("PROCESS_STATE_EXITED", "PROCESS_STATE_FATAL", "PROCESS_STATE_STOPPED")
+        if not ended or event.process not in self._nodes:
+            return
+        if event.process == BROKER:
+            self._broker_gone_s = time.monotonic()
+        if event.expected:
+            return
+        manner = manner_of((self._places.logs / "supervisord.log").read_text(errors="replace"), event.process)
+        if event.name == "PROCESS_STATE_STOPPED":
+            manner = "was stopped through supervisor"
+        # What it first died of counts, not that its successors are not let in.
+        self._exits.setdefault(event.process, manner)
+        sys.stderr.write(f"listener: {event.process}, process {event.pid}, {manner}\n")
+        sys.stderr.flush()
+        if event.process != BROKER:
+            self._control.tell(ProcessEnded(event.process, event.pid, manner))
+        if self._end is not None:
+            self._write(self._end)
+
+    def _clear_away(self) -> None:
+        """Without a broker nothing goes on: the end is written down, and who is still there leaves."""
+        if self._broker_gone_s is None or self._cleared:
+            return
+        if self._end is None:
+            manner = self._exits.get(BROKER)
+            if manner is None and time.monotonic() - self._broker_gone_s < TOLD_S:
+                return
+            self._end = End("FAILED", detail=f"the broker {manner or 'has gone without a word'}")
+        self._end.complete = True
+        self._write(self._end)
+        self._cleared = True
+        for program in self._supervisor.programs():
+            if program.name in self._nodes and program.name != BROKER and program.pid:
+                self._supervisor.stop(program.name)
+
+    def _write(self, end: End) -> None:
+        self._end = end
+        end.exits = dict(self._exits)
+        part = self._places.end.with_suffix(".part")
+        part.write_text(json.dumps(asdict(end)))
+        part.replace(self._places.end)
+
+
+def _end_of(status: Status) -> End:
+    return End(
+        status.state.name, status.icount, status.messages, status.inputs, status.digest.hex(), status.detail,
+        int(status.power_off_reason),
+    )  # fmt: skip
+
+
+def main(argv: Sequence[str]) -> int:
+    """Listen for one machine."""
+    parser = argparse.ArgumentParser(prog="listener")
+    parser.add_argument("--directory", required=True, type=Path, help="the machine's directory")
+    parser.add_argument("nodes", nargs="+", help="the machine's processes on this host")
+    options = parser.parse_args(argv)
+    start_diagnostics("listener")
+    die_with_parent()
+    places = ServicePlaces(options.directory)
+    events = EventStream(sys.stdin.fileno(), sys.stdout.fileno())
+    with suppress(EOFError):
+        Listener(places, options.nodes, Supervisor.of(places), events).run()
+    return 0
+
+
+if __name__ == "__main__":
+    leave(main(sys.argv[1:]))

@@ -1,0 +1,136 @@
+"""Where machines that run as services have their directories, and who has which name.
+
+Lives here: claiming a name and giving it back.  Never here: what is in the files.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from deploy.environment import runtime_directory
+from deploy.plan import Places
+from machine.errors import MachineError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,19}")
+"""Short: the sockets' paths have 108 characters, and supervisor adds some of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePlaces(Places):
+    """The directory of a machine that runs as a service."""
+
+    @property
+    def name(self) -> str:
+        """The machine's name."""
+        return self.directory.name
+
+    @property
+    def configuration(self) -> Path:
+        """Supervisor's configuration."""
+        return self.directory / "supervisord.conf"
+
+    @property
+    def socket(self) -> Path:
+        """Supervisor's control socket."""
+        return self.directory / "supervisor.sock"
+
+    @property
+    def pid_file(self) -> Path:
+        """Supervisor's process id."""
+        return self.directory / "supervisord.pid"
+
+    @property
+    def logs(self) -> Path:
+        """What the processes write, one file each."""
+        return self.directory / "logs"
+
+    @property
+    def facts(self) -> Path:
+        """What `up` was asked for."""
+        return self.directory / "up.json"
+
+    @property
+    def end(self) -> Path:
+        """How the machine ended; there once it has."""
+        return self.directory / "end.json"
+
+    def supervisor_pid(self) -> int | None:
+        """The living supervisor's process, if there is one."""
+        try:
+            pid = int(self.pid_file.read_text())
+            os.kill(pid, 0)
+        except (OSError, ValueError):
+            return None
+        return pid
+
+
+def machines_directory() -> Path:
+    """Where all of this user's machines are."""
+    return runtime_directory() / f"dejavm-{os.getuid()}"
+
+
+def claim(name: str) -> ServicePlaces:
+    """A new directory for a machine of that name; UsageError if the name is in use or is none."""
+    if NAME.fullmatch(name) is None:
+        raise UsageError(f"{name!r} is no name for a machine: small letters, digits, - and _, at most 20")
+    home = machines_directory()
+    try:
+        with suppress(FileExistsError):
+            home.mkdir(mode=0o700)
+        found = home.stat()
+        if found.st_uid != os.getuid() or found.st_mode & 0o077:
+            raise MachineError(f"{home}: belongs to somebody else or lets others in; remove it")
+        places = ServicePlaces(home / name)
+        places.directory.mkdir(mode=0o700)
+        places.logs.mkdir()
+    except FileExistsError:
+        raise UsageError(_taken(ServicePlaces(home / name))) from None
+    except OSError as error:
+        raise MachineError(f"{home}: cannot make the machine's directory: {error.strerror}") from error
+    return places
+
+
+def find(name: str | None) -> ServicePlaces:
+    """The machine of that name, or the only one there is; UsageError if there is none or no only one."""
+    known = everybody()
+    if name is not None:
+        places = next((places for places in known if places.name == name), None)
+        if places is None:
+            names = ", ".join(places.name for places in known) or "none"
+            raise UsageError(f"no machine {name} is up here (there are: {names})")
+        return places
+    if len(known) != 1:
+        names = ", ".join(places.name for places in known)
+        raise UsageError(f"say which machine: {names}" if known else "no machine is up here; start one with: dejavm up")
+    return known[0]
+
+
+def everybody() -> list[ServicePlaces]:
+    """Every machine that is up, by name."""
+    home = machines_directory()
+    try:
+        return sorted((ServicePlaces(path) for path in home.iterdir() if path.is_dir()), key=lambda p: p.name)
+    except OSError:
+        return []
+
+
+def give_back(places: ServicePlaces) -> None:
+    """Remove the machine's directory; the name is free."""
+    shutil.rmtree(places.directory, ignore_errors=True)
+    with suppress(OSError):
+        places.directory.parent.rmdir()
+
+
+def _taken(places: ServicePlaces) -> str:
+    name = places.name
+    if places.supervisor_pid() is None:
+        return f"a machine {name} was here and its supervisor is gone; clear it away with: dejavm down {name}"
+    return f"a machine {name} is up already; end it with: dejavm down {name}, or give another --name"

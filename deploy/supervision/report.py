@@ -1,0 +1,197 @@
+"""What is known of a machine that is up, from the broker while it lives, from its last word behind that.
+
+Lives here: asking; the rows and objects of `dejavm ps`.  Never here: printing.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from deploy.control import Control
+from deploy.outcome import TERMINAL_STATES
+from deploy.supervision.configuration import LISTENER
+from deploy.supervision.daemon import Supervisor
+from machine.message import NodeState, NodeStatus, RunState, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from deploy.supervision.daemon import Program
+    from deploy.supervision.place import ServicePlaces
+
+ANSWER_S: Final = 2.0
+"""How long a broker may take to answer."""
+POLL_S: Final = 0.01
+NODE_STATES: Final = {
+    NodeState.MISSING: "missing",
+    NodeState.STARTING: "starting",
+    NodeState.READY: "ready",
+    NodeState.AWAITED: "awaited",
+}
+COLUMNS: Final = ("NODE", "STATE", "HOST", "PID", "ICOUNT", "MIPS", "MSG/S", "QUEUE", "BACKEND", "METRICS")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What `up` was asked for."""
+
+    board: str
+    mode: str
+    recording: str
+    host: str
+    started_ns: int
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A machine as it is: `status` from its broker, `end` once it has ended."""
+
+    name: str
+    facts: Facts
+    status: Status | None
+    end: Mapping[str, Any] | None
+    programs: tuple[Program, ...]
+
+    @property
+    def state(self) -> str:
+        """In one word."""
+        if self.status is not None:
+            return self.status.state.name.lower()
+        return str(self.end["state"]).lower() if self.end is not None else "silent"
+
+
+def write_facts(places: ServicePlaces, facts: Facts) -> None:
+    """Keep what `up` was asked for."""
+    places.facts.write_text(json.dumps(asdict(facts)))
+
+
+def read_facts(places: ServicePlaces) -> Facts:
+    """What `up` was asked for; empty where it did not come so far."""
+    try:
+        values = json.loads(places.facts.read_text())
+        return Facts(**{**values, "nodes": tuple(values["nodes"])})
+    except (OSError, ValueError, KeyError, TypeError):
+        return Facts("", "", "", "", 0, ())
+
+
+def read_end(places: ServicePlaces) -> dict[str, Any] | None:
+    """The machine's last word, once it has ended."""
+    try:
+        end: dict[str, Any] = json.loads(places.end.read_text())
+    except (OSError, ValueError):
+        return None
+    return end
+
+
+def ask(places: ServicePlaces, timeout_s: float = ANSWER_S) -> Status | None:
+    """The broker's own word; None if it gives none in time."""
+    control = Control(places)
+    try:
+        deadline = time.monotonic() + timeout_s
+        while (left := deadline - time.monotonic()) > 0 and control.listening:
+            control.ask(nodes=True)
+            if (status := control.latest()) is not None:
+                return status
+            control.wait(min(left, POLL_S))
+    finally:
+        control.close(0)
+    return None
+
+
+def report(places: ServicePlaces) -> Report:
+    """Everything that is known of a machine."""
+    end = read_end(places)
+    status = None if end is not None else ask(places)
+    programs = Supervisor.of(places).programs() if places.supervisor_pid() is not None else []
+    own = tuple(program for program in programs if program.name != LISTENER)
+    return Report(places.name, read_facts(places), status, read_end(places), own)
+
+
+def lines(found: Report) -> list[str]:
+    """A machine as text: one line of its own, one line a process."""
+    table = [COLUMNS, *(_row(found, node) for node in _nodes(found))]
+    widths = [max(len(row[i]) for row in table) for i in range(len(COLUMNS))]
+    rows = ["  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in table]
+    return [_headline(found), *(row.rstrip() for row in rows)]
+
+
+def plain(found: Report) -> dict[str, Any]:
+    """A machine as `ps --json` has it."""
+    status, end = found.status, found.end or {}
+    return {
+        "name": found.name,
+        **{key: value for key, value in asdict(found.facts).items() if key != "nodes"},
+        "state": found.state,
+        "icount": status.icount if status else end.get("icount", 0),
+        "mips": status.icount_per_s / 1e6 if status else 0.0,
+        "messages": status.messages if status else end.get("messages", 0),
+        "messages_per_s": status.messages_per_s if status else 0,
+        "refused": status.refused if status else 0,
+        "remote_bytes": status.remote_bytes if status else 0,
+        "waiting_for": status.waiting_for if status else "",
+        "detail": status.detail if status else end.get("detail", ""),
+        "nodes": [_plain_node(node) for node in _nodes(found)],
+    }
+
+
+def _plain_node(node: NodeStatus) -> dict[str, Any]:
+    return {**asdict(node), "state": NODE_STATES[node.state]}
+
+
+def _nodes(found: Report) -> Sequence[NodeStatus]:
+    """From the broker; where it says nothing, what supervisor says of this host's processes."""
+    if found.status is not None:
+        return found.status.nodes
+    return [
+        NodeStatus(p.name, NodeState.READY if p.pid else NodeState.MISSING, found.facts.host, p.pid)
+        for p in found.programs
+    ]
+
+
+def _headline(found: Report) -> str:
+    status = found.status
+    words = [f"{found.name}:", found.state]
+    if status is not None and status.waiting_for:
+        words.append(f"waiting for {status.waiting_for},")
+    if status is not None and status.state not in TERMINAL_STATES:
+        words.append(f"board {found.facts.board}, {found.facts.mode}, {status.messages:,} messages")
+        if status.refused:
+            words.append(f"({status.refused:,} refused)")
+    elif found.end is not None:
+        words.append(
+            f"board {found.facts.board}, {found.facts.mode}, after {found.end.get('icount', 0):,} instructions"
+        )
+    detail = status.detail if status is not None else (found.end or {}).get("detail", "")
+    if detail:
+        words.append(f"({detail})")
+    if found.facts.recording:
+        words.append(f"into {found.facts.recording}")
+    return " ".join(words)
+
+
+def _row(found: Report, node: NodeStatus) -> tuple[str, ...]:
+    status = found.status
+    runs = status is not None and status.state is RunState.RUNNING
+    state = NODE_STATES[node.state]
+    if status is None:
+        program = next((p for p in found.programs if p.name == node.name), None)
+        state = program.state.lower() if program is not None else "missing"
+    icount = mips = ""
+    if status is not None and node.name == "cpu":
+        icount, mips = f"{status.icount:,}", f"{status.icount_per_s / 1e6:.1f}" if runs else ""
+    return (
+        node.name,
+        state,
+        node.host,
+        str(node.pid or ""),
+        icount,
+        mips,
+        str((status.messages_per_s if node.name == "broker" else node.messages_per_s) if status and runs else ""),
+        str(node.waiting if status is not None else ""),
+        node.backend,
+        node.metrics,
+    )

@@ -1,0 +1,115 @@
+"""Starting a machine as a service: its files, its supervisor, and waiting until the guest runs.
+
+Lives here: the steps; a start that fails leaves nothing.  Never here: the words of the command line.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from deploy.control import Control
+from deploy.outcome import TERMINAL_STATES
+from deploy.plan import Places, plan_processes
+from deploy.supervision import daemon
+from deploy.supervision.configuration import HERE, Service, render
+from deploy.supervision.diagnostics import in_order, log_files
+from deploy.supervision.place import give_back
+from deploy.supervision.report import Facts, read_end, write_facts
+from machine.board import render_board
+from machine.errors import EXIT_DONE, EXIT_FAILED, EXIT_UNREADABLE, EXIT_USAGE, MachineError
+from machine.message import RunState
+
+if TYPE_CHECKING:
+    from deploy.plan import Launch
+    from deploy.supervision.place import ServicePlaces
+
+START_S: Final = 60.0
+BEYOND_S: Final = 15.0
+"""How much longer than the broker waits for its nodes we wait for the broker's word."""
+POLL_S: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What is to be started: `directory` is where relative paths start from, `wait_s` how long nodes may take."""
+
+    launch: Launch
+    facts: Facts
+    directory: str
+    import_path: str
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """How it went: the exit code, why not, and what the processes have written."""
+
+    exit_code: int
+    detail: str
+    diagnostics: tuple[str, ...]
+
+
+def start_machine(places: ServicePlaces, start: Start) -> Started:
+    """Start the machine; when the guest does not come to run, everything is gone again.  MachineError, UsageError."""
+    try:
+        _write(places, start)
+        daemon.start(places)
+        exit_code, detail = _await_run(places, start.wait_s + BEYOND_S)
+    except BaseException:
+        _clear(places)
+        raise
+    diagnostics = tuple(f"{line.node}: {line.text}" for line in in_order(log_files(places.logs, None)))
+    if exit_code != EXIT_DONE:
+        _clear(places)
+    return Started(exit_code, detail, diagnostics)
+
+
+def _write(places: ServicePlaces, start: Start) -> None:
+    processes = plan_processes(start.launch, Places(Path(HERE)), service=True, wait_s=start.wait_s)
+    service = Service(places.name, processes, start.directory, import_path=start.import_path)
+    try:
+        places.machine.write_text(render_board(start.launch.board))
+        places.configuration.write_text(render(service))
+        write_facts(places, start.facts)
+    except OSError as error:
+        raise MachineError(f"{places.directory}: cannot write the machine: {error.strerror}") from error
+
+
+def _await_run(places: ServicePlaces, timeout_s: float) -> tuple[int, str]:
+    """Exit code and detail, once the guest runs or it is known that it will not."""
+    control = Control(places)
+    deadline = time.monotonic() + timeout_s
+    try:
+        while time.monotonic() < deadline:
+            end = read_end(places)
+            if end is not None and (end["complete"] or end["state"] == RunState.ENDED.name):
+                return _judge(end)
+            control.ask()
+            status = control.latest()
+            if status is not None and status.state is RunState.RUNNING:
+                return EXIT_DONE, ""
+            if status is not None and status.state in TERMINAL_STATES:
+                deadline = min(deadline, time.monotonic() + BEYOND_S)  # the listener writes it down
+            control.wait(POLL_S)
+    finally:
+        control.close(0)
+    return EXIT_FAILED, f"the broker said nothing within {timeout_s:.0f} s"
+
+
+def _judge(end: dict[str, Any]) -> tuple[int, str]:
+    """A guest that is done already is no failure."""
+    if end["state"] == RunState.ENDED.name:
+        return EXIT_DONE, ""
+    manners = list(end["exits"].values())
+    for code in (EXIT_USAGE, EXIT_UNREADABLE):
+        if f"ended with exit code {code}" in manners:
+            return code, str(end["detail"])
+    return EXIT_FAILED, str(end["detail"])
+
+
+def _clear(places: ServicePlaces) -> None:
+    daemon.end(places)
+    give_back(places)

@@ -1,0 +1,136 @@
+"""Machines as services: real supervisord, real supervisorctl, and nothing left when they are down."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import stat
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deploy.supervision.example import BOARD, example_configuration
+from deploy.supervision.place import ServicePlaces
+from deploy.supervision.report import ask
+from machine.board import render_board
+from machine.message import RunState
+from machine.recording.reader import Recording
+from tests.harness.guests import guest
+from tests.harness.machine import TIMEOUT_S, final_digest
+from tests.harness.service import Service
+
+if TYPE_CHECKING:
+    from tests.harness.machine import Home
+
+pytestmark = pytest.mark.system
+
+
+def test_two_machines_side_by_side_are_seen_recorded_and_gone_again(home: Home) -> None:
+    one, two = Service(home, "one"), Service(home, "two")
+    recording = one.up("bare", "--kernel", guest("echo"), "--serial", "ringbuf", "--record", "-o", "a.dejavm")
+    two.up("bare", "--kernel", guest("echo"), "--serial", "ringbuf")
+    again = home.run("up", "bare", "--kernel", guest("echo"), "--serial", "null", "--name", "one")
+    assert (again.exit_code, again.complaint) == (
+        2, "dejavm: a machine one is up already; end it with: dejavm down one, or give another --name",
+    )  # fmt: skip
+    assert one.supervisorctl() == dict.fromkeys(("broker", "cpu", "serial0", "rtc0", "listener"), "RUNNING")
+    assert stat.S_IMODE(one.directory.stat().st_mode) == 0o700
+    machine = one.ps()
+    assert (machine["state"], machine["mode"], machine["board"]) == ("running", "record", "bare")
+    assert {node["name"]: node["pid"] for node in machine["nodes"]} == one.pids()
+    assert [node["backend"] for node in machine["nodes"]] == ["", "", "ringbuf", "host"]
+    assert "serial0" in home.run("ps").stdout
+    assert one.down().stdout == "one is down: ended\n"
+    assert two.ps()["state"] == "running"
+    two.down()
+    assert recording is not None
+    home.verify_both_ways(recording)
+
+
+def test_a_device_that_is_killed_ends_the_machine_and_everybody_hears_why(home: Home) -> None:
+    machine = Service(home, "m")
+    recording = machine.up("bare", "--kernel", guest("echo"), "--serial", "ringbuf", "--record", "-o", "a.dejavm")
+    pid = machine.pids()["serial0"]
+    os.kill(pid, signal.SIGKILL)
+    found = machine.await_state("failed")
+    assert found["detail"] == f"serial0, process {pid}, was killed by SIGKILL"
+    assert "serial0" in home.run("logs", "--name", "m", "listener").stdout
+    done = machine.down(exit_code=1)
+    assert done.complaint == f"dejavm: m: serial0, process {pid}, was killed by SIGKILL"
+    assert recording is not None
+    assert sum(1 for _ in Recording.open(recording).frames()) > 0
+
+
+def test_a_killed_broker_ends_the_machine(home: Home) -> None:
+    machine = Service(home, "m")
+    machine.up("bare", "--kernel", guest("echo"), "--serial", "ringbuf")
+    os.kill(machine.pids()["broker"], signal.SIGKILL)
+    assert machine.await_state("failed")["detail"] == "the broker was killed by SIGKILL"
+    machine.down(exit_code=1)
+
+
+def test_a_guest_that_switches_off_leaves_its_end_to_be_read(home: Home) -> None:
+    machine = Service(home, "m")
+    recording = machine.up("bare", "--kernel", guest("counters"), "--serial", "file:out", "--record", "-o", "a.dejavm")
+    found = machine.await_state("ended")
+    assert found["icount"] > 1000
+    assert recording is not None
+    assert home.verify(recording) == final_digest(recording)
+    assert machine.down().stdout == "m is down: ended\n"
+
+
+def test_what_cannot_start_says_why_and_leaves_nothing(home: Home) -> None:
+    for serial, says in (("stdio", "serial0: stdio is the terminal"), ("file:/no/such/place", "/no/such/place")):
+        done = home.run("up", "bare", "--kernel", guest("echo"), "--serial", serial, "--name", "m")
+        assert (done.exit_code, says in done.complaint) == (2, True), done.stderr
+    assert home.left_behind() == []
+    assert home.run("down").exit_code == 2
+
+
+def test_the_example_runs_and_supervisor_s_own_stop_ends_it_in_order(home: Home) -> None:
+    places = ServicePlaces(home.work / "example")
+    places.logs.mkdir(parents=True)
+    shutil.copy(guest("echo"), places.directory / "guest.bin")
+    slots = tuple(replace(slot, backend="ringbuf") if slot.kind == "serial" else slot for slot in BOARD.devices)
+    board = replace(BOARD, kernel=str(places.directory / "guest.bin"), devices=slots)
+    places.machine.write_text(render_board(board))
+    places.configuration.write_text(example_configuration(sys.executable, str(places.directory)))
+    command = [sys.executable, "-P", "-m", "supervisor.supervisord", "--nodaemon", "--configuration"]
+    started = home.start_argv([*command, str(places.configuration)])
+    try:
+        home.await_path(places.control_path)
+        while (status := ask(places)) is None or status.state is not RunState.RUNNING:
+            assert started.process.poll() is None
+    finally:
+        started.signal(signal.SIGTERM)
+        started.finish()
+    log = (places.logs / "supervisord.log").read_text()
+    assert "stopped: broker (exit status 0)" in log, log
+
+
+@pytest.mark.debian
+def test_a_debian_guest_is_switched_off_by_its_power_key(home: Home) -> None:
+    machine = Service(home, "m")
+    options = ("--serial", "unix:s,server=on,wait=off", "--input", "kbd", "--record", "-o", "a.dejavm")
+    recording = machine.up("debian", *options)
+    with socket.socket(socket.AF_UNIX) as line:
+        line.settimeout(TIMEOUT_S)
+        line.connect(str(home.work / "s"))
+        _await_text(line, b"/ # ")
+        line.sendall(b"exec 3</dev/input/event0; echo O''PEN; head -c 1 <&3 >/dev/null; exit\n")
+        _await_text(line, b"OPEN")
+        assert machine.down("--timeout", "60").stdout == "m is down: the guest has switched off\n"
+    assert recording is not None
+    assert home.verify(recording) == final_digest(recording)
+
+
+def _await_text(line: socket.socket, text: bytes) -> None:
+    heard = b""
+    while text not in heard:
+        data = line.recv(4096)
+        assert data, heard
+        heard += data

@@ -1,0 +1,125 @@
+"""A machine as a service, the parts that need no process: configuration, events, diagnostics, the table of `ps`."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import shlex
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploy.plan import Launch, Places, plan_processes
+from deploy.supervision.configuration import HERE, Service, render
+from deploy.supervision.diagnostics import in_order, log_files
+from deploy.supervision.example import BOARD, FOLDER, example_configuration
+from deploy.supervision.listener import Event, EventStream, manner_of
+from deploy.supervision.report import Facts, Report, lines, plain
+from machine.board import parse_board
+from machine.errors import UsageError
+from machine.message import NodeState, NodeStatus, RunMode, RunState, Status
+
+LAUNCH = Launch(BOARD, RunMode.RECORD, Path("/rec/50% of a.dejavm"))
+
+
+def parsed(text: str, here: str = "/run/m") -> configparser.RawConfigParser:
+    """A configuration as supervisor reads it: inline comments, %(here)s."""
+    parser = configparser.RawConfigParser(inline_comment_prefixes=(";", "#"), strict=True)
+    parser.read_string(text.replace("%(here)s", here).replace("%%", "%"))
+    return parser
+
+
+def test_every_process_is_a_program_of_its_node_s_name_with_its_command_line() -> None:
+    plans = plan_processes(LAUNCH, Places(Path(HERE)), service=True)
+    parser = parsed(render(Service("m", plans, "/srv/here")))
+    for plan in plan_processes(LAUNCH, Places(Path("/run/m")), service=True):
+        section = parser[f"program:{plan.name}"]
+        assert shlex.split(section["command"]) == list(plan.argv)
+        assert section["exitcodes"] == "0"
+        assert section["autorestart"] == ("false" if plan.name == "broker" else "unexpected")
+    assert parser["unix_http_server"]["file"] == "/run/m/supervisor.sock"
+
+
+@pytest.mark.parametrize("char", [";", "#", '"', "\n"])
+def test_what_supervisor_would_misread_is_refused(char: str) -> None:
+    plans = plan_processes(Launch(BOARD, RunMode.RECORD, Path(f"/rec/a {char}b")), Places(Path(HERE)))
+    with pytest.raises(UsageError, match="cannot hold"):
+        render(Service("m", plans, "/"))
+
+
+def test_the_example_is_what_the_code_writes() -> None:
+    assert (FOLDER / "supervisord.conf").read_text() == example_configuration(), "python -m deploy.supervision.example"
+    assert parse_board((FOLDER / "machine.toml").read_text(), "example") == BOARD
+
+
+def test_the_unit_starts_the_example_and_stops_it_in_order() -> None:
+    unit = configparser.RawConfigParser(strict=True, delimiters=("=",))
+    unit.optionxform = str  # type: ignore[assignment,method-assign]  # systemd's keys have capitals
+    unit.read_string((FOLDER / "dejavm-example.service").read_text())
+    start = shlex.split(unit["Service"]["ExecStart"])
+    assert Path(start[0]).name == "supervisord"
+    assert Path(start[start.index("--configuration") + 1]).name == "supervisord.conf"
+    assert (unit["Service"]["KillMode"], unit["Service"]["KillSignal"]) == ("mixed", "SIGTERM")
+
+
+def test_what_supervisor_says_of_a_death_is_said_in_our_words() -> None:
+    log = "a exited: cpu (exit status 0; expected)\nb exited: serial0 (terminated by SIGKILL (core); not expected)\n"
+    assert manner_of(log, "serial0") == "was killed by SIGKILL"
+    assert manner_of("x exited: nic0 (exit status 2; not expected)", "nic0") == "ended with exit code 2"
+    assert manner_of(log, "rtc0") == "ended unexpectedly"
+
+
+@given(cuts=st.lists(st.integers(1, 300), max_size=8))
+def test_events_are_taken_however_they_are_cut(cuts: list[int]) -> None:
+    payload = b"processname:serial0 groupname:serial0 from_state:RUNNING expected:0 pid:77"
+    event = b"ver:3.0 server:m eventname:PROCESS_STATE_EXITED len:%d\n%s" % (len(payload), payload)
+    data, found = event * 3, []
+    source, write = os.pipe()
+    read, sink = os.pipe()
+    stream = EventStream(source, sink)
+    for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(data)], strict=True):
+        if data[start:end]:
+            os.write(write, data[start:end])
+            found += list(stream.take())
+    assert found == [Event("PROCESS_STATE_EXITED", "serial0", 77, False)] * 3
+    assert os.read(read, 4096) == b"READY\n" + b"RESULT 2\nOKREADY\n" * 3
+    for descriptor in (source, write, read, sink):
+        os.close(descriptor)
+
+
+def test_diagnostics_of_many_processes_are_in_the_order_of_their_time(tmp_path: Path) -> None:
+    (tmp_path / "cpu.log").write_text(
+        "2026-01-01T00:00:01.000Z cpu 100: one\nTraceback\n2026-01-01T00:00:03.000Z cpu 300: three\n2026-"
+    )
+    (tmp_path / "nic0.log").write_text("2026-01-01T00:00:02.000Z nic0 150: two\n")
+    (tmp_path / "supervisord.log").write_text("no node's\n")
+    files = log_files(tmp_path, None)
+    assert [(line.node, line.icount, line.text) for line in in_order(files)] == [
+        ("cpu", "100", "one"), ("cpu", "100", "Traceback"), ("nic0", "150", "two"), ("cpu", "300", "three"),
+    ]  # fmt: skip
+    with (tmp_path / "cpu.log").open("a") as file:
+        file.write("01-01T00:00:04.000Z cpu 400: four\n")
+    assert [line.text for line in in_order(files)] == ["four"]
+    assert [line.node for line in in_order(log_files(tmp_path, "nic0"))] == ["nic0"]
+
+
+def test_the_table_says_of_each_process_what_is_known() -> None:
+    nodes = (
+        NodeStatus("broker", NodeState.READY, "here", 1, waiting=2),
+        NodeStatus("cpu", NodeState.READY, "here", 2, 90, 9),
+        NodeStatus("nic0", NodeState.AWAITED, "there", 3, 5, 1, 2, "user"),
+    )
+    status = Status(
+        RunState.RUNNING, 1_234_567, messages=99, messages_per_s=7, refused=3, icount_per_s=50_000_000,
+        waiting_for="nic0 (12 s)", nodes=nodes,
+    )  # fmt: skip
+    facts = Facts("debian", "record", "/r.dejavm", "here", 0, ("broker", "cpu", "nic0"))
+    headline, _, _, cpu, nic = lines(Report("m", facts, status, None, ()))
+    assert "waiting for nic0 (12 s)" in headline
+    assert "(3 refused)" in headline
+    assert cpu.split() == ["cpu", "ready", "here", "2", "1,234,567", "50.0", "9", "0"]
+    assert nic.split() == ["nic0", "awaited", "there", "3", "1", "2", "user"]
+    ended = plain(Report("m", facts, None, {"state": "FAILED", "icount": 7, "detail": "why"}, ()))
+    assert (ended["state"], ended["icount"], ended["detail"]) == ("failed", 7, "why")
