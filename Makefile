@@ -63,4 +63,4 @@ bench: setup guest  ## measure; prints tables and JSON
 	$(BIN)/python -m tests.bench
 
 clean:  ## remove what was built here, not the recordings
-	rm -rf .venv build *.egg-info cpu_node/_engine*.so
+	rm -rf .venv build *.egg-info cpu_node/_*.so

@@ -15,9 +15,12 @@ def unicorn_folder() -> Path:
 
 
 UNICORN = unicorn_folder()
+FLAGS = ("-O2", "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra")
 
 setup(
     ext_modules=[
+        # No module: cpu_node/__init__.py loads it in front of unicorn's library.
+        Extension("cpu_node._exits", sources=["cpu_node/arch/riscv64/exits.c"], extra_compile_args=[*FLAGS]),
         Extension(
             "cpu_node._engine",
             sources=[
@@ -36,7 +39,7 @@ setup(
             include_dirs=[str(UNICORN / "include")],
             # By file name: the library's SONAME then finds the copy that cpu_node/__init__.py has loaded.
             extra_link_args=[str(UNICORN / "lib" / "libunicorn.so.2")],
-            extra_compile_args=["-O2", "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra"],
-        )
+            extra_compile_args=[*FLAGS],
+        ),
     ]
 )

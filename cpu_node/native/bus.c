@@ -133,6 +133,8 @@ static void on_write(uc_engine *uc, uint64_t offset, unsigned size, uint64_t val
         return;
     }
     call(w, ACCESS_WRITE, offset, size, value);
+    if (w->engine->last)
+        w->engine->arch->leave(w->engine);
 }
 
 static int protect(struct engine *e, uint64_t base, uint64_t size, void *hook, void *user, uc_hook *handle, int kinds)
@@ -251,6 +253,8 @@ static bool on_hole_access(uc_engine *uc, uc_mem_type type, uint64_t address, in
     if (e->stop == STOP_NONE)
         e->stop = STOP_FAULT;
     uc_emu_stop(uc);
+    if (type != UC_MEM_FETCH_PROT) /* else nothing is being executed */
+        e->arch->leave(e);
     return false;
 }
 

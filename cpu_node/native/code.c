@@ -7,7 +7,7 @@
  * rely on its stores to code only after fence.i.  So at each fence.i:
  *
  *   1. the bytes of every block translated since the last fence.i are compared with memory; a
- *      difference means a stale translation, and all translations are dropped;
+ *      difference means a stale translation, and the translations of those bytes are dropped;
  *   2. the TLB is flushed, if any block was translated since the last one: from here on every store
  *      to those blocks' pages goes through a new entry, and the engine notices it.
  *
@@ -98,7 +98,21 @@ void code_forget(struct engine *e)
     e->code.used = 0;
 }
 
-/* Called after fence.i: whether every block translated since the last one still is what memory holds. */
+static bool is_stale(const struct engine *e, const struct row *row, const uint8_t *translated)
+{
+    return memcmp(translated, e->ram + row->offset, row->size) != 0;
+}
+
+/* From here on every store to the blocks that were translated is noticed. */
+static void code_watch(struct engine *e)
+{
+    uc_ctl_flush_tlb(e->uc);
+    e->n_fences++;
+    code_forget(e);
+}
+
+/* Called after fence.i: whether every block translated since the last one still is what memory holds.  If not,
+ * code_drop_stale() must come before anything else runs. */
 bool code_unchanged(struct engine *e)
 {
     struct code_log *log = &e->code;
@@ -107,11 +121,24 @@ bool code_unchanged(struct engine *e)
         return true;
     for (size_t at = 0; at < log->used; at += sizeof row + row.size) {
         memcpy(&row, log->bytes + at, sizeof row);
-        if (memcmp(log->bytes + at + sizeof row, e->ram + row.offset, row.size))
+        if (is_stale(e, &row, log->bytes + at + sizeof row))
             return false;
     }
-    uc_ctl_flush_tlb(e->uc);
-    e->n_fences++;
-    code_forget(e);
+    code_watch(e);
     return true;
+}
+
+/* Drop the translations that are not what memory holds; not while translated code runs. */
+void code_drop_stale(struct engine *e)
+{
+    struct code_log *log = &e->code;
+    struct row row;
+    for (size_t at = 0; at < log->used; at += sizeof row + row.size) {
+        memcpy(&row, log->bytes + at, sizeof row);
+        if (!is_stale(e, &row, log->bytes + at + sizeof row))
+            continue;
+        e->arch->drop_code(e, e->ram_base + row.offset, row.size);
+        e->n_stale++;
+    }
+    code_watch(e);
 }

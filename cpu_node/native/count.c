@@ -138,7 +138,7 @@ static bool special(struct engine *e, unsigned next_flags)
         after_clearing(e);
     if (e->block.flags & BLOCK_FENCE_I) {
         if (!code_unchanged(e)) {
-            request_stop(e, STOP_FLUSH);
+            request_stop(e, STOP_STALE);
             return true;
         }
         e->block.flags &= (uint16_t)~BLOCK_FENCE_I;
@@ -150,25 +150,33 @@ static bool special(struct engine *e, unsigned next_flags)
     return false;
 }
 
-/* Everything but the common case: something is due, special, or the row is not the block's. */
-static __attribute__((noinline)) void on_block_slowly(const struct translation *row, uint64_t pc, uint32_t size)
+/* Everything but the common case: something is due, special, or the row is not the block's.  True: the block does
+ * not run now, or only part of it. */
+static bool stops_before(const struct translation *row, uint64_t pc, uint32_t size)
 {
     struct engine *e = row->engine;
     bool near = e->icount >= e->check_at;
     if (near && slow_path(e, pc, size))
-        return;
+        return true;
     struct block found = row->block;
     if (found.pc != pc || found.size != size)
         found = decode(e, pc, size);
     if ((found.flags | e->block.flags) && special(e, found.flags))
-        return;
+        return true;
     if (near && e->target - e->icount < found.insns) {
         request_stop(e, STOP_EXACT);
-        return;
+        return true;
     }
     e->block = found;
     e->mark = (struct mark){0};
     e->icount += found.insns;
+    return false;
+}
+
+static __attribute__((noinline)) void on_block_slowly(const struct translation *row, uint64_t pc, uint32_t size)
+{
+    if (stops_before(row, pc, size))
+        row->engine->arch->leave(row->engine);
 }
 
 /* Runs before every block, hundreds of millions of times in a boot: no calls, no saved registers. */

@@ -78,6 +78,7 @@ static PyObject *stop_now(struct engine *e, PyObject *none)
     if (!e->mark.left) { /* an access: its block ends behind it */
         e->icount = e->access_icount + 1;
         e->mark.left = true;
+        e->last = true;
     }
     request_stop(e, STOP_SYNC);
     Py_RETURN_NONE;
@@ -257,6 +258,7 @@ static PyMemberDef members[] = {
     FIELD(n_traps, T_ULONGLONG, READONLY, "exceptions the guest got"),
     FIELD(n_emulated, T_ULONGLONG, READONLY, "counter reads answered from the instruction counter"),
     FIELD(n_flushes, T_ULONGLONG, READONLY, "times all translations were dropped"),
+    FIELD(n_stale, T_ULONGLONG, READONLY, "blocks dropped because a fence found their code changed"),
     FIELD(n_clears, T_ULONGLONG, READONLY, "TLB flushes after a block that may clear an accessed bit"),
     FIELD(n_decoded, T_ULONGLONG, READONLY, "blocks counted by decoding"),
     FIELD(n_shadow, T_ULONGLONG, READONLY, "loads answered without asking"),

@@ -36,7 +36,8 @@ enum stop_reason {
     STOP_EXACT,    /* the instruction asked for is the next one */
     STOP_STUCK,    /* the guest's trap handler traps at its first instruction: it would for ever */
     STOP_ERROR,    /* a Python exception is set, or the engine cannot go on */
-    STOP_FLUSH,    /* internal: translations must be dropped */
+    STOP_FLUSH,    /* internal: all translations are to be dropped */
+    STOP_STALE,    /* internal: those of code that has changed must be dropped */
     STOP_EMULATE,  /* internal: the block holds an instruction the engine gets wrong */
     STOP_FAULT,    /* internal: an access to nothing; the trap is entered outside the engine's loop */
     STOP_RESTART,  /* internal: a test wants a stop for nothing */
@@ -155,6 +156,11 @@ struct arch {
     void (*exception)(struct engine *e, uint32_t cause);
     /* The engine reports ebreak and its like. */
     bool (*invalid)(struct engine *e);
+    /* Drop the translations of a guest physical range, and disturb nothing else. */
+    void (*drop_code)(struct engine *e, uint64_t address, uint64_t size);
+    /* Leave translated code if a stop has been requested; does not return then.  Translated code itself does not
+     * look.  The pc stays as it was last written down: before a block hook, before a hook on a register window. */
+    void (*leave)(struct engine *e);
     /* An access to nothing by the instruction at pc: enters the guest's handler. */
     void (*access_fault)(struct engine *e, uint64_t pc, bool write, bool fetch);
     int (*setup)(struct engine *e);
@@ -202,12 +208,13 @@ struct engine {
     bool fault_write, fault_fetch;
     bool broke;      /* the guest has executed a breakpoint instruction */
     bool partial;    /* only part of a block is being run */
+    bool last;       /* the register access being served is the last thing that runs */
     uc_err error;
     uint32_t last_cause;
     uint64_t firmware_pc;
 
     /* Counters for tests, benchmarks and the curious. */
-    uint64_t n_translated, n_fences, n_stops, n_traps, n_emulated, n_flushes, n_clears, n_decoded, n_shadow, n_posted, n_called;
+    uint64_t n_translated, n_fences, n_stops, n_traps, n_emulated, n_flushes, n_stale, n_clears, n_decoded, n_shadow, n_posted, n_called;
     /* For tests: no more rows than that. */
     uint64_t most_translations;
     /* Perturbations for tests: every so many blocks. */
@@ -238,6 +245,7 @@ void on_translated(uc_engine *uc, uc_tb *cur, uc_tb *prev, void *user);
 bool read_code(struct engine *e, uint64_t pc, uint8_t *out, uint32_t size);
 bool code_remember(struct engine *e, uint64_t pc, uint32_t size, uint8_t *out);
 bool code_unchanged(struct engine *e);
+void code_drop_stale(struct engine *e);
 void code_forget(struct engine *e);
 
 /* run.c */

@@ -214,6 +214,9 @@ static bool go_on(struct engine *e, uc_err err)
     switch (e->stop) {
     case STOP_FLUSH:
         drop_all_translations(e);
+        return true;
+    case STOP_STALE:
+        code_drop_stale(e);
         e->block.flags &= (uint16_t)~BLOCK_FENCE_I;
         return true;
     case STOP_RESTART:
@@ -255,6 +258,17 @@ static bool go_on(struct engine *e, uc_err err)
     }
 }
 
+/* The access that was the last to run has been left in its middle. */
+static void step_over_access(struct engine *e)
+{
+    uint8_t code[4];
+    uint64_t next = e->pc_at_access;
+    if (read_code(e, next, code, 2))
+        next += e->arch->insn_size(code);
+    uc_reg_write(e->uc, e->arch->reg_pc, &next);
+    e->last = false;
+}
+
 enum stop_reason engine_run(struct engine *e)
 {
     e->entered_at = e->icount;
@@ -268,6 +282,8 @@ enum stop_reason engine_run(struct engine *e)
             drop_all_translations(e);
         uc_err err = uc_emu_start(e->uc, engine_pc(e), NO_UNTIL, 0, 0);
         e->n_stops++;
+        if (e->last)
+            step_over_access(e);
         if (!go_on(e, err))
             return e->stop;
     }

@@ -74,14 +74,14 @@ class LonelyCpu:
     def __init__(self, kernel: Path, link: LonelyLink | None = None) -> None:
         board = replace(parse_board(BARE, "test"), kernel=str(kernel))
         arch = ARCHES[board.cpu]
-        self._memory = GuestMemory(board.memory)
+        self.memory = GuestMemory(board.memory)
         clock = VirtualClock(board.shift)
         self.link = link or LonelyLink()
         bus = Bus(board, self.link, clock)
-        self.cpu = Cpu(board, arch, self._memory, bus.access)
-        self._loop = Loop(self.cpu, bus, self._memory, self.link, clock)
+        self.cpu = Cpu(board, arch, self.memory, bus.access)
+        self._loop = Loop(self.cpu, bus, self.memory, self.link, clock)
         bus.attach(self.cpu, self._loop)
-        loaded = load_guest(board, arch, self._memory)
+        loaded = load_guest(board, arch, self.memory)
         self.cpu.platform.enter(loaded.entry, loaded.device_tree)
 
     def run(self) -> str:

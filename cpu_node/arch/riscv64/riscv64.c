@@ -235,6 +235,25 @@ static void access_fault(struct engine *e, uint64_t pc, bool write, bool fetchin
     enter_trap(e, write || atomic ? CAUSE_STORE_ACCESS : CAUSE_LOAD_ACCESS, pc, riscv_effective_address(e, i));
 }
 
+/* The engine takes addresses as the CPU sees them; in machine mode those are physical.  A change of privilege clears a
+ * load reservation, so everything is put back. */
+static void drop_code(struct engine *e, uint64_t address, uint64_t size)
+{
+    struct state *s = e->arch_state;
+    uc_context_save(e->uc, s->context);
+    put(e, UC_RISCV_REG_PRIV, PRIV_M);
+    uc_ctl_remove_cache(e->uc, address, address + size);
+    uc_context_restore(e->uc, s->context);
+}
+
+/* Unicorn's own, exported: what its translated code would call all the time (exits.c). */
+void helper_check_exit_request_riscv64(uc_engine *uc, uint32_t never);
+
+static void leave(struct engine *e)
+{
+    helper_check_exit_request_riscv64(e->uc, 0);
+}
+
 static void on_interrupt(uc_engine *uc, uint32_t cause, void *user)
 {
     (void)uc;
@@ -327,6 +346,8 @@ const struct arch arch_riscv64 = {
     .emulate = emulate,
     .exception = exception,
     .invalid = invalid,
+    .drop_code = drop_code,
+    .leave = leave,
     .access_fault = access_fault,
     .setup = setup,
     .teardown = teardown,
