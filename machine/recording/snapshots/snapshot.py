@@ -5,27 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from machine.recording.place import Place
 from machine.vmstate import vmstate
 
 PAGE_BYTES: Final = 4096
 """The unit in which memory is kept."""
-
-
-@vmstate("place", 1)
-@dataclass(slots=True)
-class Place:
-    """Where in log.mcap reading may start: in front of a chunk, with what a reader has learned up to there."""
-
-    offset: int
-    """The byte at which the chunk's record begins."""
-    seq: int
-    icount: int
-    chain: bytes
-    """These three as they are behind the last message before the chunk."""
-    channels: tuple[tuple[int, int, int, int], ...]
-    """Channel id, source, target, type of each channel known before the chunk."""
-    schemas: tuple[tuple[int, int], ...]
-    """Schema id and type of each schema known before the chunk."""
 
 
 @vmstate("node-state", 1)
@@ -54,6 +38,7 @@ class Snapshot:
     chain: bytes
     """The chain behind message `seq` (machine/recording/chain.py)."""
     place: Place
+    """Where reading log.mcap may begin that comes to message `seq`."""
     memory: int
     """Bytes of guest RAM."""
     nodes: tuple[NodeState, ...]

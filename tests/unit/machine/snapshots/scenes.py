@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from hypothesis import strategies as st
 
-from machine.recording.snapshots.snapshot import PAGE_BYTES, NodeState, Place, Snapshot
+from machine.recording.place import Place
+from machine.recording.snapshots.snapshot import PAGE_BYTES, NodeState, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 RECORDING: Final = "5e" * 16
 OTHER: Final = "a1" * 16
 MEMORY_PAGES: Final = 1024
-PLACE: Final = Place(2048, 7, 900, b"p" * 32, ((1, 0, 2, 40), (3, 2, 1, 41)), ((1, 40),))
+PLACE: Final = Place(2048, 7, 900, b"p" * 32, ((1, 40, 0, 2), (3, 41, 2, 1)))
 ZERO_PAGE: Final = bytes(PAGE_BYTES)
 Memory = dict[int, bytes]
 """Page number -> 4096 bytes; others are all zero."""
