@@ -5,7 +5,7 @@ Lives here: Hello, Welcome, strangers.  Never here: sockets; what a node says on
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from machine import message as m
 from machine.codec import decode
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from replay_broker.roster import Roster
 
 
+MOST_TURNED_AWAY: Final = 1024
+"""So many strangers are told why they are refused; the others are only counted."""
+LONGEST_REASON: Final = 200
+
+
 class Door:
     """Lets the machine's nodes in; counts what was refused."""
 
@@ -28,6 +33,8 @@ class Door:
         self._tell = tell
         self._welcomed: set[bytes] = set()
         self._refusals = Refusals()
+        self._turned_away: set[bytes] = set()
+        """Strangers who have been told why."""
 
     def knock(self, identity: bytes, frame: Frame, *, over: bool) -> None:
         """Somebody who has not been let in may say Hello and nothing else."""
@@ -41,12 +48,18 @@ class Door:
             return
         reason = self._roster.admit(identity, hello)
         if reason:
-            self._tell(identity, m.Refused(reason))
+            self._tell_once(identity, reason)
             self.refuse(reason)
         elif over:
             self._tell(identity, m.Shutdown())
         elif self._roster.memory_path:
             self._welcome_waiting()
+
+    def _tell_once(self, identity: bytes, reason: str) -> None:
+        """Who asks again and does not read must not fill our memory."""
+        if identity not in self._turned_away and len(self._turned_away) < MOST_TURNED_AWAY:
+            self._turned_away.add(identity)
+            self._tell(identity, m.Refused(reason[:LONGEST_REASON]))
 
     def refuse(self, reason: str) -> None:
         """Count what is not part of the protocol."""

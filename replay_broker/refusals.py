@@ -12,6 +12,8 @@ log = logging.getLogger("dejavm")
 
 MENTIONED: Final = 8
 """So many refusals have a line each; behind them only every doubling of their number has."""
+LONGEST: Final = 200
+"""Characters of a line: the words may be a stranger's."""
 
 
 class Refusals:
@@ -24,4 +26,5 @@ class Refusals:
         """One more: `what` says in a few words what it was."""
         self.total += 1
         if self.total <= MENTIONED or self.total & (self.total - 1) == 0:
-            log.warning("refused %s (%d so far)", what, self.total)
+            shown = "".join(char if char.isprintable() else "?" for char in what[:LONGEST])
+            log.warning("refused %s (%d so far)", shown, self.total)
