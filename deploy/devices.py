@@ -35,6 +35,8 @@ NO_SCRIPT: Final = "script=no"
 """QEMU's word for a tap interface that somebody else sets up."""
 PATH_WORDS: Final = ("file", "script", "pcap", "pipe")
 """First words whose argument is a path, behind a colon."""
+OUTSIDE: Final = ":"
+"""What only the kind of a device from outside has: `package.module:NAME`."""
 QUIET: Final = {"serial": "null", "nic": "none", "input": "none", "usb": "none"}
 """The backend that says nothing, by the device's kind; the other kinds have no backend."""
 
@@ -90,8 +92,8 @@ def with_devices(board: Board, words: DeviceWords) -> Board:
 def with_listeners(board: Board, words: DeviceWords) -> Board:
     """A recorded board to be replayed: every backend quiet but those given, in the order of the devices."""
     for slot in board.devices:
-        if slot.kind in QUIET:
-            board = board.with_backend(slot.name, QUIET[slot.kind])
+        if slot.kind in QUIET or OUTSIDE in slot.kind:
+            board = board.with_backend(slot.name, QUIET.get(slot.kind, ""))
     for kind in words.given():
         slots = [slot for slot in board.devices if slot.kind == kind]
         given = words.of(kind)
@@ -156,6 +158,8 @@ def _divide_input(word: str) -> tuple[dict[str, Property], str]:
     if not rest:
         return {"type": kind}, QUIET["input"]
     source, equals, path = rest.partition("=")
+    if rest.startswith("module:"):
+        return {"type": kind}, rest
     if source not in ("script", "evdev") or not equals or not path:
         raise UsageError(f"--input {word}: {rest!r} is neither script=FILE nor evdev=DEVICE")
     return {"type": kind}, f"{source},path={path}"

@@ -36,6 +36,11 @@ class ShellContext:
         self._gate = gate
         self._memory = memory
 
+    @property
+    def icount(self) -> int:
+        """Of the message that is being handled."""
+        return self._link.icount
+
     def set_irq(self, level: bool) -> None:
         """Drive the interrupt line."""
         self._link.say(IrqLevel(level), CPU)

@@ -14,11 +14,15 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from machine.board import Property
-from machine.message import BackendResult, HostEvent, Register
+from machine.message import BackendResult, HostEvent, Register, RunMode
 
 
 class DeviceContext(Protocol):
     """The door of a model for the length of one message.  What is asked for happens in the order asked."""
+
+    @property
+    def icount(self) -> int:
+        """The guest's instructions so far, those before the message that is being handled: the same in every run."""
 
     def set_irq(self, level: bool) -> None:
         """Drive the interrupt line; a model says so when the level changes."""
@@ -91,12 +95,31 @@ Submit = Callable[[HostEvent, bytes, int], None]
 """submit(event, data, delay_ns): how a backend hands the outside's doing to the broker."""
 
 
+class Run(Protocol):
+    """What a backend may know of the run it takes part in; a model never knows which run it is."""
+
+    @property
+    def mode(self) -> RunMode:
+        """Whether the machine is recorded (RECORD), only run (NONE), or replayed with its devices (REPLAY_LIVE)."""
+
+    @property
+    def icount(self) -> int:
+        """The guest's instructions at the message the device handled last."""
+
+
 class Backend(Protocol):
     """The host-facing half of a device; devices/backends/ holds one file for each.
 
     A backend that also waits for the host lists what it waits for; the shell polls those descriptors
     and calls `ready`.  It may submit at any time from the shell's thread.
     """
+
+    @property
+    def unrecordable(self) -> str:
+        """Why what it brings cannot be recorded, "" when it can; such a backend is refused by name in a recording."""
+
+    def attach(self, run: Run) -> None:
+        """Called once, before open()."""
 
     def open(self, submit: Submit) -> None:
         """Take hold of the host's resources; BackendError names what cannot be had."""
@@ -148,3 +171,5 @@ class DeviceSpec:
     """The model after construction; BoardError names an option that is unknown or wrong.  {} always works."""
     backend_kind: str
     """Which table of devices/backends/ the slot's backend is looked up in; `none` for no backend."""
+    unrecordable: str = ""
+    """Why a machine with this device cannot be recorded; "" when it can."""

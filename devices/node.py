@@ -7,6 +7,7 @@ Never here: what a register or a byte means.
 from __future__ import annotations
 
 import select
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from devices.backends import create_backend
@@ -16,7 +17,7 @@ from devices.link import Link
 from devices.memory import GuestMemory
 from devices.registry import find_device
 from machine.codec import decode, name_of
-from machine.errors import BackendError, RemoteWireError
+from machine.errors import BackendError, BoardError, RemoteWireError
 from machine.icount import BROKER, CPU
 from machine.message import (
     Access,
@@ -30,6 +31,7 @@ from machine.message import (
     HostInput,
     MmioAccess,
     Reset,
+    RunMode,
     Shutdown,
     StateRequest,
     TimerExpired,
@@ -55,12 +57,20 @@ def run_device(arguments: NodeArguments, port: Port) -> None:
     slot = arguments.board.device(arguments.name)
     spec = find_device(slot)
 
+    link = Link(port)
+    run = _Run(welcome.mode, link)
+    if welcome.mode is RunMode.RECORD and spec.unrecordable:
+        raise BoardError(_cannot_be_recorded(slot.name, spec.kind, spec.unrecordable))
+
     def make(word: str) -> Backend:
-        return create_backend(spec.backend_kind, word, slot.name)
+        backend = create_backend(spec.backend_kind, word, slot.name)
+        if welcome.mode is RunMode.RECORD and backend.unrecordable:
+            raise BackendError(_cannot_be_recorded(slot.name, word, backend.unrecordable))
+        backend.attach(run)
+        return backend
 
     model = spec.create(dict(slot.options))
     backend = make(slot.backend)
-    link = Link(port)
     arguments.diagnostics.icount = lambda: link.icount
     memory = GuestMemory(welcome.memory_path, arguments.board.memory)
     try:
@@ -72,6 +82,23 @@ def run_device(arguments: NodeArguments, port: Port) -> None:
     finally:
         backend.close()
         memory.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """devices/model.py, Run."""
+
+    mode: RunMode
+    _link: Link
+
+    @property
+    def icount(self) -> int:
+        """Of the message handled last."""
+        return self._link.icount
+
+
+def _cannot_be_recorded(name: str, what: str, why: str) -> str:
+    return f"{name}: {what} cannot be recorded: {why}; run the machine without recording it, or take something else"
 
 
 class Shell:

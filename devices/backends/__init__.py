@@ -26,6 +26,8 @@ Where words are more than that the module has a `create(word, name)` of its own.
 """
 
 NO_BACKEND: Final = "none"
+OUTSIDE: Final = "module:"
+"""`module:PACKAGE.MODULE:NAME[,ARGUMENT]`: a Factory that is found there, for a device of any kind."""
 
 
 def create_backend(kind: str, word: str, name: str) -> Backend:
@@ -36,6 +38,8 @@ def create_backend(kind: str, word: str, name: str) -> Backend:
     """
     if kind == NO_BACKEND or not word:
         return BackendBase(name)
+    if word.startswith(OUTSIDE):
+        return _from_outside(word, name)
     table = importlib.import_module(KINDS[kind])
     if hasattr(table, "create"):
         backend: Backend = table.create(word, name)
@@ -45,6 +49,18 @@ def create_backend(kind: str, word: str, name: str) -> Backend:
     factory = factories.get(first)
     if factory is None:
         raise BackendError(f"{name}: unknown backend {word!r} (known: {table.SYNTAX})")
+    return factory(argument, name)
+
+
+def _from_outside(word: str, name: str) -> Backend:
+    where, _, argument = word.removeprefix(OUTSIDE).partition(",")
+    module, _, factory_name = where.partition(":")
+    if not module or not factory_name:
+        raise BackendError(f"{name}: backend {word!r} is not module:PACKAGE.MODULE:NAME[,ARGUMENT]")
+    try:
+        factory: Factory = getattr(importlib.import_module(module), factory_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise BackendError(f"{name}: backend {word!r}: cannot import {where}: {error}") from error
     return factory(argument, name)
 
 

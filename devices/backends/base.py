@@ -9,7 +9,7 @@ from machine.message import BackendResult, HostEvent
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from devices.model import Submit
+    from devices.model import Run, Submit
 
 
 class BackendBase:
@@ -18,6 +18,14 @@ class BackendBase:
     def __init__(self, name: str) -> None:
         self._name = name
         self._submit: Submit = _nobody
+
+    @property
+    def unrecordable(self) -> str:
+        """Everything that comes by submit() and write() can be recorded."""
+        return ""
+
+    def attach(self, run: Run) -> None:
+        """Nothing of the run matters here."""
 
     def open(self, submit: Submit) -> None:
         """Remember whom to tell."""

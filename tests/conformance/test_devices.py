@@ -17,11 +17,12 @@ from machine.vmstate import decode, encode, identity
 from tests.devices.button import SPEC as BUTTON
 from tests.devices.dmacopy import SPEC as DMACOPY
 from tests.harness.fake_context import FakeContext
+from tests.outside.dejavm_outside.stopwatch import SPEC as STOPWATCH
 
 if TYPE_CHECKING:
     from devices.model import DeviceModel, DeviceSpec
 
-SPECS = [*map(spec_of, DEVICES), DMACOPY, BUTTON]
+SPECS = [*map(spec_of, DEVICES), DMACOPY, BUTTON, STOPWATCH]
 ALL_SPECS = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.kind)
 SIZES = st.sampled_from([1, 2, 4, 8])
 OFFSETS = st.one_of(st.integers(0, 0x40), st.integers(0, 0xFFF))

@@ -55,6 +55,8 @@ class FakeContext:
     written: bytearray = field(default_factory=bytearray)
     """What the backend has taken."""
 
+    icount: int = 0
+
     def set_irq(self, level: bool) -> None:
         """Remember."""
         self.effects.append(IrqLevel(level))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from devices.backends.char.monitorline import MonitorLine
-    from devices.model import Backend, Submit
+    from devices.model import Backend, Run, Submit
 
 TYPED_AHEAD: Final = 4096
 """Keys taken before the guest has room, so that the escape key works when it has none."""
@@ -59,6 +59,15 @@ class MuxBackend(CharBackend):
         self._guest_waits = False
         self._room = 0
         self._quit = False
+
+    @property
+    def unrecordable(self) -> str:
+        """As the line."""
+        return self._inner.unrecordable
+
+    def attach(self, run: Run) -> None:
+        """The line's."""
+        self._inner.attach(run)
 
     def open(self, submit: Submit) -> None:
         """Open what is typed on; the monitor is called when it is asked for."""

@@ -14,12 +14,12 @@ from devices.backends.base import BackendBase
 from devices.backends.usb.port import Port, PortLink
 from devices.backends.work import WorkPool
 from machine.errors import BackendError
-from machine.message import BackendResult, HostEvent
+from machine.message import BackendResult, HostEvent, RunMode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from devices.model import Submit
+    from devices.model import Run, Submit
 
 Words = tuple[str, ...]
 """What is in each port, from port 1 on."""
@@ -59,10 +59,20 @@ class UsbBackend(BackendBase):
         self._plugs: dict[int, _Plug] = {}
         self._owners: Mapping[int, Port] = {}
         self._pool: WorkPool | None = None
+        self._run: Run | None = None
         self._live = False
         """The device has been powered on and no recording is being replayed: its wishes are carried out."""
         self._said = 0
         """Bytes of data submitted."""
+
+    @property
+    def unrecordable(self) -> str:
+        """As the first port that is."""
+        return next((port.unrecordable for port in self._new.values() if port.unrecordable), "")
+
+    def attach(self, run: Run) -> None:
+        """Every port's."""
+        self._run = run
 
     def open(self, submit: Submit) -> None:
         """Plug everything in; BackendError if something does not appear."""
@@ -162,12 +172,20 @@ class UsbBackend(BackendBase):
             for number, port in made.items():
                 link = PortLink(number, self._name, self._count, self._work)
                 plugs[number] = _Plug(words[number], port, link)
+                self._attach(port, link.where)
                 port.open(link)
         except BackendError:
             for plug in plugs.values():
                 plug.port.close()
             raise
         return plugs
+
+    def _attach(self, port: Port, where: str) -> None:
+        if self._run is None:
+            return
+        if self._run.mode is RunMode.RECORD and port.unrecordable:
+            raise BackendError(f"{where} cannot be recorded: {port.unrecordable}")
+        port.attach(self._run)
 
     def _await_devices(self, deadline_s: float) -> None:
         """Serve the host until everything has been plugged in; BackendError if it does not come."""

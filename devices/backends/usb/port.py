@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from devices.backends.work import WorkPool
-    from devices.model import Submit
+    from devices.model import Run, Submit
     from devices.usb.messages import Description
 
 log = logging.getLogger("dejavm")
@@ -86,6 +86,14 @@ class Port:
     The multiplexer calls as devices/model.py says of a Backend; `room` is for bytes of data, the head of their
     message taken off.  Messages are whole, their port number included.
     """
+
+    @property
+    def unrecordable(self) -> str:
+        """Why what it brings cannot be recorded."""
+        return ""
+
+    def attach(self, run: Run) -> None:
+        """Called once, before open()."""
 
     def open(self, link: PortLink) -> None:
         """Take hold of what is to be plugged in; BackendError names what cannot be had."""

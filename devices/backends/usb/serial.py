@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Final
 
-    from devices.model import Backend
+    from devices.model import Backend, Run
 
 HEAD_BYTES: Final = 1
 """The port in front of an output."""
@@ -35,6 +35,15 @@ class SerialPort(Port):
         """Recorded output that the line will take when it can; only while a recording is replayed."""
         self._refused = False
         """listen() has said not now."""
+
+    @property
+    def unrecordable(self) -> str:
+        """As the line."""
+        return self._line.unrecordable
+
+    def attach(self, run: Run) -> None:
+        """The line's."""
+        self._line.attach(run)
 
     def open(self, link: PortLink) -> None:
         """Plug the adapter in and open its line; BackendError."""

@@ -18,7 +18,9 @@ from machine.icount import CPU
 from machine.message import (
     Access,
     AccessKind,
+    BackendChanged,
     BackendResult,
+    ChangeBackend,
     ClockRead,
     ClockReading,
     Digest,
@@ -329,3 +331,23 @@ def test_what_is_not_protocol_is_a_fault(device: Devices, message: Message, says
     assert isinstance(fault, Fault)
     assert (fault.code, says in fault.detail) == (FaultCode.INTERNAL, True)
     assert broker.process.wait(20) == 1
+
+
+def test_a_backend_that_cannot_be_recorded_is_refused_at_the_start_and_when_it_is_put_in(
+    device: Devices, tmp_path: Path
+) -> None:
+    wiretap = f"module:tests.outside.dejavm_outside.notebook:Wiretap,{tmp_path}/notes"
+    why = f"dev0: {wiretap} cannot be recorded: the guest reads the notebook's own memory"
+    broker = device("null")
+    broker.start(RunMode.RECORD)
+    (changed,) = broker.ask(ChangeBackend("dev0", wiretap))
+    assert isinstance(changed, BackendChanged)
+    assert changed.error.startswith(why)
+    broker = device(wiretap)
+    broker.welcome(RunMode.RECORD)
+    (fault,) = broker.receive()
+    assert isinstance(fault, Fault)
+    assert (fault.code, fault.detail.startswith(why)) == (FaultCode.SETUP, True)
+    broker = device(wiretap)
+    broker.start(RunMode.NONE)
+    assert (tmp_path / "notes").read_text() == "opened in NONE at 0\n"

@@ -1,0 +1,1 @@
+"""A device and backends from outside, built on devices.api alone."""
