@@ -81,21 +81,14 @@ class ProcessPlan:
     terminal: bool = False
 
 
-def plan_processes(
-    launch: Launch, places: Places, *, service: bool = False, wait_s: float | None = None, python: str = sys.executable
-) -> tuple[ProcessPlan, ...]:
-    """The processes of a run, the broker first; a replay from the log needs no device.
-
-    `service`: they are started by a supervisor; `wait_s`: how long the broker waits for the others.
-    """
+def plan_processes(launch: Launch, places: Places, python: str = sys.executable) -> tuple[ProcessPlan, ...]:
+    """The processes of a run, the broker first; a replay from the log needs no device."""
     machine = ("--board", str(places.machine))
     node = (*machine, "--broker", places.bus)
     stop = () if launch.until is None else ("--stop-at", str(launch.until))
-    serve = ("--supervised",) if service else ()
-    wait = () if wait_s is None else ("--hello-timeout", f"{wait_s:g}")
     run = (python, *_MODULE)
     plans = [
-        ProcessPlan(BROKER, (*run, "replay_broker", *machine, *_broker_arguments(launch, places), *serve, *wait)),
+        ProcessPlan(BROKER, (*run, "replay_broker", *machine, *_broker_arguments(launch, places))),
         ProcessPlan(CPU, (*run, "cpu_node", "--node", CPU, *node, *stop)),
     ]
     if launch.mode is not RunMode.REPLAY_LOG:

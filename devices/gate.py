@@ -40,6 +40,10 @@ class Gate(Protocol):
     def backend(self) -> Backend:
         """The backend that is there now."""
 
+    bytes_out: int
+    bytes_in: int
+    """What the backend took and what of it has been delivered."""
+
     def open(self) -> None:
         """Open the backend; BackendError names what cannot be had."""
 
@@ -72,6 +76,7 @@ class LiveGate:
         self._link = link
         self._backend = backend
         self._quit_said = False
+        self.bytes_out = self.bytes_in = 0
         self._in_flight = 0
         """Bytes submitted and not delivered yet."""
         self._powered = False
@@ -96,12 +101,14 @@ class LiveGate:
         self._link.say(HostOutput(data), BROKER)
         result = self._backend.write(data)
         self._link.say(result, BROKER)
+        self.bytes_out += result.accepted
         self._backend.passed(data[: result.accepted], self._link.icount, inbound=False)
         return result
 
     def delivered(self, data: bytes) -> None:
         """Room is the model's business again."""
         self._in_flight = max(0, self._in_flight - len(data))
+        self.bytes_in += len(data)
         self._backend.passed(data, self._link.icount, inbound=True)
 
     def handled(self, room: int) -> None:
@@ -173,6 +180,7 @@ class ReplayGate:
         self._held: deque[bytes] = deque()
         self._held_bytes = 0
         self._blocked = False
+        self.bytes_out = self.bytes_in = 0
         self.dropped = 0
         """Recorded bytes the local backend did not take."""
         self.refused = 0
@@ -195,12 +203,14 @@ class ReplayGate:
         """What the recorded backend took is what this one gets."""
         result = self._link.ask(HostOutput(data), BackendResult)
         taken = data[: result.accepted]
+        self.bytes_out += result.accepted
         self._listen(taken)
         self._backend.passed(taken, self._link.icount, inbound=False)
         return result
 
     def delivered(self, data: bytes) -> None:
         """Recorded input does not come from here."""
+        self.bytes_in += len(data)
         self._backend.passed(data, self._link.icount, inbound=True)
 
     def handled(self, room: int) -> None:

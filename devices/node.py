@@ -75,6 +75,10 @@ def run_device(arguments: NodeArguments, port: Port) -> None:
     memory = GuestMemory(welcome.memory_path, arguments.board.memory)
     try:
         gate = open_gate(welcome.mode, link, backend)
+        arguments.meter.counter(
+            "backend_bytes", "bytes the backend took and brought", ("direction",),
+            lambda: {("out",): gate.bytes_out, ("in",): gate.bytes_in},
+        )  # fmt: skip
         try:
             Shell(link, model, gate, memory, make).run(port)
         finally:

@@ -32,6 +32,7 @@ from machine.message import (
     StateVersion,
     Welcome,
 )
+from machine.meter import ONE, Meter
 from machine.port import Port
 from machine.vmstate import versions
 
@@ -51,6 +52,7 @@ class NodeArguments:
     endpoint: str
     options: argparse.Namespace
     diagnostics: Diagnostics
+    meter: Meter
 
 
 class Diagnostics(logging.Filter):
@@ -84,17 +86,25 @@ def parse_arguments(
     parser.add_argument("--board", required=True, type=Path, help="the resolved board file")
     parser.add_argument("--broker", required=True, help="the broker's ZeroMQ endpoint")
     parser.add_argument("--host", default=os.uname().nodename, help="what this host is called")
+    add_metrics(parser)
     if extend is not None:
         extend(parser)
     options = parser.parse_args(argv)
     board = parse_board(options.board.read_text(), str(options.board))
-    return NodeArguments(options.node, board, options.broker, options, Diagnostics())
+    return NodeArguments(options.node, board, options.broker, options, Diagnostics(), Meter(options.node))
+
+
+def add_metrics(parser: argparse.ArgumentParser) -> None:
+    """--metrics."""
+    parser.add_argument(
+        "--metrics", type=int, metavar="PORT", help="serve metrics at this port of the loopback; 0: any"
+    )
 
 
 def introduce(port: Port, arguments: NodeArguments, memory_path: str = "") -> Welcome:
     """Say Hello and wait to be let in; Rejected if the broker refuses, RemoteWireError if it is not there."""
     name = arguments.name
-    port.send(_hello(arguments, memory_path), BROKER, 0)
+    port.send(_hello(arguments, memory_path, port.metrics), BROKER, 0)
     port.introduced = True
     frame = port.receive(WELCOME_TIMEOUT_S)
     if frame is None:
@@ -112,8 +122,9 @@ def introduce(port: Port, arguments: NodeArguments, memory_path: str = "") -> We
             raise RemoteWireError(f"{name}: the broker answered Hello with {message!r}")
 
 
-def _hello(arguments: NodeArguments, memory_path: str = "") -> Hello:
-    return Hello(WIRE_VERSION, arguments.name, os.getpid(), memory_path, arguments.options.host, types=tuple(MESSAGES))
+def _hello(arguments: NodeArguments, memory_path: str = "", metrics: str = "") -> Hello:
+    host, types = arguments.options.host, tuple(MESSAGES)
+    return Hello(WIRE_VERSION, arguments.name, os.getpid(), memory_path, host, metrics, types)
 
 
 def announce_ready(port: Port, *states: type) -> None:
@@ -127,7 +138,13 @@ def run_node(arguments: NodeArguments, main: Callable[[NodeArguments, Port], Non
     die_with_parent()
     # The launcher ends a run through the broker; a terminal's own Ctrl-C must not end one node alone.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    port = Port(arguments.endpoint)
+    try:
+        port = _open_port(arguments)
+    except BackendError as error:
+        port = Port(arguments.endpoint)
+        _fail(port, arguments, FaultCode.SETUP, error, EXIT_USAGE)
+        port.close()
+        return EXIT_USAGE
     try:
         main(arguments, port)
     except ShutDown:
@@ -147,6 +164,25 @@ def run_node(arguments: NodeArguments, main: Callable[[NodeArguments, Port], Non
     finally:
         port.close()
     return 0
+
+
+def _open_port(arguments: NodeArguments) -> Port:
+    """The node's port; with metrics, one that serves them too.  BackendError if they cannot be served."""
+    number = arguments.options.metrics
+    if number is None:
+        return Port(arguments.endpoint)
+    # Imported here: only those pay for it who were asked.
+    from machine.attended import AttendedPort  # noqa: PLC0415
+    from machine.scrape import ScrapeServer  # noqa: PLC0415
+
+    server = ScrapeServer(number, arguments.meter.render)
+    port = AttendedPort(arguments.endpoint, server.descriptor, server.serve)
+    port.metrics = server.address
+    meter, icount = arguments.meter, arguments.diagnostics
+    meter.counter("messages", "messages by direction and type", ("direction", "type"), port.traffic.messages)
+    meter.counter("message_bytes", "payload bytes by direction and type", ("direction", "type"), port.traffic.bytes)
+    meter.counter("icount", "guest instructions, as this process knows", (), lambda: {ONE: icount.icount()})
+    return port
 
 
 def _fail(port: Port, arguments: NodeArguments, code: FaultCode, error: object, exit_code: int) -> int:

@@ -42,6 +42,8 @@ class Port:
         self._outgoing: list[bytes] = []
         self.number = number
         """The node's number, once Welcome has told it."""
+        self.metrics = ""
+        """Where this process's metrics are served."""
         self.introduced = False
         """Hello has been said here."""
 

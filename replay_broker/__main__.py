@@ -15,7 +15,7 @@ from machine.board import Board, parse_board
 from machine.errors import MachineError
 from machine.leaving import leave
 from machine.message import RunMode
-from machine.node import Diagnostics, die_with_parent, start_diagnostics
+from machine.node import Diagnostics, add_metrics, die_with_parent, start_diagnostics
 from replay_broker.monitor.monitor import Monitor
 from replay_broker.roster import Roster
 from replay_broker.server import HELLO_TIMEOUT_S, Server
@@ -52,6 +52,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--hello-timeout", type=float, default=HELLO_TIMEOUT_S, metavar="S", help="how long nodes may take"
     )
+    add_metrics(parser)
     parser.add_argument("--supervised", action="store_true", help="SIGTERM ends the run in order")
     return parser.parse_args(argv)
 
@@ -141,6 +142,10 @@ def main(argv: Sequence[str]) -> int:
         diagnostics.icount = lambda: server.session.icount if server.session is not None else 0
         server.hello_timeout_s = options.hello_timeout
         server.census.host = options.host or server.census.host
+        if options.metrics is not None:
+            from replay_broker.metrics import serve_metrics  # noqa: PLC0415  # only who was asked pays for it
+
+            serve_metrics(server, options.metrics)
         if options.supervised:
             signal.signal(signal.SIGTERM, lambda *_: setattr(server, "leave_wanted", True))
         server.run()

@@ -26,6 +26,8 @@ from replay_broker.session.base import Session, check_origin
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from machine.scrape import ScrapeServer
+    from machine.traffic import Traffic
     from replay_broker.monitor.monitor import Monitor
     from replay_broker.roster import Member, Roster
     from replay_broker.sockets import Sockets, Taken
@@ -73,6 +75,9 @@ class Server:
         self.census = Census(roster)
         self.census.backends = self._words
         self.hello_timeout_s = HELLO_TIMEOUT_S
+        self.traffic: Traffic | None = None
+        """Counts messages by type, for who was asked for metrics."""
+        self._scrape: ScrapeServer | None = None
         self.leave_wanted = False
         """Set by a signal: end the run in order, and go."""
 
@@ -82,8 +87,12 @@ class Server:
             self._monitor.attach(self)
             self._sockets.watch(self._monitor.descriptor)
         started = time.monotonic()
+        if self._scrape is not None:
+            self._sockets.watch(self._scrape.descriptor)
         while not self._over():
             self._sockets.wait(self._timeout_ms())
+            if self._scrape is not None and self._sockets.is_ready(self._scrape.descriptor):
+                self._scrape.serve()
             self._drain(self._sockets.bus(), self._on_bus)
             self._drain(self._sockets.control(), self._clients.take)
             self._prepare_once()
@@ -194,6 +203,8 @@ class Server:
         member = self._roster.by_number(number)
         assert member is not None
         member.heard += 1
+        if self.traffic is not None:
+            self.traffic.received(frame.type, len(frame.payload))
         if frame.type == type_of(m.Fault):
             self._on_fault(member, frame)
             return
@@ -250,6 +261,11 @@ class Server:
         else:
             self._changes.ask(node, word, done)
             self._tell(member.identity, m.ChangeBackend(node, word))
+
+    def measure(self, scrape: ScrapeServer, traffic: Traffic) -> None:
+        """Serve metrics from the loop, and count for them."""
+        self._scrape, self.traffic = scrape, traffic
+        self.census.metrics = scrape.address
 
     def process_ended(self, node: str, pid: int, detail: str) -> None:
         """Whoever started the processes has seen one die: the run cannot go on without it."""
@@ -346,6 +362,8 @@ class Server:
         member = self._roster.by_number(frame.target)
         if member is not None and member.identity is not None:
             self.census.last = frame
+            if self.traffic is not None:
+                self.traffic.sent(frame.type, len(frame.payload))
             self._outgoing[member.identity] += (encode_header(frame), frame.payload)
 
     def _flush(self) -> None:

@@ -15,8 +15,9 @@ from deploy.plan import MODE_NAMES, Launch, uses_terminal
 from deploy.reporting import complain, put, say
 from deploy.resolve import resolve_board
 from deploy.supervision.place import claim
+from deploy.supervision.processes import START_S, ServiceOptions
 from deploy.supervision.report import Facts
-from deploy.supervision.starting import START_S, Start, start_machine
+from deploy.supervision.starting import Start, start_machine
 from machine.errors import EXIT_DONE, UsageError
 from machine.message import RunMode
 
@@ -39,6 +40,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help=f"how long its processes may take to come ({START_S:.0f})",
     )
+    parser.add_argument(
+        "--metrics", type=int, nargs="?", const=0, metavar="PORT",
+        help="every process serves metrics on the loopback, from this port on; 0, or nothing: at any port",
+    )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
@@ -49,10 +54,11 @@ def run(options: argparse.Namespace) -> int:
     recording = new_path(options.output, board.name, datetime.now().astimezone()) if record else None
     mode = RunMode.RECORD if record else RunMode.NONE
     launch = Launch(board, mode, recording, monitor=monitor_arguments(options))
+    service = ServiceOptions(options.wait, options.metrics)
     places = claim(options.name if options.name is not None else name_of_board(board.name))
     names = ("broker", "cpu", *(slot.name for slot in board.devices))
     facts = Facts(board.name, MODE_NAMES[mode], str(recording or ""), "", time.time_ns(), names)
-    started = start_machine(places, Start(launch, facts, str(Path.cwd()), import_path(), options.wait))
+    started = start_machine(places, Start(launch, facts, str(Path.cwd()), import_path(), service))
     for line in started.diagnostics:
         say(line)
     if started.exit_code != EXIT_DONE:

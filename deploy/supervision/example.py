@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from deploy.plan import Launch, Places, plan_processes
-from deploy.supervision.configuration import HERE, Service, render
+from deploy.plan import Launch
+from deploy.supervision.configuration import Service, render
+from deploy.supervision.processes import ServiceOptions, plan_service
 from machine.board import Board, DeviceSlot, render_board
 from machine.message import RunMode
 
@@ -28,7 +29,7 @@ BOARD: Final = Board(
 def example_configuration(python: str = PYTHON, home: str = HOME) -> str:
     """The example's supervisord.conf."""
     launch = Launch(BOARD, RunMode.NONE)
-    plans = plan_processes(launch, Places(Path(HERE)), service=True, python=python)
+    plans = plan_service(launch, ServiceOptions(python=python))
     return render(Service(NAME, plans, home, python))
 
 

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from deploy.control import Control
 from deploy.outcome import TERMINAL_STATES
-from deploy.plan import Places, plan_processes
 from deploy.supervision import daemon
-from deploy.supervision.configuration import HERE, Service, render
+from deploy.supervision.configuration import Service, render
 from deploy.supervision.diagnostics import in_order, log_files
 from deploy.supervision.place import give_back
+from deploy.supervision.processes import ServiceOptions, plan_service
 from deploy.supervision.report import Facts, read_end, write_facts
 from machine.board import render_board
 from machine.errors import EXIT_DONE, EXIT_FAILED, EXIT_UNREADABLE, EXIT_USAGE, MachineError
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from deploy.plan import Launch
     from deploy.supervision.place import ServicePlaces
 
-START_S: Final = 60.0
 BEYOND_S: Final = 15.0
 """How much longer than the broker waits for its nodes we wait for the broker's word."""
 POLL_S: Final = 0.02
@@ -34,13 +32,13 @@ POLL_S: Final = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What is to be started: `directory` is where relative paths start from, `wait_s` how long nodes may take."""
+    """What is to be started: `directory` is where relative paths start from."""
 
     launch: Launch
     facts: Facts
     directory: str
     import_path: str
-    wait_s: float
+    options: ServiceOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,7 @@ def start_machine(places: ServicePlaces, start: Start) -> Started:
     try:
         _write(places, start)
         daemon.start(places)
-        exit_code, detail = _await_run(places, start.wait_s + BEYOND_S)
+        exit_code, detail = _await_run(places, start.options.wait_s + BEYOND_S)
     except BaseException:
         _clear(places)
         raise
@@ -68,7 +66,7 @@ def start_machine(places: ServicePlaces, start: Start) -> Started:
 
 
 def _write(places: ServicePlaces, start: Start) -> None:
-    processes = plan_processes(start.launch, Places(Path(HERE)), service=True, wait_s=start.wait_s)
+    processes = plan_service(start.launch, start.options)
     service = Service(places.name, processes, start.directory, import_path=start.import_path)
     try:
         places.machine.write_text(render_board(start.launch.board))

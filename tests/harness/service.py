@@ -6,7 +6,10 @@ import os
 import subprocess
 import sys
 import time
+import urllib.request
 from typing import TYPE_CHECKING, Any, Final
+
+from prometheus_client.parser import text_string_to_metric_families
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,6 +71,18 @@ class Service:
         while not wanted(machine := self.ps()):
             assert time.monotonic() < deadline, machine
         return machine
+
+
+def scrape(address: str) -> dict[tuple[str, str], float]:
+    """A process's metrics: values by name and the first label beside the node's."""
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=PATIENCE_S) as answer:
+        text = answer.read().decode()
+    found = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            labels = [value for key, value in sample.labels.items() if key != "node"]
+            found[sample.name, labels[0] if labels else ""] = sample.value
+    return found
 
 
 def json_list(done: Finished) -> list[dict[str, Any]]:

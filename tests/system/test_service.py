@@ -21,7 +21,7 @@ from machine.message import RunState
 from machine.recording.reader import Recording
 from tests.harness.guests import guest
 from tests.harness.machine import TIMEOUT_S, final_digest
-from tests.harness.service import Service
+from tests.harness.service import Service, scrape
 
 if TYPE_CHECKING:
     from tests.harness.machine import Home
@@ -47,6 +47,42 @@ def test_two_machines_side_by_side_are_seen_recorded_and_gone_again(home: Home) 
     assert one.down().stdout == "one is down: ended\n"
     assert two.ps()["state"] == "running"
     two.down()
+    assert recording is not None
+    home.verify_both_ways(recording)
+
+
+def test_every_process_serves_its_metrics_while_the_guest_computes_sleeps_and_talks(home: Home) -> None:
+    machine = Service(home, "m")
+    recording = machine.up(
+        "bare",
+        "--kernel",
+        guest("echo"),
+        "--serial",
+        "unix:s,server=on,wait=off",
+        "--metrics",
+        "--record",
+        "-o",
+        "a.dejavm",
+    )
+    addresses = {node["name"]: node["metrics"] for node in machine.ps()["nodes"]}
+    assert len(set(addresses.values())) == 4
+    pages: dict[str, dict[tuple[str, str], float]] = {}
+    with socket.socket(socket.AF_UNIX) as line, line.makefile("rwb") as text:
+        line.settimeout(TIMEOUT_S)
+        line.connect(str(home.work / "s"))
+        for number in range(30):
+            text.write(b"line %d\n" % number)
+            text.flush()
+            assert text.readline() == b"LINE %d\n" % number
+            pages = {name: scrape(address) for name, address in addresses.items()}
+        text.write(b"\x04")
+        text.flush()
+        machine.await_state("ended")
+    assert pages["cpu"]["dejavm_icount_total", ""] > 10_000
+    assert pages["serial0"]["dejavm_backend_bytes_total", "in"] == sum(len(b"line %d\n" % n) for n in range(30))
+    assert pages["broker"]["dejavm_stamped_messages_total", ""] > 100
+    assert ("dejavm_refused_total", "") in pages["broker"]
+    machine.down()
     assert recording is not None
     home.verify_both_ways(recording)
 

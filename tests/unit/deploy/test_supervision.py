@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.plan import Launch, Places, plan_processes
-from deploy.supervision.configuration import HERE, Service, render
+from deploy.supervision.configuration import Service, render
 from deploy.supervision.diagnostics import in_order, log_files
 from deploy.supervision.example import BOARD, FOLDER, example_configuration
 from deploy.supervision.listener import Event, EventStream, manner_of
+from deploy.supervision.processes import ServiceOptions, plan_service
 from deploy.supervision.report import Facts, Report, lines, plain
 from machine.board import parse_board
 from machine.errors import UsageError
@@ -32,11 +33,13 @@ def parsed(text: str, here: str = "/run/m") -> configparser.RawConfigParser:
 
 
 def test_every_process_is_a_program_of_its_node_s_name_with_its_command_line() -> None:
-    plans = plan_processes(LAUNCH, Places(Path(HERE)), service=True)
+    plans = plan_service(LAUNCH, ServiceOptions(metrics=9000))
     parser = parsed(render(Service("m", plans, "/srv/here")))
-    for plan in plan_processes(LAUNCH, Places(Path("/run/m")), service=True):
+    for number, plan in enumerate(plan_processes(LAUNCH, Places(Path("/run/m")))):
         section = parser[f"program:{plan.name}"]
-        assert shlex.split(section["command"]) == list(plan.argv)
+        words = shlex.split(section["command"])
+        assert words[: len(plan.argv)] == list(plan.argv)
+        assert words[-2:] == ["--metrics", str(9000 + number)]
         assert section["exitcodes"] == "0"
         assert section["autorestart"] == ("false" if plan.name == "broker" else "unexpected")
     assert parser["unix_http_server"]["file"] == "/run/m/supervisor.sock"
@@ -44,7 +47,7 @@ def test_every_process_is_a_program_of_its_node_s_name_with_its_command_line() -
 
 @pytest.mark.parametrize("char", [";", "#", '"', "\n"])
 def test_what_supervisor_would_misread_is_refused(char: str) -> None:
-    plans = plan_processes(Launch(BOARD, RunMode.RECORD, Path(f"/rec/a {char}b")), Places(Path(HERE)))
+    plans = plan_service(Launch(BOARD, RunMode.RECORD, Path(f"/rec/a {char}b")), ServiceOptions())
     with pytest.raises(UsageError, match="cannot hold"):
         render(Service("m", plans, "/"))
 
