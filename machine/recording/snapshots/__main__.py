@@ -7,6 +7,7 @@ input.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -25,6 +26,8 @@ def main() -> int:
     options = parser.parse_args()
     start_diagnostics("snapshots")
     die_with_parent()
+    # The machine's end is when no more jobs come; a terminal's Ctrl-C must not take one away.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     jobs = Jobs(SnapshotWriter(options.recording, options.id, options.budget))
     for line in sys.stdin.buffer:
         sys.stdout.write(jobs.do(line) + "\n")

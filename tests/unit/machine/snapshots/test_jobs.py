@@ -116,6 +116,15 @@ def test_the_staging_may_be_an_open_file_of_another_process(tmp_path: Path, proc
     assert loaded(SnapshotStore(tmp_path, RECORDING), 1) == memory
 
 
+def test_an_interrupt_from_the_terminal_takes_no_job_away(tmp_path: Path, process: subprocess.Popen[str]) -> None:
+    staging = tmp_path / "staging"
+    granules = stage(staging, plain(1, 20))
+    for number in (1, 2):
+        assert ask(process, job(number, staging, granules, None))["pages"] == 20
+        process.send_signal(signal.SIGINT)
+    assert ask(process, {"delete": 2})["deleted"] is True
+
+
 def test_it_dies_with_its_parent(tmp_path: Path) -> None:
     code = (
         "import subprocess, sys, time\n"
