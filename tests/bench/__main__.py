@@ -18,6 +18,7 @@ from tests.bench.boot import BOOT, PRINT, Workload, qemu_command, replay_command
 from tests.bench.download import measure_download
 from tests.bench.keys import measure_keys
 from tests.bench.process import Measured, measure
+from tests.bench.store import measure_store
 
 Figures = dict[str, float | int]
 
@@ -82,7 +83,9 @@ def main() -> int:
     """Measure what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="how often each command is run")
-    parser.add_argument("--only", choices=["boot", "print", "download", "keys"], help="one workload instead of all")
+    parser.add_argument(
+        "--only", choices=["boot", "print", "download", "keys", "store"], help="one workload instead of all"
+    )
     options = parser.parse_args()
     guest = find_guest(cache_directory())
     if guest is None:
@@ -99,6 +102,8 @@ def main() -> int:
             results["download"] = measure_download(Path(directory), options.rounds)
         if options.only in (None, "keys"):
             results["keys"] = measure_keys(Path(directory))
+        if options.only in (None, "store"):
+            results["store"] = measure_store(Path(directory), guest.kernel, options.rounds)
     _report(results, sys.stdout.write)
     return 0
 
