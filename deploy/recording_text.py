@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from deploy.reading.overview import Overview
     from deploy.reading.timeline import Timeline
     from machine.recording.reader import Recording
+    from machine.recording.summary import Summary
 
 RAMP: Final = " .:-=+*#%@"
 """From nothing to most."""
@@ -76,7 +77,7 @@ def render(recording: Recording, overview: Overview, facts: dict[str, object]) -
         ("host time", f"{overview.host_ns / 1e9:.3f} s, {overview.mips:.1f} MIPS"),
         ("messages", f"{summary.messages:,}, {summary.inputs:,} of them inputs"),
         ("log", f"{recording.log_bytes:,} bytes, {facts['bytes_per_1000_instructions']} per 1000 instructions"),
-        ("end", "clean" if facts["clean_end"] else "damaged" if summary.damage else "unclosed or without an end"),
+        ("end", _end(facts, summary)),
         ("final digest", summary.digest.hex()),
         ("versions", ", ".join(f"{name} {version}" for name, version in recording.facts.versions)),
     ]
@@ -85,6 +86,13 @@ def render(recording: Recording, overview: Overview, facts: dict[str, object]) -
     rows += [(file.role, f"{file.path}, {file.size:,} bytes, sha256 {file.sha256}") for file in recording.facts.files]
     lines = [f"{label:<13} {text}" for label, text in rows]
     return "\n".join([*lines, "", *_draw(overview.timeline), "", *_channels(recording, overview)])
+
+
+def _end(facts: dict[str, object], summary: Summary) -> str:
+    if facts["clean_end"]:
+        return "clean"
+    extent = f"whole up to instruction {summary.instructions:,}, message {summary.messages:,}"
+    return f"damaged: {extent}" if summary.damage else f"not closed, the run was cut short: {extent}"
 
 
 def _channels(recording: Recording, overview: Overview) -> list[str]:

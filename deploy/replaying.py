@@ -54,6 +54,14 @@ def built_files() -> tuple[Path, ...]:
     return () if guest is None else (guest.kernel, guest.initrd)
 
 
+def unclosed(recording: Recording) -> str:
+    """What the user is told of a recording without an end; "" of any other."""
+    if recording.clean_end:
+        return ""
+    extent = f"whole up to instruction {recording.end_icount:,}, message {recording.messages:,}"
+    return f"{recording.path} was not closed, the run was cut short: it is {extent}"
+
+
 def damage_behind(recording: Recording, outcome: Outcome) -> str:
     """Why a replay that came to its end is not all of the recording; "" if it is."""
     if outcome.exit_code != EXIT_DONE or outcome.status.state is not RunState.ENDED:

@@ -42,6 +42,9 @@ class Ledger(Protocol):
     def tick(self) -> None:
         """Called several times a second."""
 
+    def due_in_ns(self) -> int | None:
+        """Nanoseconds until tick() has something to do; None while it has nothing."""
+
     def digest(self) -> bytes:
         """The digest of everything entered so far; empty where nobody will compare it."""
 
@@ -70,6 +73,10 @@ class NullLedger:
     def tick(self) -> None:
         """Nothing is due."""
 
+    def due_in_ns(self) -> int | None:
+        """Never."""
+        return None
+
     def digest(self) -> bytes:
         """Nobody will compare it."""
         return b""
@@ -86,6 +93,10 @@ class LogLedger:
     def __init__(self, directory: Path, board: Board, facts: Facts) -> None:
         self._writer = RecordingWriter(directory, board, facts)
         self._entered: list[Frame] = []
+        self._entered_ns = 0
+        """When the first of them was entered, which is before anybody acted on it."""
+        # The host's clock may be set while the run goes on; what is promised about time must hold then too.
+        self._epoch_ns = time.time_ns() - time.monotonic_ns()
         self.messages = 0
         self.inputs = 0
 
@@ -94,6 +105,8 @@ class LogLedger:
         self.messages += 1
         self.inputs += class_of(frame.type) is MessageClass.INPUT
         stamped = frame._replace(seq=self.messages)
+        if not self._entered:
+            self._entered_ns = self._now_ns()
         self._entered.append(stamped)
         return stamped
 
@@ -103,14 +116,21 @@ class LogLedger:
             return
         # Taken out first: behind a message that the host refused no other can be appended.
         entered, self._entered = self._entered, []
-        now_ns = time.time_ns()
         for frame in entered:
-            self._writer.append(frame, now_ns)
+            self._writer.append(frame, self._entered_ns)
 
     def tick(self) -> None:
         """Hand the open chunk to the host when it is due."""
         self.write_down()
-        self._writer.flush_if_due(time.time_ns())
+        self._writer.flush_if_due(self._now_ns())
+
+    def due_in_ns(self) -> int | None:
+        """How long the open chunk may stay open."""
+        due_ns = self._writer.due_ns
+        return None if due_ns is None else max(0, due_ns - self._now_ns())
+
+    def _now_ns(self) -> int:
+        return self._epoch_ns + time.monotonic_ns()
 
     def digest(self) -> bytes:
         """The chain's digest (docs/log-format.md)."""

@@ -38,6 +38,7 @@ FAREWELL_S: Final = 10.0
 LATECOMER_S: Final = 3.0
 """How long a dismissed broker stays for nodes that have not yet come, to send them home."""
 TICK_MS: Final = 50
+REPLAYS: Final = (m.RunMode.REPLAY_LOG, m.RunMode.REPLAY_LIVE)
 NS_PER_MS: Final = 1_000_000
 _QUIT: Final = type_of(m.Quit)
 _PAUSED: Final = type_of(m.Paused)
@@ -350,7 +351,7 @@ class Server:
 
     def _fail(self, error: Exception) -> None:
         """The run cannot begin, or not go on; what is wrong with the recording is for the exit code too."""
-        if isinstance(error, LogError) and self.session is None:
+        if isinstance(error, LogError) and self.mode in REPLAYS and self.session is None:
             self.exit_code = error.exit_code
         self._end(Outcome(m.RunState.FAILED, detail=str(error)))
 

@@ -17,7 +17,7 @@ from deploy.options import (
     device_words,
     monitor_arguments,
 )
-from deploy.replaying import damage_behind, plan_replay
+from deploy.replaying import damage_behind, plan_replay, unclosed
 from deploy.reporting import complain, put, say
 from machine.errors import EXIT_DONE, EXIT_UNREADABLE
 from machine.message import RunState
@@ -47,13 +47,16 @@ def run(options: argparse.Namespace) -> int:
         complain(line)
     if outcome.exit_code == EXIT_DONE:
         if options.json:
-            put(json.dumps({"icount": outcome.status.icount, "digest": outcome.status.digest.hex()}))
+            facts = {"icount": outcome.status.icount, "digest": outcome.status.digest.hex()}
+            put(json.dumps({**facts, "clean_end": recording.clean_end}))
         else:
             say(f"{_manner(outcome)} {recording.path}: {outcome.status.icount:,} instructions")
             say(f"digest {outcome.status.digest.hex()}")
     if damage := damage_behind(recording, outcome):
         complain(damage)
         return EXIT_UNREADABLE
+    if outcome.exit_code == EXIT_DONE and (note := unclosed(recording)):
+        say(f"note: {note}")
     return outcome.exit_code
 
 

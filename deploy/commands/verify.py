@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from deploy.launch import launch
 from deploy.library import open_recording
 from deploy.options import add_devices, add_json, add_recording
-from deploy.replaying import damage_behind, plan_replay
-from deploy.reporting import complain, put
+from deploy.replaying import damage_behind, plan_replay, unclosed
+from deploy.reporting import complain, put, say
 from machine.errors import EXIT_DIVERGED, EXIT_DONE, EXIT_UNREADABLE
 from machine.message import RunState
 
@@ -33,11 +33,13 @@ def run(options: argparse.Namespace) -> int:
     for line in outcome.lines:
         complain(line)
     if outcome.exit_code in (EXIT_DONE, EXIT_DIVERGED):
-        facts = verdict(outcome)
+        facts = {**verdict(outcome), "clean_end": recording.clean_end}
         put(json.dumps(facts) if options.json else _sentence(facts))
     if damage := damage_behind(recording, outcome):
         complain(damage)
         return EXIT_UNREADABLE
+    if outcome.exit_code == EXIT_DONE and (note := unclosed(recording)):
+        say(f"note: {note}")
     return outcome.exit_code
 
 

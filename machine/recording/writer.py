@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import typing
+from contextlib import suppress
 from typing import IO, Final
 
 from mcap.writer import IndexType, Writer
@@ -178,6 +179,8 @@ class _LogFile:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
         self._pending = bytearray()
         self._written = 0
+        self._refused = ""
+        """Why the host has refused a write: behind it nothing can be written."""
 
     def write(self, data: bytes) -> int:
         self._pending += data
@@ -187,13 +190,20 @@ class _LogFile:
         return self._written + len(self._pending)
 
     def flush(self) -> None:
+        if self._refused:
+            raise LogError(self._refused)
+        whole = self._written
         try:
             while self._pending:
                 written = os.write(self._fd, self._pending)
                 self._written += written
                 del self._pending[:written]
         except OSError as error:
-            raise LogError(f"{self._path}: cannot write the log: {error.strerror}") from error
+            # On a full disk a part of the chunk may have found room: without it the log just ends.
+            with suppress(OSError):
+                os.ftruncate(self._fd, whole)
+            self._refused = f"{self._path}: cannot write the log: {error.strerror}"
+            raise LogError(self._refused) from error
 
     def close(self) -> None:
         if self._fd >= 0:

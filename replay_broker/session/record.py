@@ -101,10 +101,12 @@ class RecordSession(Session):
         handler(frame)
 
     def timeout_ns(self) -> int | None:
-        """While the guest sleeps: to its next timer."""
+        """To the guest's next timer while it sleeps, and not beyond where the log's chunk is due."""
+        due_ns = self._ledger.due_in_ns()
+        timeout_ns = TICK_NS if due_ns is None else min(TICK_NS, due_ns)
         if self._idle_until_ns is None:
-            return TICK_NS
-        return max(0, min(TICK_NS, self._idle_until_ns - time.monotonic_ns()))
+            return timeout_ns
+        return max(0, min(timeout_ns, self._idle_until_ns - time.monotonic_ns()))
 
     def tick(self) -> None:
         """Close the log's chunk when it is due; wake the guest when its time has come."""

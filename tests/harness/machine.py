@@ -181,6 +181,13 @@ class Home:
             assert time.monotonic() < deadline, f"{path} never came"
             time.sleep(POLL_S)
 
+    def await_no_process(self) -> None:
+        """Wait until every process of the test has gone by itself."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while left := self.processes():
+            assert time.monotonic() < deadline, left
+            time.sleep(POLL_S)
+
     def left_behind(self) -> list[str]:
         """What is still there after every command has ended: processes, and files of running machines."""
         deadline = time.monotonic() + LEAVING_S

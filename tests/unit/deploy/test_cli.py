@@ -124,7 +124,7 @@ def test_replay_prints_where_it_stopped_as_json(
     launcher: FakeLauncher, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["replay", str(write(tmp_path / "x.dejavm")), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"icount": 4000, "digest": "beef"}
+    assert json.loads(capsys.readouterr().out) == {"icount": 4000, "digest": "beef", "clean_end": True}
 
 
 def test_verify_says_what_it_compared(
@@ -138,7 +138,20 @@ def test_verify_says_what_it_compared(
         "inputs": 5,
         "final_digest": "beef",
         "seconds": 1.235,
+        "clean_end": True,
     }
+
+
+def test_a_recording_that_was_cut_short_says_how_far_it_goes(
+    launcher: FakeLauncher, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "x.dejavm", FRAMES[:3], close=False)
+    said = f"{path} was not closed, the run was cut short: it is whole up to instruction 1,000, message 3"
+    for command in ("replay", "verify"):
+        assert cli.main([command, str(path)]) == 0
+        assert f"note: {said}\n" in capsys.readouterr().err
+    assert cli.main(["info", str(path)]) == 0
+    assert "not closed, the run was cut short: whole up to instruction 1,000, message 3" in capsys.readouterr().out
 
 
 def test_verify_names_the_divergence(

@@ -173,7 +173,8 @@ def test_a_full_disk_is_one_clear_error_and_leaves_what_was_written(
         write(path, FRAMES * 1, chunk=1)
     frames, error = read_all(Recording.open(path))
     assert frames == list(FRAMES[: len(frames)])
-    assert error is None or isinstance(error, TruncatedLog)
+    # The part of a chunk that found room was taken off again; only the log's first bytes may be incomplete.
+    assert error is None or (frames == [] and isinstance(error, TruncatedLog))
 
 
 @pytest.mark.parametrize("name", ["machine.toml", "log.mcap"])

@@ -62,6 +62,10 @@ class TalliedLedger:
     def tick(self) -> None:
         """Nothing is due."""
 
+    def due_in_ns(self) -> int | None:
+        """Never."""
+        return None
+
     def digest(self) -> bytes:
         """The chain."""
         return self._chain.digest()

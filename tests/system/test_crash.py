@@ -1,0 +1,146 @@
+"""A recording outlives its writer: kill -9 of any process or of all, a full disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from machine.recording.format import CHUNK_NS
+from machine.recording.reader import Recording
+from tests.harness.guests import guest
+from tests.harness.machine import final_digest, typed
+from tests.harness.monitor import Qmp
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.harness.machine import Finished, Home, Running
+
+pytestmark = pytest.mark.system
+EXIT_FAILED = 1
+EXIT_UNREADABLE = 4
+ON_A_SMALL_DISK = """
+mkdir small && mount -t tmpfs -o size=32K small small || exit 9
+"$@"
+code=$?
+cp -a small/*.dejavm . ; exit $code
+"""
+APART = ("unshare", "--user", "--map-root-user", "--mount", "--fork", "--kill-child")
+
+
+def _say(running: Running, line: bytes) -> None:
+    """Type a line and wait for the guest's answer: what brought it there has been stamped, sent and acted on."""
+    process = running.process
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(line)
+    process.stdin.flush()
+    assert process.stdout.readline() == line.upper()
+
+
+def _let_100_ms_pass(home: Home) -> None:
+    """Until the broker, by the host's clock, has gone round once 100 ms after all that was said so far.
+
+    It answers the monitor at the end of a round, so the second answer is of a round that began behind that time.
+    """
+    due_ns = time.monotonic_ns() + CHUNK_NS
+    with Qmp(home) as monitor:
+        while time.monotonic_ns() < due_ns:
+            monitor.execute("query-status")
+        for _ in range(2):
+            monitor.execute("query-status")
+
+
+def _says_so(home: Home, path: Path) -> None:
+    """The log opens as it is and replays as far as it goes; everybody who reads it says that there is no end."""
+    recording = Recording.open(path)
+    assert not recording.clean_end
+    # A kernel that is killed in the middle of a write may leave a part of a chunk, which is damage like any other.
+    damage = recording.summary().damage
+    for command in (("verify", "--devices", "log"), ("verify", "--devices", "live"), ("replay",)):
+        done = home.run(command[0], path, *command[1:], "--json")
+        assert done.exit_code == (EXIT_UNREADABLE if damage else 0), done.stderr
+        assert done.json["clean_end"] is False
+        assert done.json.get("final_digest", final_digest(path)) == final_digest(path)
+        extent = f"whole up to instruction {recording.end_icount:,}, message {recording.messages:,}"
+        assert (damage or f"the run was cut short: it is {extent}") in done.stderr
+    done = home.run("info", path)
+    assert ("damaged: whole up to" if damage else "the run was cut short: whole up to") in done.stdout
+
+
+@pytest.mark.parametrize("name", ["broker", "cpu", "serial0", "rtc0", "launcher", "all"])
+def test_what_is_older_than_100_ms_outlives_a_kill(home: Home, name: str) -> None:
+    path = home.work / "a.dejavm"
+    running = home.start("record", "bare", "--kernel", guest("echo"), "--serial", "stdio", "-o", path)
+    assert running.process.stdout is not None
+    assert running.process.stdout.readline() == b"READY\n"
+    early = [b"line %d\n" % number for number in range(20)]
+    for line in early:
+        _say(running, line)
+    _let_100_ms_pass(home)
+    for number in range(20):
+        _say(running, b"late %d\n" % number)
+    if name == "all":
+        pids = list(home.processes())
+    else:
+        pids = [running.process.pid if name == "launcher" else home.pid_of(name)]
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    # Where the machine can do without the process it goes on until it is told not to.
+    running.signal(signal.SIGTERM)
+    running.finish()
+    if name in ("launcher", "all"):
+        # Nobody is left who could remove the machine's sockets; its processes went with the launcher.
+        home.await_no_process()
+        shutil.rmtree(home.runtime)
+        home.runtime.mkdir()
+    assert typed(path).startswith(b"".join(early))
+    if Recording.open(path).clean_end:
+        home.verify_both_ways(path)
+    else:
+        _says_so(home, path)
+
+
+def test_a_broker_killed_at_any_moment_leaves_a_log_that_replays(home: Home) -> None:
+    for number, kilobytes in enumerate((1, 30, 120)):
+        path = home.work / f"{number}.dejavm"
+        running = home.start("record", "bare", "--kernel", guest("chatter"), "--serial", "stdio", "-o", path)
+        assert running.process.stdout is not None
+        running.process.stdout.read(kilobytes << 10)
+        os.kill(home.pid_of("broker"), signal.SIGKILL)
+        assert running.finish().exit_code == EXIT_FAILED
+        _says_so(home, path)
+
+
+def _on_a_small_disk(home: Home, *args: str | Path) -> Finished:
+    """Record where there is little room; what fitted is in the test's directory afterwards."""
+    inner = home.argv("record", *args, "-o", "small/a.dejavm")
+    return home.start_argv([*APART, "sh", "-c", ON_A_SMALL_DISK, "sh", *inner]).finish()
+
+
+def test_a_full_disk_ends_the_run_and_what_fitted_replays(home: Home) -> None:
+    done = _on_a_small_disk(home, "bare", "--kernel", guest("chatter"), "--serial", "null")
+    assert done.exit_code == EXIT_FAILED, done.stderr
+    assert "log.mcap: cannot write the log: No space left on device" in done.complaint
+    path = home.work / "a.dejavm"
+    recording = Recording.open(path)
+    assert recording.messages > 0
+    # A part of a chunk that found room was taken off again.
+    assert recording.summary().damage == ""
+    _says_so(home, path)
+
+
+def test_a_disk_that_is_full_from_the_start_is_one_line(home: Home) -> None:
+    fill = ON_A_SMALL_DISK.replace('"$@"', 'cat /dev/zero > small/zeros; "$@"')
+    inner = home.argv("record", "bare", "--kernel", guest("chatter"), "--serial", "null", "-o", "small/a.dejavm")
+    done = home.start_argv([*APART, "sh", "-c", fill, "sh", *inner]).finish()
+    assert done.exit_code == EXIT_FAILED, done.stderr
+    assert "No space left on device" in done.complaint
+    assert home.recordings() == []
