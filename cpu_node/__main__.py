@@ -8,9 +8,9 @@ import sys
 from cpu_node.arch import ARCHES
 from cpu_node.bus import Bus
 from cpu_node.engine import Cpu
+from cpu_node.keeper import Keeper
 from cpu_node.link import Link
-from cpu_node.loader import load_guest
-from cpu_node.loop import Loop
+from cpu_node.loop import DIGEST_EVERY, Loop
 from cpu_node.memory import GuestMemory
 from cpu_node.state import CpuState
 from machine.clock import VirtualClock
@@ -23,6 +23,7 @@ from machine.port import Port
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What only the CPU's process is told."""
     parser.add_argument("--stop-at", type=int, default=None, metavar="ICOUNT", help="stand still at this instruction")
+    parser.add_argument("--incoming", action="store_true", help="wait to be told the state to start in")
     for name, what in (("stop", "stop for nothing"), ("tb", "drop translations"), ("tlb", "flush the TLB")):
         parser.add_argument(
             f"--chaos-{name}", type=int, default=0, metavar="BLOCKS", help=f"for tests: {what} once in so many blocks"
@@ -47,11 +48,14 @@ def main(arguments: NodeArguments, port: Port) -> None:
     cpu.native.chaos_stop = options.chaos_stop
     cpu.native.chaos_tb = options.chaos_tb
     cpu.native.chaos_tlb = options.chaos_tlb
-    loop = Loop(cpu, bus, memory, link, clock)
+    keeper = Keeper(board, arch, cpu, bus, memory, DIGEST_EVERY)
+    loop = Loop(cpu, bus, memory, link, clock, keeper)
     bus.attach(cpu, loop)
     arguments.diagnostics.icount = lambda: cpu.native.icount
-    loaded = load_guest(board, arch, memory)
-    cpu.platform.enter(loaded.entry, loaded.device_tree)
+    if options.incoming:
+        loop.load(link.await_load())
+    else:
+        keeper.power_on()
     cpu.native.wake_fd = port.wake_fd
     announce_ready(port, CpuState, type(cpu.platform.state), type(bus.timers.state))
     loop.run(options.stop_at)

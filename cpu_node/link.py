@@ -13,7 +13,7 @@ from machine.codec import decode, name_of, type_of
 from machine.errors import Divergence, RemoteWireError
 from machine.frame import Frame
 from machine.icount import BROKER, Icount, Seq, Stamp
-from machine.message import Credit, Grant, Kick, Message, Pause, Paused, Shutdown
+from machine.message import Credit, Grant, Kick, Load, Message, Pause, Paused, Proceed, Save, Saved, Shutdown
 from machine.node import ShutDown
 from machine.port import Port
 
@@ -21,6 +21,9 @@ CREDIT_EVERY: Final = 512
 """Deliveries between two Credits: the broker streams a recording at most a few of these ahead."""
 _KICK: Final = type_of(Kick)
 _PAUSE: Final = type_of(Pause)
+_SAVE: Final = type_of(Save)
+_PROCEED: Final = type_of(Proceed)
+_LOAD: Final = type_of(Load)
 _SHUTDOWN: Final = type_of(Shutdown)
 _GRANT: Final = type_of(Grant)
 
@@ -30,11 +33,19 @@ class Link:
 
     paused = False
     """The broker wants the CPU to stand still."""
+    pause_at: int | None = None
+    """It wants it to at exactly this instruction."""
+    save_wanted = False
+    """It wants to be told the state."""
+    save_whole = False
+    """And all of memory."""
 
     def __init__(self, port: Port) -> None:
         self._port = port
         self._waiting: deque[Frame] = deque()
         self._taken = 0
+        self._load: Load | None = None
+        self._may_proceed = False
         self.kicked = False
 
     def send(self, message: Message, target: int, icount: int) -> None:
@@ -49,13 +60,39 @@ class Link:
                 self._waiting.append(frame)
         return self.kicked
 
-    def rest(self, icount: int) -> None:
-        """Say that the CPU stands still, and take in what comes until it may go on.  ShutDown if the machine ends."""
+    def await_word(self) -> bool:
+        """Wait for what a sleeping CPU may be told; False if that is to tell its state."""
+        while not self._waiting and not self.save_wanted:
+            self._take_in()
+        return bool(self._waiting)
+
+    def rest(self, icount: int) -> Load | None:
+        """Say that the CPU stands still, and take in what comes until it may go on.  ShutDown if the machine ends.
+
+        A state that it is to be in instead comes back at once; what was said before belongs to the one before.
+        """
         self.send(Paused(), BROKER, icount)
-        while self.paused:
-            frame = self._port.receive()
-            if frame is not None and not self._is_flow(frame):
-                self._waiting.append(frame)
+        while self.paused and self._load is None:
+            self._take_in()
+        return self.take_load()
+
+    def await_load(self) -> Load:
+        """The state that the CPU starts with."""
+        while (load := self.take_load()) is None:
+            self._take_in()
+        return load
+
+    def take_load(self) -> Load | None:
+        """The state that has come."""
+        load, self._load = self._load, None
+        return load
+
+    def saved(self, saved: Saved, icount: int) -> None:
+        """Tell the state, and stand until every other node has told its own."""
+        self.save_wanted = self._may_proceed = False
+        self.send(saved, BROKER, icount)
+        while not self._may_proceed:
+            self._take_in()
 
     def next(self, icount: int) -> tuple[Frame, Message]:
         """The next delivery or Grant, waiting for it.
@@ -73,6 +110,11 @@ class Link:
                 raise self._misplaced(frame, icount)
             return frame, message
 
+    def _take_in(self) -> None:
+        frame = self._port.receive()
+        if frame is not None and not self._is_flow(frame):
+            self._waiting.append(frame)
+
     def _is_flow(self, frame: Frame) -> bool:
         if frame.type > _PAUSE:
             return False
@@ -80,13 +122,24 @@ class Link:
             raise ShutDown
         if frame.type == _KICK:
             self.kicked = True
-        elif frame.type == _PAUSE:
-            message = decode(frame.type, frame.payload)
-            assert isinstance(message, Pause)
-            self.paused = message.on
+        elif frame.type == _PROCEED:
+            self._may_proceed = True
+        elif frame.type in (_PAUSE, _LOAD, _SAVE):
+            self._obey(decode(frame.type, frame.payload))
         else:
             return False
         return True
+
+    def _obey(self, message: Message) -> None:
+        if isinstance(message, Pause):
+            self.paused = message.on and message.at_icount is None
+            self.pause_at = message.at_icount if message.on else None
+        elif isinstance(message, Save):
+            self.save_wanted, self.save_whole = True, message.whole
+        elif isinstance(message, Load):
+            self._load = message
+            self._waiting.clear()
+            self.kicked = self.save_wanted = False
 
     def _misplaced(self, frame: Frame, icount: int) -> Divergence:
         stamp = Stamp(Icount(frame.icount), Seq(frame.seq))

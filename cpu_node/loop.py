@@ -11,13 +11,15 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from cpu_node import _engine
-from cpu_node.state import registers_digest, whole_digest
+from cpu_node.engine import NEVER
+from cpu_node.state import LoopState, registers_digest, whole_digest
 from machine.errors import Divergence
 from machine.icount import BROKER, Icount, Seq, Stamp
 from machine.message import (
     Digest,
     DigestScope,
     Grant,
+    Load,
     PowerOff,
     PowerOffReason,
     Settle,
@@ -31,6 +33,7 @@ from machine.message import (
 if TYPE_CHECKING:
     from cpu_node.bus import Bus
     from cpu_node.engine import Cpu
+    from cpu_node.keeper import Keeper
     from cpu_node.link import Link
     from cpu_node.memory import GuestMemory
     from machine.clock import VirtualClock
@@ -45,7 +48,10 @@ END_OF_TIME_NS: Final = 1 << 63
 class Loop:
     """One CPU from power-on to power-off.  Also the Host its platform's firmware works on."""
 
-    def __init__(self, cpu: Cpu, bus: Bus, memory: GuestMemory, link: Link, clock: VirtualClock) -> None:
+    def __init__(
+        self, cpu: Cpu, bus: Bus, memory: GuestMemory, link: Link, clock: VirtualClock, keeper: Keeper | None = None
+    ) -> None:
+        self._keeper = keeper
         self._cpu = cpu
         self._native = cpu.native
         self._bus = bus
@@ -59,18 +65,28 @@ class Loop:
         self._stop_at: int | None = None
         self._powered_off: PowerOffReason | None = None
         self._over = False
+        self._kept: int | None = _engine.STOP_SYNC
+        """Why the engine has stopped, when that has not been dealt with; at power-on that is a sync point."""
+        self._loaded = False
+        """The state is a saved one, and the broker has not said how far to run."""
 
     def run(self, stop_at: int | None = None) -> None:
         """Run until the machine ends, or stand still at `stop_at` and wait for the end; ShutDown ends it."""
-        if stop_at is not None:
-            self._stop_at = stop_at
-            self._native.target = stop_at
-        # Standing still comes before what happens at an instruction, power-on's sync point included.
-        if stop_at != 0:
-            self._serve(idle=False)
+        self._stop_at = stop_at
         while not self._over:
             self._stretch()
         self._wait_for_end()
+
+    def load(self, message: Load) -> None:
+        """Be in a saved state, or as at power-on.  StateError, LogError if that cannot be."""
+        assert self._keeper is not None
+        state = self._keeper.load(message)
+        self._clock.idle_ns = self._native.idle_ns
+        self._ran_from, self._next_digest = state.ran_from, state.next_digest
+        self._kept = _engine.STOP_IDLE if state.idle else _engine.STOP_SYNC
+        self._loaded = bool(message.state)
+        self._until, self._wake_ns = 0, None
+        self._powered_off, self._over = None, False
 
     @property
     def now_ns(self) -> int:
@@ -100,24 +116,48 @@ class Loop:
         self._cpu.store(address, data)
 
     def _stretch(self) -> None:
-        """Run the engine until it stops, and deal with why."""
-        self._set_deadline()
+        """Run the engine until it stops, and deal with why; or stand still, where nothing is under way."""
+        native, link = self._native, self._link
         # The descriptor speaks only of what comes from now on.
-        self._native.woken = self._link.look() and self._until is None
-        if self._link.paused:
-            # Between two stretches of the engine nothing is under way; what waits is taken where it would be.
-            self._link.rest(self._native.icount)
-            return
-        self._ran_from = self._native.icount
-        reason = self._native.run()
-        if self._stop_at is not None and self._native.icount >= self._stop_at:
+        native.woken = (link.look() and self._until is None) or link.save_wanted
+        if link.pause_at is not None and native.icount >= link.pause_at:
+            link.pause_at, link.paused = None, True
+        if link.paused:
+            # What waits is taken where it would be.
+            if (message := link.rest(native.icount)) is not None:
+                self.load(message)
+        elif self._stop_at is not None and native.icount >= self._stop_at:
             self._stand_still()
-        elif reason == _engine.STOP_FIRMWARE:
+        elif self._kept is None:
+            self._set_deadline()
+            self._ran_from = native.icount
+            reason = native.run()
+            if native.icount >= native.target:
+                # Standing still comes before what happens at an instruction.
+                self._kept = None if reason == _engine.STOP_EXACT else reason
+            else:
+                self._deal_with(reason)
+        else:
+            reason, self._kept = self._kept, None
+            self._deal_with(reason)
+
+    def _deal_with(self, reason: int) -> None:
+        if self._loaded:
+            self._hear_how_far()
+        if reason == _engine.STOP_FIRMWARE:
             self._firmware()
         elif reason == _engine.STOP_STUCK:
             self._stuck()
         else:
             self._serve(idle=reason == _engine.STOP_IDLE)
+
+    def _hear_how_far(self) -> None:
+        """A saved state does not say how far to run: that is the broker's to know."""
+        self._loaded = False
+        _, message = self._link.next(self._native.icount)
+        if not isinstance(message, Grant):
+            raise self._link.protocol_error(message, "behind Load")
+        self._until, self._wake_ns = message.until_icount, message.wake_ns
 
     def _set_deadline(self) -> None:
         deadline = self._next_digest
@@ -127,6 +167,8 @@ class Loop:
             if time_ns is not None:
                 deadline = min(deadline, self._clock.icount_at(time_ns))
         self._native.deadline = deadline
+        targets = [at for at in (self._stop_at, self._link.pause_at) if at is not None]
+        self._native.target = min(targets, default=NEVER)
 
     def _stuck(self) -> None:
         """The guest's trap handler traps at its first instruction, as when a kernel dies before it has one."""
@@ -150,6 +192,9 @@ class Loop:
         native, icount = self._native, self._native.icount
         native.woken = False
         self._link.look()
+        if self._link.save_wanted and icount > self._ran_from and self._powered_off is None:
+            # Nothing has happened at this instruction count, so what has happened is told by the count alone.
+            self._save(icount, idle=idle)
         if idle or native.posted_at <= icount:
             self._bus.tell_gathered(icount)
         self._expire(icount)
@@ -200,6 +245,9 @@ class Loop:
             )
         self._link.kicked = False
         self._link.send(sync, BROKER, icount)
+        # Nobody wakes a sleeping guest while its state is wanted; in a replay what ends its sleep is there already.
+        while sync.idle and self._until is None and not self._link.await_word():
+            self._save(icount, idle=True)
         while True:
             frame, message = self._link.next(icount)
             match message:
@@ -217,6 +265,11 @@ class Loop:
                     return
                 case _:
                     self._bus.apply(frame.source, message, icount)
+
+    def _save(self, icount: int, *, idle: bool) -> None:
+        assert self._keeper is not None
+        state = LoopState(self._ran_from, self._next_digest, idle)
+        self._link.saved(self._keeper.save(state, whole=self._link.save_whole), icount)
 
     def _send_digest(self, icount: int) -> None:
         # Which entries live in the TLB depends on the host's clock: start from none in every run.

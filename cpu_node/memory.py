@@ -46,6 +46,15 @@ class GuestMemory:
         """Where the mapping starts in this process."""
         return ctypes.addressof(ctypes.c_char.from_buffer(self._map))
 
+    def clear(self) -> None:
+        """All zero, as at power-on, for everybody who sees it."""
+        self._map.madvise(mmap.MADV_REMOVE)
+
+    @property
+    def view(self) -> memoryview:
+        """All of it, to be written; translations of code that is overwritten are the caller's to drop."""
+        return self._view
+
     def holds(self, address: int, size: int) -> bool:
         """Whether a guest physical range lies inside."""
         return address >= RAM_BASE and address + size - RAM_BASE <= self.size
@@ -78,7 +87,7 @@ class GuestMemory:
 
     def pages(self) -> Iterator[tuple[int, bytes]]:
         """Every page that is not all zero, as (page number, bytes), in order."""
-        for start, end in self._extents():
+        for start, end in self.extents():
             for offset in range(start, end, PAGE_BYTES):
                 page = self._map[offset : offset + PAGE_BYTES]
                 if page != ZERO_PAGE:
@@ -92,7 +101,7 @@ class GuestMemory:
             total.update(page)
         return total.digest()
 
-    def _extents(self) -> Iterator[tuple[int, int]]:
+    def extents(self) -> Iterator[tuple[int, int]]:
         """The parts of the backing file that were ever touched, in whole pages."""
         end = 0
         while end < self.size:

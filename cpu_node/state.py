@@ -1,4 +1,4 @@
-"""Everything the CPU node remembers, as declared state; guest memory goes by its own digest."""
+"""Everything the CPU node remembers, as declared state; guest memory goes by its own digest, or by pages."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from machine import vmstate
+from machine.errors import StateError
 from machine.vmstate import vmstate as declare
 
 if TYPE_CHECKING:
@@ -40,6 +41,34 @@ class CpuState:
     timers: bytes
 
 
+@declare("cpu-loop", 1)
+@dataclass(slots=True)
+class LoopState:
+    """Where the CPU's loop stands: at a sync point with nothing dealt with, or `idle` with the guest asleep there.
+
+    `ran_from` is the icount that the engine last ran on from, `next_digest` that of the next digest.
+    """
+
+    ran_from: int = 0
+    next_digest: int = 0
+    idle: bool = False
+
+
+@declare("cpu-node", 1)
+@dataclass(slots=True)
+class NodeState:
+    """All of the CPU's process but memory.  `engine` is the engine's own bytes, registers and reservation in them."""
+
+    icount: int
+    idle_ns: int
+    posted_at: int
+    engine: bytes
+    windows: tuple[WindowState, ...]
+    platform: bytes
+    timers: bytes
+    loop: LoopState
+
+
 def registers_digest(cpu: Cpu) -> bytes:
     """SHA-256 over the instruction count, the idle time and every register."""
     values = (cpu.native.icount, cpu.native.idle_ns, *cpu.platform.registers())
@@ -49,19 +78,61 @@ def registers_digest(cpu: Cpu) -> bytes:
 def capture(cpu: Cpu, bus: Bus) -> CpuState:
     """The CPU's state where it stands."""
     native = cpu.native
-    windows = []
-    for number in range(len(cpu.windows)):
-        registers, queue, gathered, raised = native.window_state(number)
-        windows.append(WindowState(tuple(registers), queue, tuple(gathered), raised))
     return CpuState(
         native.icount,
         native.idle_ns,
         native.posted_at,
         cpu.platform.registers(),
-        tuple(windows),
+        _windows(cpu),
         vmstate.encode(cpu.platform.state),
         vmstate.encode(bus.timers.state),
     )
+
+
+def save(cpu: Cpu, bus: Bus, loop: LoopState) -> NodeState:
+    """The state to be loaded again.  Reads no register, since that would end a load reservation."""
+    native = cpu.native
+    return NodeState(
+        native.icount,
+        native.idle_ns,
+        native.posted_at,
+        cpu.core.save(),
+        _windows(cpu),
+        vmstate.encode(cpu.platform.state),
+        vmstate.encode(bus.timers.state),
+        loop,
+    )
+
+
+def load(cpu: Cpu, bus: Bus, state: NodeState) -> None:
+    """Put the CPU, whose memory has been loaded, into a saved state; StateError if it is of another machine."""
+    if len(state.windows) != len(cpu.windows):
+        raise StateError(f"saved state has {len(state.windows)} register windows, this machine {len(cpu.windows)}")
+    native = cpu.native
+    cpu.platform.load(vmstate.decode(type(cpu.platform.state), state.platform))
+    bus.timers.state = vmstate.decode(type(bus.timers.state), state.timers)
+    try:
+        for number, window in enumerate(state.windows):
+            native.restore_window(number, window.queue, list(window.gathered), window.raised)
+            for register in window.registers:
+                native.set_register(number, *register)
+        native.resume(state.icount)
+        cpu.core.restore(state.engine)
+        cpu.platform.restored()
+        # Showing the pending interrupts has ended a load reservation; here it is again.
+        cpu.core.restore(state.engine)
+    except (ValueError, OverflowError) as error:
+        raise StateError(f"saved state of the CPU: {error}") from error
+    native.idle_ns = state.idle_ns
+    native.posted_at = state.posted_at
+
+
+def _windows(cpu: Cpu) -> tuple[WindowState, ...]:
+    windows = []
+    for number in range(len(cpu.windows)):
+        registers, queue, gathered, raised = cpu.native.window_state(number)
+        windows.append(WindowState(tuple(registers), queue, tuple(gathered), raised))
+    return tuple(windows)
 
 
 def whole_digest(cpu: Cpu, bus: Bus, memory: GuestMemory) -> bytes:

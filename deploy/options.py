@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from deploy.devices import DeviceWords
 from deploy.resolve import MachineOptions
+from deploy.snapshotting import add_snapshot_options
 
 if TYPE_CHECKING:
     import argparse
@@ -50,6 +51,7 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sleep", choices=("on", "off"), help="whether an idle guest waits in real time")
     add_device_options(parser)
     add_monitor_options(parser)
+    add_snapshot_options(parser)
 
 
 def add_device_options(parser: argparse.ArgumentParser) -> None:

@@ -43,6 +43,10 @@ class Launch:
     until: int | None = None
     end_icount: int = 0
     monitor: tuple[str, ...] = ()
+    snapshots: tuple[str, ...] = ()
+    """The broker's arguments that say how snapshots are taken."""
+    snapshot: int = 0
+    """The snapshot to start a replay from, 0 for power-on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,8 @@ def plan_processes(launch: Launch, places: Places, python: str = sys.executable)
     """The processes of a run, the broker first; a replay from the log needs no device."""
     machine = ("--board", str(places.machine))
     node = (*machine, "--broker", places.bus)
-    stop = () if launch.until is None else ("--stop-at", str(launch.until))
+    stop: tuple[str, ...] = () if launch.until is None else ("--stop-at", str(launch.until))
+    stop += ("--incoming",) if launch.snapshot else ()
     run = (python, *_MODULE)
     plans = [
         ProcessPlan(BROKER, (*run, "replay_broker", *machine, *_broker_arguments(launch, places))),
@@ -109,4 +114,6 @@ def _broker_arguments(launch: Launch, places: Places) -> tuple[str, ...]:
         arguments += ["--recording", str(launch.recording.absolute())]
     if launch.until is not None:
         arguments += ["--until", str(launch.until)]
-    return (*arguments, *launch.monitor)
+    if launch.snapshot:
+        arguments += ["--snapshot", str(launch.snapshot)]
+    return (*arguments, *launch.snapshots, *launch.monitor)

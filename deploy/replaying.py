@@ -7,6 +7,7 @@ import typing
 from deploy.devices import NO_WORDS, DeviceWords, with_listeners
 from deploy.environment import cache_directory
 from deploy.plan import Launch
+from deploy.snapshotting import nearest_snapshot
 from machine.errors import EXIT_DONE, LogError, UsageError
 from machine.message import RunMode, RunState
 from machine.recording.facts import check_versions
@@ -20,19 +21,25 @@ if typing.TYPE_CHECKING:
 
 
 def plan_replay(
-    recording: Recording, devices: str | None, words: DeviceWords = NO_WORDS, until: int | None = None
+    recording: Recording,
+    devices: str | None,
+    words: DeviceWords = NO_WORDS,
+    until: int | None = None,
+    seek: int | None = None,
 ) -> Launch:
     """The run that replays a recording, its guest files checked.
 
-    `devices` is `log`, `live` or None, which is live if a backend is given.  UsageError if the
-    options contradict each other or `until` lies outside the recording; ChangedGuest.
+    `devices` is `log`, `live` or None, which is live if a backend is given.  UsageError if the options contradict
+    each other, or `until`, or `seek`, which is the same from the last snapshot before, lies outside the recording;
+    ChangedGuest.
     """
     if devices == "log" and words.given():
         option = words.given()[0]
         raise UsageError(f"--{option} needs running devices: leave out --devices log, or say --devices live")
     end_icount = recording.end_icount
-    if until is not None and not 0 <= until <= end_icount:
-        raise UsageError(f"--until {until} is outside the recording, which goes from 0 to {end_icount}")
+    for option, goal in (("until", until), ("seek", seek)):
+        if goal is not None and not 0 <= goal <= end_icount:
+            raise UsageError(f"--{option} {goal} is outside the recording, which goes from 0 to {end_icount}")
     if recording.facts.redacted:
         channels = ", ".join(recording.facts.redacted)
         raise LogError(f"{recording.path}: its bytes have been redacted ({channels}); it can be read, not replayed")
@@ -42,7 +49,11 @@ def plan_replay(
     if live:
         board = with_listeners(board, words)
     mode = RunMode.REPLAY_LIVE if live else RunMode.REPLAY_LOG
-    return Launch(board, mode, recording.path, until, end_icount)
+    snapshot = 0
+    if seek is not None:
+        nodes = ("cpu", *(slot.name for slot in board.devices)) if live else ("cpu",)
+        until, snapshot = seek, nearest_snapshot(recording, seek, nodes)
+    return Launch(board, mode, recording.path, until, end_icount, snapshot=snapshot)
 
 
 def built_files() -> tuple[Path, ...]:

@@ -62,6 +62,9 @@ class Gate(Protocol):
     def served(self) -> None:
         """The backend's descriptors have been served."""
 
+    def loaded(self) -> None:
+        """The model is in another state than it has come to by itself."""
+
     def change(self, word: str, make: Callable[[str], Backend]) -> None:
         """Put another backend in place of this one, which stays if BackendError is raised."""
 
@@ -124,6 +127,10 @@ class LiveGate:
         """Pass on what the backend had to say."""
         self._say_quit()
         self._link.flush()
+
+    def loaded(self) -> None:
+        """It has been powered on in the past that it comes from."""
+        self._powered = True
 
     def change(self, word: str, make: Callable[[str], Backend]) -> None:
         """The guest sees the line go down and, if the new other side is there, up again."""
@@ -223,6 +230,11 @@ class ReplayGate:
             self._quit_said = True
             self._link.say(Quit(), BROKER)
             self._link.flush()
+
+    def loaded(self) -> None:
+        """What was held back belongs to another time."""
+        self._held.clear()
+        self._held_bytes = 0
 
     def change(self, word: str, make: Callable[[str], Backend]) -> None:
         """Somebody else listens from here on."""

@@ -29,15 +29,20 @@ from machine.message import (
     Done,
     HostEvent,
     HostInput,
+    Load,
+    Message,
     MmioAccess,
     Reset,
     RunMode,
+    Save,
+    Saved,
     Shutdown,
     StateRequest,
     TimerExpired,
 )
 from machine.node import NodeArguments, ShutDown, announce_ready, introduce
-from machine.vmstate import digest
+from machine.vmstate import decode as decode_state
+from machine.vmstate import digest, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,6 +124,8 @@ class Shell:
         self._context = ShellContext(link, gate, memory)
         self._poller = select.poll()
         self._polled: list[tuple[int, bool, bool]] = []
+        self._blank = encode(model.state)
+        """What it remembers before its power-on."""
 
     def run(self, port: Port) -> None:
         """Say Ready once the backend's other side is there, then serve; ends with ShutDown."""
@@ -138,8 +145,7 @@ class Shell:
     def handle(self, frame: Frame) -> None:
         """One message: the model acts, every effect goes out, the answer last.  RemoteWireError if it is no message."""
         message = decode(frame.type, frame.payload)
-        if isinstance(message, ChangeBackend):
-            self._change(message.word)
+        if self._control(message):
             return
         if frame.icount != self._link.icount:
             # The guest has gone on, so the CPU node has applied everything.  Several inputs at one sync point may
@@ -167,6 +173,22 @@ class Shell:
                 raise ShutDown
             case _:
                 raise RemoteWireError(f"{name_of(frame.type)} is not a message for a device")
+
+    def _control(self, message: Message) -> bool:
+        """What is no part of the run; False if the message is none of that."""
+        match message:
+            case ChangeBackend(word=word):
+                self._change(word)
+            case Save():
+                self._link.say(Saved(encode(self._model.state)), BROKER)
+                self._link.flush()
+            case Load(state):
+                self._model.state = decode_state(type(self._model.state), state or self._blank)
+                self._memory.settled()
+                self._gate.loaded()
+            case _:
+                return False
+        return True
 
     def _access(self, accesses: tuple[Access, ...]) -> int:
         """The guest's accesses in their order; the value of the read that may end them."""

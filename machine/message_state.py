@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Save:
-    """Tell everything you remember."""
+    """Tell everything you remember; `whole`: all memory, not only what has changed."""
+
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from machine.frame import Frame
+    from machine.message import Message
     from replay_broker.session.base import Session
+    from replay_broker.snapshots.incoming import Incoming
+    from replay_broker.snapshots.taker import Taker
 
     Begin = Callable[[Callable[[Frame], None]], Session]
 
@@ -53,6 +56,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--hello-timeout", type=float, default=HELLO_TIMEOUT_S, metavar="S", help="how long nodes may take"
     )
     add_metrics(parser)
+    parser.add_argument("--snapshot", type=int, default=0, metavar="N", help="start a replay from this snapshot")
+    parser.add_argument("--snapshot-every", type=int, default=None, metavar="NS", help="while recording: its period")
+    parser.add_argument("--snapshot-budget", type=int, default=None, metavar="BYTES", help="what all may take")
     parser.add_argument("--supervised", action="store_true", help="SIGTERM ends the run in order")
     return parser.parse_args(argv)
 
@@ -65,6 +71,11 @@ class SessionMaker:
         self._board = board
         self._roster = roster
         self._made: Begin | None = None
+        self.incoming: Incoming | None = None
+        if options.snapshot:
+            from replay_broker.snapshots.incoming import read_incoming  # noqa: PLC0415
+
+            self.incoming = read_incoming(options.recording, options.snapshot)
 
     def prepare(self) -> None:
         """Everything that takes time.  Called when the CPU node has been let in and loads the guest."""
@@ -72,13 +83,30 @@ class SessionMaker:
             if MODES[self._options.mode] in (RunMode.NONE, RunMode.RECORD):
                 self._made = _recorder(self._options, self._board, self._roster)
             else:
-                self._made = _replayer(self._options, self._roster)
+                self._made = _replayer(self._options, self._roster, self.incoming)
 
     def begin(self, send: Callable[[Frame], None]) -> Session:
         """The session, once every node is ready: nothing is written before that."""
         self.prepare()
         assert self._made is not None
         return self._made(send)
+
+    def snapshots(self, tell: Callable[[Message, int], None]) -> Taker:
+        """What takes snapshots of the session that has begun."""
+        from machine.recording.reader import Recording  # noqa: PLC0415
+        from machine.recording.snapshots.store import SnapshotStore  # noqa: PLC0415
+        from replay_broker.snapshots.process import StoreProcess  # noqa: PLC0415
+        from replay_broker.snapshots.taker import Taker  # noqa: PLC0415
+
+        path = self._options.recording
+        recording_id = Recording.open(path).facts.id
+        there = SnapshotStore(path, recording_id).list()
+        nodes = {member.number: name for name, member in self._roster.members.items()}
+        store = StoreProcess(path, recording_id, self._options.snapshot_budget)
+        first = 1 + max((head.number for head in there), default=0)
+        taker = Taker(recording_id, nodes, tell, store, first, self._options.snapshot_every)
+        taker.loaded(self._options.snapshot)
+        return taker
 
 
 def _recorder(options: argparse.Namespace, board: Board, roster: Roster) -> Begin:
@@ -98,18 +126,20 @@ def _recorder(options: argparse.Namespace, board: Board, roster: Roster) -> Begi
     return begin
 
 
-def _replayer(options: argparse.Namespace, roster: Roster) -> Begin:
+def _replayer(options: argparse.Namespace, roster: Roster, incoming: Incoming | None) -> Begin:
     from machine.recording.facts import check_states  # noqa: PLC0415
+    from machine.recording.place import START  # noqa: PLC0415
     from machine.recording.reader import Recording  # noqa: PLC0415
     from replay_broker.session.live import LiveReplaySession  # noqa: PLC0415
     from replay_broker.session.log import LogReplaySession  # noqa: PLC0415
 
     kind = LogReplaySession if MODES[options.mode] is RunMode.REPLAY_LOG else LiveReplaySession
+    start = START if incoming is None else incoming.point
 
     def begin(send: Callable[[Frame], None]) -> Session:
         recording = Recording.open(options.recording)
         check_states(recording.facts, roster.states())
-        return kind(recording, send, options.until)
+        return kind(recording, send, options.until, start)
 
     return begin
 
@@ -139,6 +169,10 @@ def main(argv: Sequence[str]) -> int:
         monitor = open_monitor(options, board)
         sockets = Sockets(options.bus, options.control)
         server = Server(sockets, roster, mode, maker.begin, maker.prepare, monitor)
+        if options.recording is not None:
+            server.make_taker = lambda: maker.snapshots(server.say)
+        if maker.incoming is not None:
+            server.door.loads = maker.incoming.loads
         diagnostics.icount = lambda: server.session.icount if server.session is not None else 0
         server.hello_timeout_s = options.hello_timeout
         server.census.host = options.host or server.census.host

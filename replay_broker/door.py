@@ -13,7 +13,7 @@ from machine.errors import RemoteWireError
 from replay_broker.refusals import Refusals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from machine.frame import Frame
     from replay_broker.roster import Roster
@@ -35,6 +35,8 @@ class Door:
         self._refusals = Refusals()
         self._turned_away: set[bytes] = set()
         """Strangers who have been told why."""
+        self.loads: Mapping[str, m.Load] = {}
+        """The states that nodes start in, by name; none: power-on."""
 
     def knock(self, identity: bytes, frame: Frame, *, over: bool) -> None:
         """Somebody who has not been let in may say Hello and nothing else."""
@@ -76,3 +78,5 @@ class Door:
             if member.identity is not None and member.identity not in self._welcomed:
                 self._welcomed.add(member.identity)
                 self._tell(member.identity, m.Welcome(member.number, self._mode, self._roster.memory_path))
+                if member.name in self.loads:
+                    self._tell(member.identity, self.loads[member.name])

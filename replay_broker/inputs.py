@@ -40,6 +40,10 @@ class PendingInputs:
             return None
         return heapq.heappop(self._heap)[2]
 
+    def all(self) -> list[tuple[Frame, int]]:
+        """What waits, with its earliest time, in the order in which it would be taken."""
+        return [(frame, due_ns) for due_ns, _, frame in sorted(self._heap, key=lambda row: row[:2])]
+
     def next_ns(self) -> int | None:
         """The earliest time at which something is due."""
         return self._heap[0][0] if self._heap else None

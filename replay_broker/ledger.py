@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from machine.board import Board
     from machine.frame import Frame
     from machine.recording.facts import Facts
+    from machine.recording.place import Point
 
 
 FOREVER_NS: Final = 1 << 62
@@ -44,6 +45,9 @@ class Ledger(Protocol):
 
     def due_in_ns(self) -> int | None:
         """Nanoseconds until tick() has something to do; None while it has nothing."""
+
+    def mark(self) -> Point:
+        """The point behind everything entered so far, which is with the host then.  LogError."""
 
     def digest(self) -> bytes:
         """The digest of everything entered so far; empty where nobody will compare it."""
@@ -76,6 +80,10 @@ class NullLedger:
     def due_in_ns(self) -> int | None:
         """Never."""
         return None
+
+    def mark(self) -> Point:
+        """There is no log to begin to read."""
+        raise LogError("a run without a recording has no place to go back to")
 
     def digest(self) -> bytes:
         """Nobody will compare it."""
@@ -131,6 +139,11 @@ class LogLedger:
 
     def _now_ns(self) -> int:
         return self._epoch_ns + time.monotonic_ns()
+
+    def mark(self) -> Point:
+        """Close the chunk; the next one begins there."""
+        self.write_down()
+        return self._writer.mark()
 
     def digest(self) -> bytes:
         """The chain's digest (docs/log-format.md)."""

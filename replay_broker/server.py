@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from machine.traffic import Traffic
     from replay_broker.monitor.monitor import Monitor
     from replay_broker.roster import Member, Roster
+    from replay_broker.snapshots.taker import Taker
     from replay_broker.sockets import Sockets, Taken
 
 HELLO_TIMEOUT_S: Final = 60.0
@@ -43,6 +44,7 @@ NS_PER_MS: Final = 1_000_000
 _QUIT: Final = type_of(m.Quit)
 _PAUSED: Final = type_of(m.Paused)
 _BACKEND_CHANGED: Final = type_of(m.BackendChanged)
+_SAVED: Final = type_of(m.Saved)
 
 
 class Server:
@@ -58,6 +60,9 @@ class Server:
         monitor: Monitor | None = None,
     ) -> None:
         self._roster = roster
+        self.make_taker: Callable[[], Taker] | None = None
+        """Makes what takes snapshots, where there is a recording to keep them in."""
+        self.taker: Taker | None = None
         self.mode = mode
         self._monitor = monitor
         self._begin = begin
@@ -67,8 +72,8 @@ class Server:
         self._changes = BackendChanges()
         self._sockets = sockets
         self._outgoing: dict[bytes, list[bytes]] = defaultdict(list)
-        self._door = Door(roster, mode, self._tell)
-        self._clients = Clients(self, sockets.tell_client, self._door.refuse)
+        self.door = Door(roster, mode, self._tell)
+        self._clients = Clients(self, sockets.tell_client, self.door.refuse)
         self._early: list[tuple[int, Frame]] = []
         self._over_since: float | None = None
         self._dismissed = False
@@ -102,6 +107,8 @@ class Server:
                 self._serve_monitor(self._monitor, ready=self._sockets.is_ready(self._monitor.descriptor))
         if self._monitor is not None:
             self._monitor.close()
+        if self.taker is not None:
+            self.taker.close()
         self._sockets.close()
 
     def _serve_monitor(self, monitor: Monitor, *, ready: bool) -> None:
@@ -136,8 +143,11 @@ class Server:
             return 0
         if self.session is None or self.outcome is not None:
             return TICK_MS
-        timeout_ns = self.session.timeout_ns()
-        return TICK_MS if timeout_ns is None else -(-timeout_ns // NS_PER_MS)
+        waits = [self.session.timeout_ns()]
+        if self.taker is not None:
+            waits.append(self.taker.timeout_ns(time.monotonic_ns()))
+        wanted = [wait for wait in waits if wait is not None]
+        return -(-min(wanted) // NS_PER_MS) if wanted else TICK_MS
 
     def _drain(self, came: Iterable[Taken], handle: Callable[[bytes, Sequence[bytes]], None]) -> None:
         """What has come; what it leads to goes out in one message for each node."""
@@ -175,6 +185,8 @@ class Server:
             self.census.tick(self.session)
             try:
                 self.session.tick()
+                if self.taker is not None and self.session.outcome is None:
+                    self.taker.tick(self.session, time.monotonic_ns())
             except MachineError as error:
                 self._fail(error)
             self._notice_end()
@@ -191,7 +203,7 @@ class Server:
             return
         for frame in frames:
             if number is None:
-                self._door.knock(identity, frame, over=self.outcome is not None)
+                self.door.knock(identity, frame, over=self.outcome is not None)
                 number = self._roster.numbers.get(identity)
                 if number is None:
                     return
@@ -220,6 +232,8 @@ class Server:
             check_origin(frame, member.name, len(self.session.board.devices) + CPU + 1)
             if frame.type == _PAUSED:
                 self.session.stands_still()
+            elif frame.type == _SAVED:
+                self._on_saved(frame)
             elif frame.type == _BACKEND_CHANGED:
                 self._on_backend_changed(member, frame)
             else:
@@ -233,17 +247,24 @@ class Server:
             self._early.append((member.number, frame))
         if self.session is None and self._roster.all_ready():
             self.session = self._begin(self._queue)
+            self.taker = self.make_taker() if self.make_taker is not None else None
             self.session.start()
             early, self._early = self._early, []
             for number, waiting in early:
                 self._on_frame(number, waiting)
+
+    def _on_saved(self, frame: Frame) -> None:
+        assert self.session is not None
+        if self.taker is None:
+            raise RemoteWireError(f"node {frame.source} has told a state that nobody asked for")
+        self.taker.on_saved(self.session, frame)
 
     def _stranger(self, identity: bytes, reason: str, *, known: bool) -> None:
         """What is not part of the protocol: a stranger's is refused and counted, a node's ends the run."""
         if known:
             member = self._roster.by_number(self._roster.numbers[identity])
             raise RemoteWireError(f"{member.name if member else identity!r}: {reason}")
-        self._door.refuse(reason)
+        self.door.refuse(reason)
 
     def _on_fault(self, member: Member, frame: Frame) -> None:
         fault = decode(frame.type, frame.payload)
@@ -280,7 +301,7 @@ class Server:
     @property
     def refused(self) -> int:
         """Messages that were not part of the protocol, from strangers and control clients."""
-        return self._door.refused
+        return self.door.refused
 
     @property
     def backends(self) -> dict[str, str]:
@@ -345,6 +366,8 @@ class Server:
             self.session.fail(outcome)
         for identity in self._roster.numbers:
             self._tell(identity, m.Shutdown())
+        if self.taker is not None:
+            self.taker.give_up("the run is over")
         self._flush()
         self._clients.tell_watchers()
         self._changes.give_up("the run is over")
@@ -358,6 +381,10 @@ class Server:
     def _tell(self, identity: bytes, message: m.Message) -> None:
         frame = Frame(type_of(type(message)), BROKER, self._roster.numbers.get(identity, 0), 0, encode(message))
         self._outgoing[identity] += (encode_header(frame), frame.payload)
+
+    def say(self, message: m.Message, target: int) -> None:
+        """Tell a node something that is not logged."""
+        self._queue(Frame(type_of(type(message)), BROKER, target, 0, encode(message)))
 
     def _queue(self, frame: Frame) -> None:
         member = self._roster.by_number(frame.target)

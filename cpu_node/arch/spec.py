@@ -43,6 +43,12 @@ class Platform(Protocol):
     def state(self) -> object:
         """Everything it remembers, a declared vmstate."""
 
+    def load(self, state: object) -> None:
+        """Remember this, of the type of `state`."""
+
+    def restored(self) -> None:
+        """The engine has been put into a saved state: whether an interrupt is pending it has to be shown anew."""
+
     @property
     def windows(self) -> tuple[tuple[str, int, int], ...]:
         """Registers it answers itself: name, guest physical address, bytes."""

@@ -144,6 +144,8 @@ struct arch {
     unsigned (*insn_size)(const uint8_t *p);
     /* Whether the instruction ends a block in every run, whatever the translator does. */
     bool (*ends_block)(const uint8_t *p);
+    /* Whether the guest waits for an interrupt by it. */
+    bool (*waits)(const uint8_t *p);
     /* block_flag bits of a block's bytes. */
     unsigned (*scan)(const uint8_t *p, uint32_t size);
     /* A BLOCK_CLEARS block has run: whether it can have cleared an accessed or dirty bit. */

@@ -132,7 +132,19 @@ static void drop_translations(struct engine *e, uint64_t pc, uint64_t size)
     }
 }
 
-/* Run from a block's start up to an instruction inside it.  False: a trap or an error came first. */
+/* Whether the last instruction in front of `to` is one by which the guest waits for an interrupt. */
+static bool waits_behind(struct engine *e, uint64_t from, uint64_t to)
+{
+    uint8_t code[MAX_BLOCK_BYTES + 4];
+    uint64_t size = to - from, last = 0;
+    if (size == 0 || size > MAX_BLOCK_BYTES || !read_code(e, from, code, (uint32_t)size))
+        return false;
+    for (uint64_t at = 0; at < size; at += e->arch->insn_size(code + at))
+        last = at;
+    return e->arch->waits(code + last);
+}
+
+/* Run from a block's start up to an instruction inside it.  False: a trap, an error or a wait came first. */
 static bool run_part(struct engine *e, uint64_t from, uint64_t to)
 {
     drop_translations(e, from, to - from + 4);
@@ -150,10 +162,15 @@ static bool run_part(struct engine *e, uint64_t from, uint64_t to)
         e->stop = STOP_ERROR;
         return false;
     }
-    e->icount += count_between(e, e->block.pc, to);
+    /* The guest may have begun to wait, which is not where the translator ends a block: it stands behind that. */
+    uint64_t at = engine_pc(e);
+    bool waits = waits_behind(e, e->block.pc, at);
+    e->icount += count_between(e, e->block.pc, at);
     e->mark.left = true;
-    e->mark.fresh = false;
-    return true;
+    e->mark.fresh = waits;
+    if (waits)
+        e->stop = STOP_IDLE;
+    return !waits;
 }
 
 /* The next block holds an instruction that the engine gets wrong: run up to it and do it by hand. */

@@ -19,6 +19,20 @@ static struct {
     struct sigaction before;
 } watched;
 
+static size_t granules(void)
+{
+    return watched.start ? (watched.size + watched.granule - 1) / watched.granule : 0;
+}
+
+/* Let a row of granules be written, or not. */
+static int protect(size_t from, size_t count, int how)
+{
+    size_t start = from * watched.granule, size = count * watched.granule;
+    if (size > watched.size - start)
+        size = watched.size - start;
+    return mprotect(watched.start + start, size, how);
+}
+
 static void on_fault(int number, siginfo_t *info, void *context)
 {
     uint8_t *at = info->si_addr;
@@ -27,7 +41,7 @@ static void on_fault(int number, siginfo_t *info, void *context)
         if (!watched.written[granule]) {
             int kept = errno;
             watched.written[granule] = 1;
-            mprotect(watched.start + granule * watched.granule, watched.granule, PROT_READ | PROT_WRITE);
+            protect(granule, 1, PROT_READ | PROT_WRITE);
             errno = kept;
             return;
         }
@@ -44,7 +58,7 @@ static int begin(uint8_t *start, size_t size, size_t granule)
 {
     struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
     if (!watched.written) {
-        if (!(watched.written = calloc(size / granule, 1)))
+        if (!(watched.written = calloc(size / granule + 1, 1)))
             return -1;
         if (sigaction(SIGSEGV, &action, &watched.before) < 0)
             return -1;
@@ -52,8 +66,8 @@ static int begin(uint8_t *start, size_t size, size_t granule)
     watched.start = start;
     watched.size = size;
     watched.granule = granule;
-    memset(watched.written, 0, size / granule);
-    return mprotect(start, size, PROT_READ);
+    memset(watched.written, 0, granules());
+    return protect(0, granules(), PROT_READ);
 }
 
 PyObject *watch_writes(PyObject *module, PyObject *args)
@@ -62,8 +76,9 @@ PyObject *watch_writes(PyObject *module, PyObject *args)
     (void)module;
     if (!PyArg_ParseTuple(args, "KKK", &start, &size, &granule))
         return NULL;
-    if (!granule || granule % PAGE_SIZE || size % granule || (watched.start && size != watched.size)) {
-        PyErr_SetString(PyExc_ValueError, "one memory is watched, in whole granules of whole pages");
+    if (!size || size % PAGE_SIZE || !granule || granule % PAGE_SIZE ||
+        (watched.start && (size != watched.size || granule != watched.granule))) {
+        PyErr_SetString(PyExc_ValueError, "one memory is watched, of whole pages in granules of whole pages");
         return NULL;
     }
     if (begin((uint8_t *)(uintptr_t)start, size, granule) < 0)
@@ -82,7 +97,7 @@ static int append(PyObject *list, size_t value)
 /* The numbers of the granules that were written, in order; they count as not written from now on. */
 PyObject *take_written(PyObject *module, PyObject *none)
 {
-    size_t count = watched.start ? watched.size / watched.granule : 0;
+    size_t count = granules();
     PyObject *list = PyList_New(0);
     (void)module, (void)none;
     for (size_t at = 0; list && at < count; at++) {
@@ -92,7 +107,7 @@ PyObject *take_written(PyObject *module, PyObject *none)
             if (append(list, at) < 0)
                 Py_CLEAR(list);
         }
-        if (at > from && mprotect(watched.start + from * watched.granule, (at - from) * watched.granule, PROT_READ) < 0) {
+        if (at > from && protect(from, at - from, PROT_READ) < 0) {
             Py_CLEAR(list);
             PyErr_SetFromErrno(PyExc_OSError);
         }

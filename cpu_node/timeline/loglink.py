@@ -66,6 +66,10 @@ class LogLink(Link):
         """Nobody asks for a stop."""
         return False
 
+    def await_word(self) -> bool:
+        """What a sleeping CPU is told is in the log."""
+        return True
+
     def next(self, icount: int) -> tuple[Frame, Message]:
         """The next delivery, or the Grant that ends a sync point; EndOfLog behind the last."""
         ahead = self._ahead

@@ -24,9 +24,14 @@ class PrivateMemory(GuestMemory):
             raise BoardError(f"machine.memory: the host has no {size} bytes: {error.strerror}") from error
         self._view = memoryview(self._map)
 
+    def clear(self) -> None:
+        """All zero, as at power-on."""
+        self._map.madvise(mmap.MADV_DONTNEED)
+
     def page(self, number: int) -> bytes:
         """One page, by its number from RAM_BASE on."""
         return self._map[number * PAGE_BYTES : (number + 1) * PAGE_BYTES]
 
-    def _extents(self) -> Iterator[tuple[int, int]]:
+    def extents(self) -> Iterator[tuple[int, int]]:
+        """All of it."""
         yield 0, self.size

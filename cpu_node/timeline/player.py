@@ -35,7 +35,6 @@ class TimelineLoop(Loop):
     """The CPU's loop, one stretch after the other."""
 
     _pause_at = 0
-    _begun = False
     perturbation = Perturbation()
 
     @property
@@ -46,18 +45,12 @@ class TimelineLoop(Loop):
     def run_on(self, icount: int) -> None:
         """Run to the first sync point at or behind an instruction count, which is dealt with; or to the end."""
         self._pause_at = icount
-        if not self._begun:
-            self._begun = True
-            self._serve(idle=False)
-        while not self._over and self._native.icount < icount:
+        while not self._over and (self._kept is not None or self._native.icount < icount):
             self._stretch()
 
     def run_exactly(self, icount: int) -> None:
         """Run to exactly an instruction count; what happens there has not happened.  Nothing may follow."""
-        self._pause_at = self._stop_at = self._native.target = icount
-        if not self._begun and icount:
-            self._begun = True
-            self._serve(idle=False)
+        self._pause_at = self._stop_at = icount
         while not self._over and self._native.icount < icount:
             self._stretch()
 

@@ -12,6 +12,7 @@ from deploy.options import add_machine_options, machine_options, monitor_argumen
 from deploy.plan import Launch
 from deploy.reporting import complain, say
 from deploy.resolve import resolve_board
+from deploy.snapshotting import snapshot_arguments
 from machine.message import RunMode
 from machine.recording.layout import LOG_NAME
 
@@ -32,7 +33,9 @@ def run(options: argparse.Namespace) -> int:
     """Record the guest to its end, then say where the recording is."""
     board = resolve_board(options.board, machine_options(options), cache_directory())
     path = new_path(options.output, board.name, datetime.now().astimezone())
-    outcome = launch(Launch(board, RunMode.RECORD, path, monitor=monitor_arguments(options)))
+    outcome = launch(
+        Launch(board, RunMode.RECORD, path, monitor=monitor_arguments(options), snapshots=snapshot_arguments(options))
+    )
     for line in outcome.lines:
         complain(line)
     if path.is_dir():

@@ -34,14 +34,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_devices(parser)
     add_device_options(parser)
     add_monitor_options(parser)
-    parser.add_argument("--until", metavar="ICOUNT", type=int, help="stop exactly at this instruction")
+    goal = parser.add_mutually_exclusive_group()
+    goal.add_argument("--until", metavar="ICOUNT", type=int, help="stop exactly at this instruction")
+    goal.add_argument(
+        "--seek", metavar="ICOUNT", type=int, help="the same by the shortest way: from the last snapshot before"
+    )
     add_json(parser, "print icount and digest as JSON")
 
 
 def run(options: argparse.Namespace) -> int:
     """Replay; where it stopped and the digest there."""
     recording = open_recording(options.recording)
-    planned = plan_replay(recording, options.devices, device_words(options), options.until)
+    planned = plan_replay(recording, options.devices, device_words(options), options.until, options.seek)
     outcome = launch(replace(planned, monitor=monitor_arguments(options)))
     for line in outcome.lines:
         complain(line)

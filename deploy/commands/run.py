@@ -11,6 +11,8 @@ from deploy.options import add_machine_options, machine_options, monitor_argumen
 from deploy.plan import Launch
 from deploy.reporting import complain
 from deploy.resolve import resolve_board
+from deploy.snapshotting import snapshot_arguments
+from machine.errors import UsageError
 from machine.message import RunMode
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ def run(options: argparse.Namespace) -> int:
     """Run the guest to its end."""
     if options.output is not None:
         return record.run(options)
+    if snapshot_arguments(options):
+        raise UsageError("--snapshot-every: there is no recording to keep snapshots in; name one with -o")
     board = resolve_board(options.board, machine_options(options), cache_directory())
     outcome = launch(Launch(board, RunMode.NONE, monitor=monitor_arguments(options)))
     for line in outcome.lines:

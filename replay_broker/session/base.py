@@ -15,11 +15,14 @@ from machine.codec import encode, name_of, type_of
 from machine.errors import RemoteWireError
 from machine.frame import Frame
 from machine.icount import BROKER, CPU
+from machine.vmstate import encode as encode_state
+from replay_broker.snapshots.state import BrokerState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from machine.board import Board
+    from machine.recording.place import Point
     from replay_broker.outcome import Outcome
 
     Send = Callable[[Frame], None]
@@ -27,13 +30,14 @@ if TYPE_CHECKING:
 FROM_CPU: Final = frozenset(
     type_of(cls)
     for cls in (
-        m.Sync, m.Credit, m.Stopped, m.Paused, m.Settle, m.Fault, m.MmioAccess, m.TimerExpired, m.Digest, m.PowerOff,
+        m.Saved, m.Sync, m.Credit, m.Stopped, m.Paused, m.Settle, m.Fault, m.MmioAccess, m.TimerExpired, m.Digest,
+        m.PowerOff,
     )
 )  # fmt: skip
 FROM_DEVICE: Final = frozenset(
     type_of(cls)
     for cls in (
-        m.Quit, m.Fault, m.HostInput, m.BackendResult, m.Done, m.IrqLevel, m.RegisterMap, m.FifoData,
+        m.Saved, m.Quit, m.Fault, m.HostInput, m.BackendResult, m.Done, m.IrqLevel, m.RegisterMap, m.FifoData,
         m.DmaWrite, m.TimerArm, m.TimerCancel, m.HostOutput, m.ClockRead, m.EntropyRead, m.Digest,
         m.BackendChanged,
     )
@@ -59,6 +63,8 @@ class Session(ABC):
         self.end_icount = 0
         self.outcome: Outcome | None = None
         self.hold = Hold.RUNNING
+        self.saving = False
+        """The CPU has been asked for its state and has not told it."""
         self._resume_wanted = False
         self._send_frame = send
         self._handlers: Mapping[int, Callable[[Frame], None]] = {}
@@ -116,6 +122,22 @@ class Session(ABC):
             self.hold = Hold.PAUSED
             if self._resume_wanted:
                 self.resume()
+
+    def may_save(self) -> bool:
+        """Whether the CPU may be asked for its state now; if not, soon."""
+        return self.outcome is None
+
+    @abstractmethod
+    def point(self, icount: int) -> Point:
+        """Which messages have happened when the CPU tells its state at an instruction count.  LogError."""
+
+    def broker_state(self) -> bytes:
+        """Canonical bytes of what is in no message: nothing, where all that comes is in a log."""
+        return encode_state(BrokerState())
+
+    def saved(self) -> None:
+        """Every node has told its state; the CPU runs on."""
+        self.saving = False
 
     @abstractmethod
     def quit(self) -> None:

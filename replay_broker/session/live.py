@@ -9,9 +9,11 @@ from machine.codec import decode, name_of, type_of
 from machine.errors import RemoteWireError
 from machine.frame import FIRST_DERIVED_TYPE, FIRST_INPUT_TYPE, Frame
 from machine.icount import BROKER, CPU
+from machine.recording.place import START
 from replay_broker.session.replay import END, SYNC_POINT, ReplaySession
 
 if TYPE_CHECKING:
+    from machine.recording.place import Point
     from machine.recording.reader import Recording
     from replay_broker.session.base import Send
 
@@ -25,16 +27,16 @@ class LiveReplaySession(ReplaySession):
 
     name = "replay-live"
 
-    def __init__(self, recording: Recording, send: Send, until: int | None) -> None:
-        super().__init__(recording, send, until)
+    def __init__(self, recording: Recording, send: Send, until: int | None, start: Point = START) -> None:
+        super().__init__(recording, send, until, start)
         self._synced_at: int | None = None
         self._in_sync_point = False
         self._unsettled = False
         """A device has written memory at this sync point, and the CPU may not have stored it yet."""
 
     def start(self) -> None:
-        """The CPU comes to the first sync point, power-on, by itself."""
-        self._sync_points.take()
+        """The CPU has the first word."""
+        self._begin()
 
     def handle(self, frame: Frame) -> None:
         """A derived message is compared and passed on; flow control moves the replay along."""

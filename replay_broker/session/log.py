@@ -14,9 +14,11 @@ from machine.codec import type_of
 from machine.frame import FIRST_DERIVED_TYPE, Frame
 from machine.icount import CPU
 from machine.recording.compare import divergence
+from machine.recording.place import START
 from replay_broker.session.replay import SYNC_POINT, ReplaySession, readable
 
 if TYPE_CHECKING:
+    from machine.recording.place import Point
     from machine.recording.reader import Recording
     from replay_broker.session.base import Send
 
@@ -31,9 +33,9 @@ class LogReplaySession(ReplaySession):
 
     name = "replay-log"
 
-    def __init__(self, recording: Recording, send: Send, until: int | None) -> None:
-        super().__init__(recording, send, until)
-        self._ahead = readable(recording.frames())
+    def __init__(self, recording: Recording, send: Send, until: int | None, start: Point = START) -> None:
+        super().__init__(recording, send, until, start)
+        self._ahead = readable(recording.frames(start))
         self._credit = AHEAD
         self._in_sync_point = False
         self._streamed_all = False
@@ -41,8 +43,8 @@ class LogReplaySession(ReplaySession):
         """Sync points whose turn has come and to which the CPU has not come."""
 
     def start(self) -> None:
-        """Fill the stream.  The CPU comes to the first sync point, power-on, by itself."""
-        self._sync_points.take()
+        """Fill the stream."""
+        self._begin()
         self._stream()
         self._skip_others()
 

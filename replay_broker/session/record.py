@@ -19,15 +19,18 @@ from machine.codec import decode, encode, type_of
 from machine.errors import RemoteWireError
 from machine.frame import FIRST_DERIVED_TYPE, Frame
 from machine.icount import BROKER, CPU, FIRST_DEVICE
+from machine.vmstate import encode as encode_state
 from replay_broker.entropy import Entropies
 from replay_broker.inputs import PendingInputs
 from replay_broker.outcome import Outcome
 from replay_broker.session.base import Hold, Session
+from replay_broker.snapshots.state import BrokerState, PendingInput
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from machine.board import Board
+    from machine.recording.place import Point
     from replay_broker.ledger import Ledger
     from replay_broker.session.base import Send
 
@@ -56,6 +59,8 @@ class RecordSession(Session):
         """Since when a sleeping guest stands still; that time does not count as sleep."""
         self._held_at_once = False
         """It came to its sleep while it was to stand still already."""
+        self._slept_while_saving = False
+        """It fell asleep when its state had been asked for."""
         self._outside: deque[tuple[int, m.HostInput, bool]] = deque()
         """Inputs of the machine's control that wait for their first sync point; whether they go in turn."""
         self._turns_ns: dict[int, int] = {}
@@ -111,7 +116,7 @@ class RecordSession(Session):
     def tick(self) -> None:
         """Close the log's chunk when it is due; wake the guest when its time has come."""
         self._ledger.tick()
-        if self._idle_until_ns is not None and time.monotonic_ns() >= self._idle_until_ns:
+        if self._idle_until_ns is not None and not self.saving and time.monotonic_ns() >= self._idle_until_ns:
             self._wake()
 
     def write_down(self) -> None:
@@ -155,6 +160,27 @@ class RecordSession(Session):
         """
         self._outside.append((target, message, in_turn))
         self._attend()
+
+    def may_save(self) -> bool:
+        """Not in the middle of a sync point, nor where nothing runs any more, nor without a log to go with it."""
+        over = self.outcome is not None or self._ending is not None
+        return self._ledger.keeps and not over and not self._stopped
+
+    def point(self, icount: int) -> Point:
+        """Whatever has been said has happened: the CPU stands, and nobody else has the word."""
+        return self._ledger.mark()
+
+    def broker_state(self) -> bytes:
+        """Inputs that wait, as they wait."""
+        rows = (PendingInput(frame.target, due_ns, frame.payload) for frame, due_ns in self._pending.all())
+        return encode_state(BrokerState(self._clock.idle_ns, tuple(rows)))
+
+    def saved(self) -> None:
+        """A guest that slept meanwhile may be woken again."""
+        super().saved()
+        if self._idle_from_ns is not None and self._held_from_ns is None:
+            self._consider_idle(just_now=self._slept_while_saving)
+        self._slept_while_saving = False
 
     def fail(self, outcome: Outcome) -> None:
         """Keep what has been written."""
@@ -255,6 +281,10 @@ class RecordSession(Session):
     def _consider_idle(self, *, just_now: bool = False) -> None:
         """The guest sleeps, since this very moment or for a while: what ends it, and when?"""
         assert self._sync is not None
+        if self.saving:
+            # It is told nothing before it has told its state.
+            self._slept_while_saving |= just_now
+            return
         now_ns = self._clock.at(self.icount)
         ways = [] if self._sync.timer_ns is None else [self._sync.timer_ns]
         input_ns = self._pending.next_ns()

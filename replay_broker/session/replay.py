@@ -86,6 +86,9 @@ class ReplaySession(Session):
 
     def __init__(self, recording: Recording, send: Send, until: int | None, start: Point = START) -> None:
         super().__init__(recording.board, send)
+        self._recording = recording
+        self._start = self._last_point = start
+        self.icount = start.place.icount
         self.end_icount = recording.end_icount if until is None else until
         self._until = until
         self._cursor = Cursor(recording, start)
@@ -101,6 +104,11 @@ class ReplaySession(Session):
         """Inputs among them."""
         return self._cursor.inputs
 
+    def point(self, icount: int) -> Point:
+        """The CPU tells its state before anything happens at its instruction count."""
+        self._last_point = self._recording.point(lambda frame: frame.icount < icount, self._last_point)
+        return self._last_point
+
     def quit(self) -> None:
         """Leave a replay in the middle."""
         self._end(m.RunState.STOPPED)
@@ -109,6 +117,13 @@ class ReplaySession(Session):
         """Nothing is written, so nothing is lost."""
         if self.outcome is None:
             self.outcome = outcome
+
+    def _begin(self) -> None:
+        """The CPU comes to power-on's sync point by itself; in a saved state it has to be told which is the next."""
+        if self._start.seq == 0:
+            self._sync_points.take()
+        else:
+            self.send(self._grant_until(), CPU, self.icount)
 
     def _match(self, frame: Frame) -> Frame:
         """The recorded message that a node has just re-created; Divergence if it is another."""

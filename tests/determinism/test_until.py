@@ -53,6 +53,17 @@ def test_both_ways_of_replaying_find_the_same_machine_at_an_instruction(home: Ho
     assert len(set(digests)) == len(digests)
 
 
+@pytest.mark.timeout(180)
+def test_a_guest_that_waits_in_the_middle_of_a_block_is_found_on_either_side_of_it(home: Home) -> None:
+    recording = home.record("bare", "--kernel", guest("doze"), "--serial", "null", "--sleep", "off")
+    opened = Recording.open(recording)
+    points = [frame.icount for frame in opened.frames() if frame.type == type_of(SyncPoint)]
+    middle = points[len(points) // 2]
+    for icount in range(middle - 1, middle + 4):
+        log, live = (_stop(home, recording, icount, devices) for devices in ("log", "live"))
+        assert log == live, icount
+
+
 def test_beyond_the_end_is_a_usage_error_that_names_the_range(home: Home, recording: Path) -> None:
     end = Recording.open(recording).end_icount
     for wrong in (end + 1, -1):

@@ -6,18 +6,21 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from cpu_node import state as states
 from cpu_node.arch import ARCHES
 from cpu_node.bus import Bus
 from cpu_node.engine import Cpu
+from cpu_node.keeper import Keeper
 from cpu_node.link import Link
-from cpu_node.loader import load_guest
-from cpu_node.loop import Loop
+from cpu_node.loop import DIGEST_EVERY, Loop
 from cpu_node.memory import GuestMemory
+from cpu_node.state import LoopState, NodeState
+from machine import vmstate
 from machine.board import parse_board
 from machine.clock import VirtualClock
 from machine.frame import Frame
 from machine.icount import BROKER, CPU
-from machine.message import AccessKind, Done, Grant, Message, MmioAccess, PowerOff, Sync, SyncPoint
+from machine.message import AccessKind, Done, Grant, Load, Message, MmioAccess, PowerOff, Sync, SyncPoint
 from tests.harness.guests import BARE
 
 if TYPE_CHECKING:
@@ -60,12 +63,36 @@ class LonelyLink(Link):
         """Nobody asks for a stop."""
         return False
 
+    def await_word(self) -> bool:
+        """The answer is there."""
+        return True
+
     def next(self, icount: int) -> tuple[Frame, Message]:
         """The next answer."""
         return self._answers.popleft()
 
+    def granted(self) -> None:
+        """The CPU that has just been put into a state may run."""
+        self._answers.clear()
+        self._answer(BROKER, 0, Grant())
+
     def _answer(self, source: int, icount: int, message: Message) -> None:
         self._answers.append((Frame(0, source, CPU, icount, b""), message))
+
+
+class MemoryKeeper(Keeper):
+    """Has memory from the test instead of from a recording."""
+
+    coming = b""
+
+    def load(self, message: Load) -> LoopState:
+        """Be in that state, with the memory that is coming."""
+        self._memory.clear()
+        self._memory.view[:] = self.coming
+        state = vmstate.decode(NodeState, message.state)
+        states.load(self._cpu, self._bus, state)
+        self._staging.begin()
+        return state.loop
 
 
 class LonelyCpu:
@@ -77,12 +104,26 @@ class LonelyCpu:
         self.memory = GuestMemory(board.memory)
         clock = VirtualClock(board.shift)
         self.link = link or LonelyLink()
-        bus = Bus(board, self.link, clock)
-        self.cpu = Cpu(board, arch, self.memory, bus.access)
-        self._loop = Loop(self.cpu, bus, self.memory, self.link, clock)
-        bus.attach(self.cpu, self._loop)
-        loaded = load_guest(board, arch, self.memory)
-        self.cpu.platform.enter(loaded.entry, loaded.device_tree)
+        self.bus = Bus(board, self.link, clock)
+        self.cpu = Cpu(board, arch, self.memory, self.bus.access)
+        self._keeper = MemoryKeeper(board, arch, self.cpu, self.bus, self.memory, DIGEST_EVERY)
+        self._loop = Loop(self.cpu, self.bus, self.memory, self.link, clock, self._keeper)
+        self.bus.attach(self.cpu, self._loop)
+        self._keeper.power_on()
+
+    def save(self) -> NodeState:
+        """The state where the CPU stands, before anything is dealt with there."""
+        loop = self._loaded.loop if self._loaded else LoopState(next_digest=DIGEST_EVERY)
+        return states.save(self.cpu, self.bus, loop)
+
+    def load(self, state: bytes, memory: bytes) -> None:
+        """Go on from a saved state."""
+        self._loaded = vmstate.decode(NodeState, state)
+        self._keeper.coming = memory
+        self._loop.load(Load(state))
+        self.link.granted()
+
+    _loaded: NodeState | None = None
 
     def run(self) -> str:
         """Run to the guest's end; its console."""

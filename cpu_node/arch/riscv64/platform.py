@@ -59,6 +59,18 @@ class RiscvPlatform:
         self.state = PlatformState()
         self.windows = CONTROLLER_WINDOWS
 
+    def load(self, state: object) -> None:
+        """Timer and interrupt controller."""
+        assert isinstance(state, PlatformState)
+        self.state = state
+
+    def restored(self) -> None:
+        """The engine looks for interrupts where its pending register is written (docs/DETERMINISM.md)."""
+        with machine_mode(self._core):
+            pending = self._core.reg_read(r.UC_RISCV_REG_MIP)
+            self._core.reg_write(r.UC_RISCV_REG_MIP, 0)
+            self._core.reg_write(r.UC_RISCV_REG_MIP, pending)
+
     @property
     def _plic(self) -> Plic:
         return Plic(self.state.plic)

@@ -340,6 +340,7 @@ const struct arch arch_riscv64 = {
     .reg_pc = UC_RISCV_REG_PC,
     .insn_size = insn_size,
     .ends_block = riscv_ends_block,
+    .waits = riscv_waits,
     .scan = riscv_scan,
     .has_cleared = riscv_has_cleared,
     .must_emulate = riscv_must_emulate,

@@ -31,6 +31,7 @@ static inline uint64_t get(struct engine *e, int reg)
 
 /* blocks.c */
 bool riscv_ends_block(const uint8_t *p);
+bool riscv_waits(const uint8_t *p);
 bool riscv_must_emulate(const uint8_t *p);
 unsigned riscv_scan(const uint8_t *p, uint32_t size);
 bool riscv_has_cleared(struct engine *e, const uint8_t *p, uint32_t size);

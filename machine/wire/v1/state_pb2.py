@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bmachine/wire/v1/state.proto\x12\x0fmachine.wire.v1\"\x06\n\x04Save\"Y\n\x05Saved\x12\r\n\x05state\x18\x01 \x01(\x0c\x12\x0f\n\x07staging\x18\x02 \x01(\t\x12\x0f\n\x07granule\x18\x03 \x01(\r\x12\x10\n\x08granules\x18\x04 \x01(\x0c\x12\r\n\x05whole\x18\x05 \x01(\x08\"8\n\x04Load\x12\r\n\x05state\x18\x01 \x01(\x0c\x12\x11\n\trecording\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\r\"\t\n\x07Proceedb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bmachine/wire/v1/state.proto\x12\x0fmachine.wire.v1\"\x15\n\x04Save\x12\r\n\x05whole\x18\x01 \x01(\x08\"Y\n\x05Saved\x12\r\n\x05state\x18\x01 \x01(\x0c\x12\x0f\n\x07staging\x18\x02 \x01(\t\x12\x0f\n\x07granule\x18\x03 \x01(\r\x12\x10\n\x08granules\x18\x04 \x01(\x0c\x12\r\n\x05whole\x18\x05 \x01(\x08\"8\n\x04Load\x12\r\n\x05state\x18\x01 \x01(\x0c\x12\x11\n\trecording\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\r\"\t\n\x07Proceedb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,11 +32,11 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'machine.wire.v1.state_pb2',
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SAVE']._serialized_start=48
-  _globals['_SAVE']._serialized_end=54
-  _globals['_SAVED']._serialized_start=56
-  _globals['_SAVED']._serialized_end=145
-  _globals['_LOAD']._serialized_start=147
-  _globals['_LOAD']._serialized_end=203
-  _globals['_PROCEED']._serialized_start=205
-  _globals['_PROCEED']._serialized_end=214
+  _globals['_SAVE']._serialized_end=69
+  _globals['_SAVED']._serialized_start=71
+  _globals['_SAVED']._serialized_end=160
+  _globals['_LOAD']._serialized_start=162
+  _globals['_LOAD']._serialized_end=218
+  _globals['_PROCEED']._serialized_start=220
+  _globals['_PROCEED']._serialized_end=229
 # @@protoc_insertion_point(module_scope)

@@ -5,8 +5,10 @@ from typing import ClassVar as _ClassVar, Optional as _Optional
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Save(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("whole",)
+    WHOLE_FIELD_NUMBER: _ClassVar[int]
+    whole: bool
+    def __init__(self, whole: _Optional[bool] = ...) -> None: ...
 
 class Saved(_message.Message):
     __slots__ = ("state", "staging", "granule", "granules", "whole")

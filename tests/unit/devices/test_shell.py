@@ -34,12 +34,15 @@ from machine.message import (
     HostInput,
     HostOutput,
     IrqLevel,
+    Load,
     MmioAccess,
     Quit,
     Ready,
     RegisterMap,
     Reset,
     RunMode,
+    Save,
+    Saved,
     Shutdown,
     StateRequest,
     StateVersion,
@@ -351,3 +354,26 @@ def test_a_backend_that_cannot_be_recorded_is_refused_at_the_start_and_when_it_i
     broker = device(wiretap)
     broker.start(RunMode.NONE)
     assert (tmp_path / "notes").read_text() == "opened in NONE at 0\n"
+
+
+def test_a_device_tells_its_state_and_takes_another_without_a_word_of_the_run(device: Devices) -> None:
+    def saved() -> bytes:
+        (answer,) = broker.ask(Save())
+        assert isinstance(answer, Saved)
+        return answer.state
+
+    broker = device()
+    broker.start()
+    broker.ask(Reset())
+    blank = saved()
+    store = MmioAccess((Access(AccessKind.WRITE, r.SCRATCH, 1, 0x5A),))
+    assert broker.ask(store, 7, CPU)[-1] == Done()
+    written = saved()
+    assert written != blank
+    broker.send(Load(blank))
+    assert saved() == blank
+    broker.send(Load(written))
+    assert broker.ask(read(r.SCRATCH), 9, CPU) == [Done(0x5A)]
+    (fault,) = broker.ask(Load(written[:-1]))
+    assert isinstance(fault, Fault)
+    assert "saved state ends at byte" in fault.detail

@@ -11,6 +11,7 @@ from machine.frame import Frame
 from machine.icount import BROKER, CPU, FIRST_DEVICE
 from machine.message import Grant, Kick
 from machine.recording.chain import Chain
+from machine.recording.place import Place, Point
 from machine.recording.reader import Recording
 from tests.unit.machine.recordings import write
 
@@ -65,6 +66,10 @@ class TalliedLedger:
     def due_in_ns(self) -> int | None:
         """Never."""
         return None
+
+    def mark(self) -> Point:
+        """Where it stands."""
+        return Point(Place(), self.messages, self.inputs, self._chain.digest())
 
     def digest(self) -> bytes:
         """The chain."""

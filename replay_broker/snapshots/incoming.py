@@ -1,0 +1,38 @@
+"""Starting a replay from a snapshot: what each node is told, and where in the log its messages go on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from machine.message import Load
+from machine.recording.place import START, Point
+from machine.recording.reader import Recording
+from machine.recording.snapshots.store import SnapshotStore
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A place to start from: power-on, or snapshot `number`."""
+
+    number: int = 0
+    point: Point = START
+    icount: int = 0
+    loads: Mapping[str, Load] = field(default_factory=dict)
+    """By node name; a node that is not there begins as at power-on."""
+
+
+POWER_ON = Incoming()
+
+
+def read_incoming(path: Path, number: int) -> Incoming:
+    """The snapshot of that number of the recording in a directory; LogError, StateError if it cannot be had."""
+    recording = Recording.open(path)
+    snapshot = SnapshotStore(path, recording.facts.id).read(number)
+    loads = {node.name: Load(node.state, str(path.absolute()), number) for node in snapshot.nodes}
+    point = Point(snapshot.place, snapshot.seq, snapshot.inputs, snapshot.chain)
+    return Incoming(number, point, snapshot.icount, loads)

@@ -1,0 +1,117 @@
+"""The process that writes snapshots, as the broker sees it: jobs in, answers out, never a wait.
+
+Lives here: one child process and its two pipes.  Never here: what is in a snapshot.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from array import array
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from machine import vmstate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from machine.message import Saved
+    from machine.recording.snapshots.snapshot import Snapshot
+
+_READ_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a job: the snapshot's number, the bytes it took, or why there is none."""
+
+    number: int
+    size: int = 0
+    error: str = ""
+
+
+class StoreProcess:
+    """Started with its first job."""
+
+    def __init__(self, recording: Path, recording_id: str, budget: int | None) -> None:
+        self._argv = [sys.executable, "-P", "-m", "machine.recording.snapshots", str(recording), recording_id]
+        self._argv += [] if budget is None else ["--budget", str(budget)]
+        self._process: subprocess.Popen[bytes] | None = None
+        self._unread = b""
+        self._unsent = b""
+
+    @property
+    def descriptor(self) -> int | None:
+        """Becomes readable when an answer has come; None before the first job."""
+        if self._process is None or self._process.stdout is None:
+            return None
+        return self._process.stdout.fileno()
+
+    def submit(self, snapshot: Snapshot, memory: Saved, base: int | None) -> None:
+        """Have a snapshot written; `memory` says where the CPU's copy is, `base` what it is a change of."""
+        job = {
+            "snapshot": base64.b64encode(vmstate.encode(snapshot)).decode(),
+            "staging": memory.staging,
+            "granule": memory.granule,
+            "granules": array("I", memory.granules).tolist(),
+            "base": base,
+        }
+        self._send(job)
+
+    def delete(self, number: int) -> None:
+        """Have a snapshot removed."""
+        self._send({"delete": number})
+
+    def answers(self) -> list[Written]:
+        """What has been done since the last time, without waiting."""
+        self._push()
+        if self._process is None or self._process.stdout is None:
+            return []
+        try:
+            data = os.read(self._process.stdout.fileno(), _READ_BYTES)
+        except BlockingIOError:
+            return []
+        *lines, self._unread = (self._unread + data).split(b"\n")
+        answers = [json.loads(line) for line in lines]
+        return [_written(answer) for answer in answers if "deleted" not in answer]
+
+    def close(self) -> None:
+        """Let it finish what it has been given, and end."""
+        if self._process is None:
+            return
+        assert self._process.stdin is not None
+        os.set_blocking(self._process.stdin.fileno(), True)
+        try:
+            self._push()
+            self._process.stdin.close()
+        except BrokenPipeError:
+            pass
+        self._process.wait()
+
+    def _send(self, job: dict[str, Any]) -> None:
+        if self._process is None:
+            self._process = subprocess.Popen(self._argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
+            os.set_blocking(self._process.stdin.fileno(), False)
+            os.set_blocking(self._process.stdout.fileno(), False)
+        self._unsent += json.dumps(job).encode() + b"\n"
+        self._push()
+
+    def _push(self) -> None:
+        """As much as the pipe takes; a large job takes several turns of the broker's loop."""
+        if self._process is None or self._process.stdin is None:
+            return
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[os.write(self._process.stdin.fileno(), self._unsent) :]
+        except BlockingIOError:
+            return
+
+
+def _written(answer: dict[str, Any]) -> Written:
+    return Written(int(answer["number"]), int(answer.get("bytes", 0)), str(answer.get("error", "")))

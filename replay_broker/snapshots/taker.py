@@ -1,0 +1,170 @@
+"""Taking snapshots: asks the CPU, then every device while it stands, and has what they say written.
+
+Theory of operation.  The CPU tells its state at a sync point of a new instruction count and stands.  Devices act only
+on stamped messages, of which there are none then, so they are where they were when the CPU came there.  The log says
+which messages had happened.  Nothing of this is logged, so a run with snapshots is the run without.
+
+Lives here: whom to ask, in which order, how often.  Never here: the files (machine/recording/snapshots/).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from machine.codec import decode
+from machine.icount import CPU
+from machine.message import Proceed, Save, Saved
+from machine.recording.snapshots.snapshot import NodeState, Snapshot
+from replay_broker.snapshots.process import Written
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from machine.frame import Frame
+    from machine.message import Message
+    from machine.recording.place import Point
+    from replay_broker.session.base import Session
+    from replay_broker.snapshots.process import StoreProcess
+
+log = logging.getLogger("dejavm")
+MOST_FAILURES: Final = 3
+"""Snapshots by period that may fail one after the other before no more are tried."""
+
+
+@dataclass(slots=True)
+class Request:
+    """Somebody wants a snapshot; `done` hears what became of it."""
+
+    label: str
+    done: Callable[[Written], None]
+
+
+class Taker:
+    """One snapshot after the other.  `nodes` are those with a process, by number."""
+
+    def __init__(
+        self, recording_id: str, nodes: Mapping[int, str], send: Callable[[Message, int], None], store: StoreProcess,
+        first: int, every_ns: int | None = None,
+    ) -> None:  # fmt: skip
+        self._id = recording_id
+        self._nodes = nodes
+        self._send = send
+        self.store = store
+        self._number = first
+        self._every_ns = every_ns
+        self._next_ns: int | None = None
+        self._failures = 0
+        self._waiting: deque[Request] = deque()
+        self._request: Request | None = None
+        self._asking = False
+        self._writing = False
+        self._point: Point | None = None
+        self._icount = 0
+        self._told: dict[int, Saved] = {}
+        self._base: int | None = None
+        """The snapshot that the CPU's next copy is a change of."""
+        self.taken = 0
+
+    def loaded(self, number: int) -> None:
+        """The CPU has been put into the state of a snapshot, 0 for power-on."""
+        self._base = number or None
+
+    def request(self, label: str, done: Callable[[Written], None]) -> None:
+        """A snapshot at the next sync point."""
+        self._waiting.append(Request(label, done))
+
+    def tick(self, session: Session, now_ns: int) -> None:
+        """Ask, if somebody wants one, or the period is over, and none is under way."""
+        self._hear_store()
+        if self._every_ns is not None:
+            if self._next_ns is None:
+                self._next_ns = now_ns + self._every_ns
+            elif now_ns >= self._next_ns:
+                self._next_ns = now_ns + self._every_ns
+                if not self._waiting and not self._asking and not self._writing:
+                    self.request("", self._heed)
+        if self._waiting and not self._asking and not self._writing and session.may_save():
+            self._request = self._waiting.popleft()
+            self._asking = session.saving = True
+            self._send(Save(whole=self._base is None), CPU)
+
+    def timeout_ns(self, now_ns: int) -> int | None:
+        """Nanoseconds to the next tick() that is wanted."""
+        if self._next_ns is None:
+            return self._every_ns
+        return max(0, self._next_ns - now_ns)
+
+    def on_saved(self, session: Session, frame: Frame) -> None:
+        """A node has told its state; the last one lets the CPU run on."""
+        message = decode(frame.type, frame.payload)
+        assert isinstance(message, Saved)
+        self._told[frame.source] = message
+        if frame.source == CPU:
+            self._icount = frame.icount
+            self._point = session.point(frame.icount)
+            for number in self._nodes:
+                if number != CPU:
+                    self._send(Save(), number)
+        if len(self._told) == len(self._nodes):
+            self._submit(session)
+            self._asking = False
+            self._send(Proceed(), CPU)
+            session.saved()
+
+    def give_up(self, why: str) -> None:
+        """The run is over: nobody gets a snapshot any more but those that are being written."""
+        requests = [*self._waiting, *([self._request] if self._request is not None and self._asking else [])]
+        self._waiting.clear()
+        for request in requests:
+            request.done(Written(0, error=why))
+
+    def close(self) -> None:
+        """Wait for what is being written."""
+        self.store.close()
+
+    def _submit(self, session: Session) -> None:
+        assert self._point is not None
+        assert self._request is not None
+        memory = self._told[CPU]
+        snapshot = Snapshot(
+            recording=self._id,
+            number=self._number,
+            icount=self._icount,
+            seq=self._point.seq,
+            inputs=self._point.inputs,
+            chain=self._point.chain,
+            place=self._point.place,
+            memory=session.board.memory,
+            nodes=tuple(NodeState(self._nodes[n], self._told[n].state) for n in sorted(self._told)),
+            broker=session.broker_state(),
+            label=self._request.label,
+        )
+        self.store.submit(snapshot, memory, None if memory.whole else self._base)
+        self._base = self._number
+        self._number += 1
+        self._told.clear()
+        self._writing = True
+
+    def _hear_store(self) -> None:
+        for written in self.store.answers():
+            self._writing = False
+            request, self._request = self._request, None
+            if written.error:
+                # What the CPU tells next as changed would be a change of what is not there.
+                self._base = None
+            else:
+                self.taken += 1
+            if request is not None:
+                request.done(written)
+
+    def _heed(self, written: Written) -> None:
+        """What became of one by period: a full disk is said, and after some time no more are tried."""
+        self._failures = self._failures + 1 if written.error else 0
+        if written.error:
+            log.warning("no snapshot %d: %s", written.number, written.error)
+        if self._failures >= MOST_FAILURES:
+            log.warning("no more snapshots are tried")
+            self._every_ns = None

@@ -1,0 +1,190 @@
+"""Taking snapshots: who is asked in which order, what the run notices of it, what becomes of failures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from machine import message as m
+from machine import vmstate
+from machine.icount import CPU
+from machine.recording.snapshots.snapshot import NodeState
+from replay_broker.session.record import RecordSession
+from replay_broker.snapshots.process import Written
+from replay_broker.snapshots.state import BrokerState, PendingInput
+from replay_broker.snapshots.taker import MOST_FAILURES, Taker
+from tests.unit.replay_broker.stage import BOARD, RTC, SERIAL, Stage, TalliedLedger, frame_of, say
+
+if TYPE_CHECKING:
+    from machine.message import Message, Saved
+    from machine.recording.snapshots.snapshot import Snapshot
+
+NODES = {CPU: "cpu", SERIAL: "serial0", RTC: "rtc0"}
+PERIOD_NS = 1000
+
+
+class FakeStore:
+    """Remembers jobs; answers what it is told to."""
+
+    def __init__(self) -> None:
+        self.jobs: list[tuple[Snapshot, Saved, int | None]] = []
+        self.done: list[Written] = []
+
+    def submit(self, snapshot: Snapshot, memory: Saved, base: int | None) -> None:
+        """A job."""
+        self.jobs.append((snapshot, memory, base))
+
+    def answers(self) -> list[Written]:
+        """What has been done."""
+        done, self.done = self.done, []
+        return done
+
+    def close(self) -> None:
+        """Nothing is under way."""
+
+
+class Scene:
+    """A recording session in the middle of its run, with a taker."""
+
+    def __init__(self, every_ns: int | None = None, *, sleep: bool = False) -> None:
+        self.stage = Stage()
+        self.ledger = TalliedLedger()
+        board = BOARD.__class__(BOARD.name, sleep=sleep, devices=BOARD.devices)
+        self.session = RecordSession(board, self.stage.send, self.ledger)
+        self.session.start()
+        say(self.session, m.Sync(), CPU)
+        for device in (SERIAL, RTC):
+            say(self.session, m.Done(), device)
+        self.stage.take()
+        self.store = FakeStore()
+        self.asked: list[tuple[Message, int]] = []
+        as_store = self.store
+        self.taker = Taker("id", NODES, self._tell, as_store, 1, every_ns)  # type: ignore[arg-type]  # has all it uses
+        self.heard: list[Written] = []
+
+    def _tell(self, message: Message, target: int) -> None:
+        self.asked.append((message, target))
+
+    def tick(self, now_ns: int = 0) -> list[tuple[Message, int]]:
+        """Time has passed; who has been asked what."""
+        asked, self.asked = self.asked, []
+        self.taker.tick(self.session, now_ns)
+        asked += self.asked
+        self.asked = []
+        return asked
+
+    def saved(self, node: int, icount: int = 500, *, whole: bool = True) -> list[tuple[Message, int]]:
+        """A node tells its state."""
+        state = b"state of %d" % node
+        message = m.Saved(state, "/staging", 4096, b"", whole) if node == CPU else m.Saved(state)
+        self.taker.on_saved(self.session, frame_of(message, node, 0, icount))
+        asked, self.asked = self.asked, []
+        return asked
+
+    def all_saved(self, *, whole: bool = True) -> None:
+        """Every node does."""
+        for node in NODES:
+            self.saved(node, whole=whole)
+
+
+def test_the_cpu_is_asked_first_then_every_device_while_it_stands_and_then_it_may_run() -> None:
+    scene = Scene()
+    scene.taker.request("here", scene.heard.append)
+    assert scene.tick() == [(m.Save(whole=True), CPU)]
+    assert scene.tick() == []
+    assert scene.saved(CPU) == [(m.Save(), SERIAL), (m.Save(), RTC)]
+    assert scene.saved(RTC) == []
+    assert scene.saved(SERIAL) == [(m.Proceed(), CPU)]
+    ((snapshot, memory, base),) = scene.store.jobs
+    assert (snapshot.number, snapshot.icount, snapshot.label, base) == (1, 500, "here", None)
+    assert (snapshot.seq, snapshot.chain) == (scene.ledger.messages, scene.ledger.digest())
+    assert snapshot.nodes == tuple(NodeState(NODES[n], b"state of %d" % n) for n in (CPU, SERIAL, RTC))
+    assert memory.staging == "/staging"
+    scene.store.done = [Written(1, 10)]
+    scene.tick()
+    assert scene.heard == [Written(1, 10)]
+
+
+def test_nothing_of_it_is_logged() -> None:
+    scene = Scene()
+    before = list(scene.ledger.frames)
+    scene.taker.request("", scene.heard.append)
+    scene.tick()
+    scene.all_saved()
+    assert scene.ledger.frames == before
+    assert scene.stage.take() == []
+
+
+def test_the_next_one_is_asked_for_when_the_last_is_written_and_is_a_change_of_it() -> None:
+    scene = Scene()
+    for _ in range(2):
+        scene.taker.request("", scene.heard.append)
+    scene.tick()
+    scene.all_saved()
+    assert scene.tick() == []
+    scene.store.done = [Written(1)]
+    assert scene.tick() == [(m.Save(whole=False), CPU)]
+    scene.all_saved(whole=False)
+    assert [(snapshot.number, base) for snapshot, _, base in scene.store.jobs] == [(1, None), (2, 1)]
+
+
+def test_behind_one_that_could_not_be_written_all_memory_is_asked_for() -> None:
+    scene = Scene()
+    for _ in range(2):
+        scene.taker.request("", scene.heard.append)
+    scene.tick()
+    scene.all_saved()
+    scene.store.done = [Written(1, error="no space")]
+    assert scene.tick() == [(m.Save(whole=True), CPU)]
+    assert scene.heard == [Written(1, error="no space")]
+
+
+def test_a_period_asks_again_and_again_and_gives_up_when_the_disk_stays_full() -> None:
+    scene = Scene(PERIOD_NS)
+    assert scene.tick(0) == []
+    now_ns = 0
+    for number in range(1, MOST_FAILURES + 1):
+        now_ns += PERIOD_NS
+        assert scene.tick(now_ns) == [(m.Save(whole=True), CPU)]
+        scene.all_saved()
+        scene.store.done = [Written(number, error="no space")]
+        scene.tick(now_ns)
+    assert scene.tick(now_ns + PERIOD_NS) == []
+
+
+def test_in_the_middle_of_a_sync_point_nobody_is_asked() -> None:
+    scene = Scene()
+    say(scene.session, m.HostInput(m.HostEvent.DATA, b"a"), SERIAL, 10)
+    say(scene.session, m.Sync(), CPU, 20)
+    scene.taker.request("", scene.heard.append)
+    assert scene.tick() == []
+    say(scene.session, m.Done(), SERIAL, 20)
+    assert scene.tick() == [(m.Save(whole=True), CPU)]
+
+
+def test_a_guest_that_falls_asleep_is_not_woken_before_it_has_told_its_state() -> None:
+    scene = Scene()
+    scene.taker.request("", scene.heard.append)
+    scene.tick()
+    say(scene.session, m.HostInput(m.HostEvent.DATA, b"a"), SERIAL, 10)
+    scene.stage.take()
+    say(scene.session, m.Sync(idle=True, timer_ns=7), CPU, 20)
+    assert scene.stage.take() == []
+    scene.all_saved()
+    # What came meanwhile is delivered at no cost of time, as it would have been.
+    assert scene.stage.take() == [(CPU, m.SyncPoint(0)), (SERIAL, m.HostInput(m.HostEvent.DATA, b"a"))]
+    (job,) = scene.store.jobs
+    pending = PendingInput(SERIAL, 10, _payload(b"a"))
+    assert vmstate.decode(BrokerState, job[0].broker) == BrokerState(0, (pending,))
+
+
+def test_a_run_that_ends_tells_who_waits_that_there_is_none() -> None:
+    scene = Scene()
+    for _ in range(2):
+        scene.taker.request("", scene.heard.append)
+    scene.tick()
+    scene.taker.give_up("the run is over")
+    assert scene.heard == [Written(0, error="the run is over")] * 2
+
+
+def _payload(data: bytes) -> bytes:
+    return frame_of(m.HostInput(m.HostEvent.DATA, data), SERIAL, 0, 0).payload
