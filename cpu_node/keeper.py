@@ -27,14 +27,21 @@ class Keeper:
     """One CPU and its memory, put away and brought back."""
 
     def __init__(
-        self, board: Board, arch: ArchSpec, cpu: Cpu, bus: Bus, memory: GuestMemory, first_digest: int
+        self,
+        board: Board,
+        arch: ArchSpec,
+        cpu: Cpu,
+        bus: Bus,
+        memory: GuestMemory,
+        first_digest: int,
+        staging: Staging | None = None,
     ) -> None:
         self._board = board
         self._arch = arch
         self._cpu = cpu
         self._bus = bus
         self._memory = memory
-        self._staging = Staging(memory)
+        self._staging = staging or Staging(memory)
         # Nothing has been loaded and nothing has run: what every load begins from.
         self._blank = states.save(cpu, bus, LoopState(next_digest=first_digest))
 

@@ -25,6 +25,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="cpu_node.timeline")
     parser.add_argument("recording", type=Path, help="the recording's directory")
     parser.add_argument("--board", type=Path, required=True, help="its board, with the guest's files as they are here")
+    parser.add_argument("--snapshot", type=int, default=0, metavar="N", help="begin at this snapshot")
     for field in fields(Perturbation):
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=int, help="for tests: a perturbation")
     options = parser.parse_args(argv)
@@ -34,7 +35,9 @@ def main(argv: Sequence[str]) -> int:
     try:
         board = parse_board(options.board.read_text(), str(options.board))
         recording = Recording.open(options.recording)
-        player = Player(recording, board, Perturbation(**{k: v for k, v in given.items() if v is not None}))
+        player = Player(
+            recording, board, Perturbation(**{k: v for k, v in given.items() if v is not None}), options.snapshot
+        )
     except MachineError as error:
         return complain(error)
     Server(player, sys.stdin.fileno(), sys.stdout.fileno()).serve()

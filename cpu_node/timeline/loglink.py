@@ -6,7 +6,6 @@ Never here: sockets; a process that has none can be forked.
 
 from __future__ import annotations
 
-from array import array
 from typing import TYPE_CHECKING, Final
 
 from cpu_node.link import Link
@@ -14,13 +13,15 @@ from machine.codec import decode, encode, type_of
 from machine.errors import LogError
 from machine.frame import FIRST_INPUT_TYPE, Frame
 from machine.icount import CPU
-from machine.message import Grant, Message, StopRequest, Sync, SyncPoint
+from machine.message import Grant, Message, Saved, StopRequest, Sync, SyncPoint
 from machine.recording.compare import divergence, silence
 from machine.recording.format import node_names
+from machine.recording.place import START
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from machine.recording.place import Point
     from machine.recording.reader import Recording
 
 SYNC_POINT: Final = type_of(SyncPoint)
@@ -36,16 +37,18 @@ class EndOfLog(Exception):
 class LogLink(Link):
     """The CPU's side of a recording.  Divergence wherever the CPU does not do what it did."""
 
-    def __init__(self, recording: Recording) -> None:
+    def __init__(self, recording: Recording, start: Point = START) -> None:
         self.kicked = False
         self._names = node_names(recording.board)
-        self._frames = _of_the_cpu(recording)
+        self._frames = _of_the_cpu(recording, start)
         self._ahead: Frame | None = next(self._frames, None)
-        self._sync_points = array("Q", (f.icount for f in _of_the_cpu(recording) if f.type == SYNC_POINT))
-        self._synced = 0
-        """Sync points that have been opened."""
+        self._sync_points = (f.icount for f in _of_the_cpu(recording, start) if f.type == SYNC_POINT)
+        self.next_sync = next(self._sync_points, None)
+        """The instruction count of the next sync point to be opened."""
         self._in_sync_point = False
-        self.seq = 0
+        self.on_saved: Callable[[Saved, int], None] = _nobody
+        """Hears the state that was wanted, and the instruction count it is of."""
+        self.seq = start.seq
         """The last message that has happened."""
 
     def send(self, message: Message, target: int, icount: int) -> None:
@@ -75,7 +78,7 @@ class LogLink(Link):
         ahead = self._ahead
         if self._in_sync_point and (ahead is None or ahead.source == CPU or ahead.type == SYNC_POINT):
             self._in_sync_point = False
-            return _GRANT, Grant(until_icount=self._next_sync())
+            return _GRANT, Grant(until_icount=self.next_sync)
         if ahead is None:
             raise EndOfLog
         if ahead.source == CPU:
@@ -84,9 +87,14 @@ class LogLink(Link):
             raise self._misplaced(ahead, icount)
         self._pass()
         if ahead.type == SYNC_POINT:
-            self._synced += 1
+            self.next_sync = next(self._sync_points, None)
         self._in_sync_point = ahead.type == SYNC_POINT or (self._in_sync_point and ahead.type != STOP_REQUEST)
         return ahead, decode(ahead.type, ahead.payload)
+
+    def saved(self, saved: Saved, icount: int) -> None:
+        """The state that was wanted."""
+        self.save_wanted = False
+        self.on_saved(saved, icount)
 
     def _check_sync(self, said: Frame) -> None:
         ahead = self._ahead
@@ -94,9 +102,6 @@ class LogLink(Link):
             raise EndOfLog
         if ahead.type != SYNC_POINT or ahead.icount != said.icount:
             raise divergence(ahead, said, self._name)
-
-    def _next_sync(self) -> int | None:
-        return self._sync_points[self._synced] if self._synced < len(self._sync_points) else None
 
     def _pass(self) -> None:
         assert self._ahead is not None
@@ -107,10 +112,14 @@ class LogLink(Link):
         return self._names[number]
 
 
-def _of_the_cpu(recording: Recording) -> Iterator[Frame]:
+def _nobody(_saved: Saved, _icount: int) -> None:
+    pass
+
+
+def _of_the_cpu(recording: Recording, start: Point) -> Iterator[Frame]:
     """What the CPU said and was told, up to where a damaged log can be trusted."""
     try:
-        for frame in recording.frames():
+        for frame in recording.frames(start):
             if CPU in (frame.source, frame.target):
                 yield frame
     except LogError:

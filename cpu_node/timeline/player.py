@@ -13,20 +13,27 @@ from typing import TYPE_CHECKING, Final
 from cpu_node.arch import ARCHES
 from cpu_node.bus import Bus
 from cpu_node.engine import Cpu
-from cpu_node.loader import load_guest
-from cpu_node.loop import Loop
+from cpu_node.keeper import Keeper
+from cpu_node.loop import DIGEST_EVERY, Loop
+from cpu_node.staging import NoStaging
 from cpu_node.timeline.loglink import EndOfLog, LogLink
 from cpu_node.timeline.memory import PrivateMemory
 from cpu_node.timeline.perturb import Perturbation
 from machine.clock import VirtualClock
 from machine.errors import BoardError
+from machine.message import Load
+from machine.recording.place import START
+from machine.recording.snapshots.snapshot import point_of
+from machine.recording.snapshots.store import SnapshotStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from machine.board import Board
+    from machine.message import Saved
     from machine.recording.reader import Recording
 
+CPU_NAME: Final = "cpu"
 CODE_BYTES: Final = 4
 """The longest instruction."""
 
@@ -35,6 +42,7 @@ class TimelineLoop(Loop):
     """The CPU's loop, one stretch after the other."""
 
     _pause_at = 0
+    _keep_at: int | None = None
     perturbation = Perturbation()
 
     @property
@@ -54,6 +62,13 @@ class TimelineLoop(Loop):
         while not self._over and self._native.icount < icount:
             self._stretch()
 
+    def keep_at(self, icount: int) -> bool:
+        """Have the state told at the first sync point of a new count at or behind that one; False if none comes."""
+        self._keep_at = self._pause_at = icount
+        while not self._over and self._keep_at is not None:
+            self._stretch()
+        return self._keep_at is None
+
     def end(self) -> None:
         """Answer what the recording asks behind the last instruction."""
         self._wait_for_end()
@@ -64,7 +79,17 @@ class TimelineLoop(Loop):
             if wanted is not None and self._native.icount < wanted:
                 self._native.deadline = min(self._native.deadline, wanted)
 
+    def _hear_how_far(self) -> None:
+        """The log knows."""
+        link = self._link
+        assert isinstance(link, LogLink)
+        self._loaded = False
+        self._until = link.next_sync
+
     def _serve(self, *, idle: bool) -> None:
+        icount = self._native.icount
+        if self._keep_at is not None and icount >= self._keep_at and icount > self._ran_from:
+            self._keep_at, self._link.save_wanted = None, True
         super()._serve(idle=idle)
         flip_at = self.perturbation.flip_at
         if flip_at is not None and self._native.icount >= flip_at:
@@ -75,24 +100,29 @@ class TimelineLoop(Loop):
 
 
 class Player:
-    """A machine that does again what was recorded, up to where it is told."""
+    """A machine that does again what was recorded, up to where it is told; from power-on, or from a snapshot."""
 
-    def __init__(self, recording: Recording, board: Board, perturbation: Perturbation) -> None:
+    def __init__(self, recording: Recording, board: Board, perturbation: Perturbation, snapshot: int = 0) -> None:
         arch = ARCHES.get(board.cpu)
         if arch is None:
             raise BoardError(f"machine.cpu: {board.cpu} is not one of {', '.join(sorted(ARCHES))}")
         self._arch = arch
         self.memory = PrivateMemory(board.memory)
-        self.link = LogLink(recording)
+        loads = SnapshotStore(recording.path, recording.facts.id).read(snapshot) if snapshot else None
+        self.link = LogLink(recording, point_of(loads) if loads is not None else START)
         clock = VirtualClock(board.shift)
         bus = Bus(board, self.link, clock)
         self.cpu = Cpu(board, arch, self.memory, bus.access)
         perturbation.begin(self.cpu)
-        self._loop = TimelineLoop(self.cpu, bus, self.memory, self.link, clock)
+        keeper = Keeper(board, arch, self.cpu, bus, self.memory, DIGEST_EVERY, NoStaging(self.memory))
+        self._loop = TimelineLoop(self.cpu, bus, self.memory, self.link, clock, keeper)
         self._loop.perturbation = perturbation
         bus.attach(self.cpu, self._loop)
-        loaded = load_guest(board, arch, self.memory)
-        self.cpu.platform.enter(loaded.entry, loaded.device_tree)
+        if loads is None:
+            keeper.power_on()
+        else:
+            (state,) = (node.state for node in loads.nodes if node.name == CPU_NAME)
+            self._loop.load(Load(state, str(recording.path), snapshot))
 
     @property
     def icount(self) -> int:
@@ -109,6 +139,17 @@ class Player:
         except EndOfLog:
             return False
         return False
+
+    def keep_at(self, icount: int, hear: Callable[[Saved, int], None]) -> bool:
+        """Run to the first sync point of a new instruction count at or behind `icount`; `hear` is told the state there.
+
+        False if the recording is over before.  Divergence.
+        """
+        self.link.on_saved = hear
+        try:
+            return self._loop.keep_at(icount)
+        except EndOfLog:
+            return False
 
     def run_exactly(self, icount: int) -> None:
         """Run to an instruction and stand there for good."""

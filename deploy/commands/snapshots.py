@@ -1,10 +1,11 @@
-"""`dejavm snapshots`: the snapshots of a recording; some of them deleted."""
+"""`dejavm snapshots`: the snapshots of a recording; some of them deleted, more of them made."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING
 
+from deploy.laying import LAY_EVERY, make_snapshots
 from deploy.library import open_recording
 from deploy.options import add_json, add_recording
 from deploy.reading.moments import virtual_times
@@ -29,6 +30,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--delete", metavar="N|LABEL", action="append", default=[], help="delete this one first; may be given again"
     )
 
+    parser.add_argument(
+        "--make", metavar="N", type=int, nargs="?", const=LAY_EVERY,
+        help=f"run it again and keep the state every N instructions (default: {LAY_EVERY:,})",
+    )  # fmt: skip
+
 
 def run(options: argparse.Namespace) -> int:
     """List what is whole and tell what is not, which is exit code 4; UsageError for one that is not there."""
@@ -37,6 +43,8 @@ def run(options: argparse.Namespace) -> int:
     writer = SnapshotWriter(recording.path, recording.facts.id)
     for number in [_number(store, word) for word in options.delete]:
         writer.delete(number)
+    if options.make is not None:
+        make_snapshots(recording, options.make)
     heads = store.list()
     times = virtual_times(recording, heads)
     put(json.dumps(_facts(heads, times, store)) if options.json else _table(recording, heads, times))

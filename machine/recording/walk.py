@@ -13,7 +13,7 @@ import os
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Final
 
 from mcap.opcode import Opcode
 
@@ -50,6 +50,28 @@ class _Record:
     body: bytes
 
 
+class _OwnPosition:
+    """An open file read at a position of our own: a descriptor's is shared with every fork of the process."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._at = 0
+
+    def read(self, size: int) -> bytes:
+        """Up to that many bytes from here; fewer only at the file's end."""
+        parts = []
+        while size and (part := os.pread(self._descriptor, size, self._at)):
+            parts.append(part)
+            self._at += len(part)
+            size -= len(part)
+        return b"".join(parts)
+
+    def seek(self, offset: int) -> int:
+        """Go there."""
+        self._at = offset
+        return offset
+
+
 class LogWalk:
     """One pass over a log file, from its beginning or, in formats that allow it, from a place in it."""
 
@@ -77,13 +99,13 @@ class LogWalk:
         log is whole, or unclosed but cut between two records.
         """
         try:
-            with self._path.open("rb") as file:
-                self._size = os.fstat(file.fileno()).st_size
-                yield from self._walk(file)
+            with self._path.open("rb", buffering=0) as raw:
+                self._size = os.fstat(raw.fileno()).st_size
+                yield from self._walk(_OwnPosition(raw.fileno()))
         except OSError as error:
             raise LogError(f"{self._path}: cannot read the log: {error.strerror}") from error
 
-    def _walk(self, file: BinaryIO) -> Iterator[list[Frame]]:
+    def _walk(self, file: _OwnPosition) -> Iterator[list[Frame]]:
         self._read_magic(file)
         header = self._next_record(file)
         if header is None:
@@ -130,7 +152,7 @@ class LogWalk:
             channels = channels_of(self._routes)
         self.place = Place(offset, self._seq, self._icount, self._chain.digest(), channels)
 
-    def _read_magic(self, file: BinaryIO) -> None:
+    def _read_magic(self, file: _OwnPosition) -> None:
         magic = file.read(len(MAGIC))
         if magic != MAGIC:
             if MAGIC.startswith(magic):
@@ -139,7 +161,7 @@ class LogWalk:
         self._offset = len(magic)
         self._crc = zlib.crc32(magic)
 
-    def _next_record(self, file: BinaryIO) -> _Record | None:
+    def _next_record(self, file: _OwnPosition) -> _Record | None:
         """The next record of the data section; None where the file ends between two."""
         offset = self._offset
         head = file.read(RECORD.size)
@@ -165,12 +187,12 @@ class LogWalk:
         if record.opcode != Opcode.HEADER or not record.body.startswith(expected):
             raise self._corrupt(record.offset, f"its header is not that of a {PROFILE} log")
 
-    def _finish(self, file: BinaryIO, data_end: _Record) -> None:
+    def _finish(self, file: _OwnPosition, data_end: _Record) -> None:
         """Check what stands behind the last chunk: the data section's checksum, the summary, the footer."""
         # Who began in the middle has not seen all of what the checksum is of; each chunk has its own.
         if self._start is None and data_end.body != _DATA_END.pack(self._crc):
             raise self._corrupt(data_end.offset, "the checksum of all chunks is wrong")
-        rest = file.read()
+        rest = file.read(self._size - self._offset)
         if len(rest) < TRAILER_BYTES or not rest.endswith(MAGIC):
             raise self._truncated(self._offset, "its summary is not complete; all messages are there")
         if footer_of(rest[-TRAILER_BYTES:], rest[:-TRAILER_BYTES]) != self._offset:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from machine.message import Load
 from machine.recording.place import START, Point
 from machine.recording.reader import Recording
+from machine.recording.snapshots.snapshot import point_of
 from machine.recording.snapshots.store import SnapshotStore
 
 if TYPE_CHECKING:
@@ -34,5 +35,4 @@ def read_incoming(path: Path, number: int) -> Incoming:
     recording = Recording.open(path)
     snapshot = SnapshotStore(path, recording.facts.id).read(number)
     loads = {node.name: Load(node.state, str(path.absolute()), number) for node in snapshot.nodes}
-    point = Point(snapshot.place, snapshot.seq, snapshot.inputs, snapshot.chain)
-    return Incoming(number, point, snapshot.icount, loads)
+    return Incoming(number, point_of(snapshot), snapshot.icount, loads)

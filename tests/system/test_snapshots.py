@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cpu_node.timeline.perturb import Perturbation
+from cpu_node.timeline.player import Player
+from machine.icount import CPU
 from machine.recording.reader import Recording
 from machine.recording.snapshots.store import SnapshotStore
 from tests.harness.debian_session import DebianSession
@@ -92,6 +95,33 @@ def test_a_snapshot_of_another_recording_is_refused_by_its_id(home: Home) -> Non
     assert done.exit_code == 0, done.stderr
     assert Recording.open(theirs).facts.id in done.stderr
     assert Recording.open(ours).facts.id in done.stderr
+
+
+def test_snapshots_are_made_of_a_recording_that_has_none(home: Home) -> None:
+    recording = home.record("bare", "--serial", "null", "--kernel", guest("chatter"))
+    end = Recording.open(recording).end_icount
+    done = home.run("snapshots", recording, "--make", str(end // 5), "--json")
+    assert done.exit_code == 0, done.stderr
+    heads = snapshots(recording)
+    assert len(heads) == 4  # at each fifth but the last, which is the end
+    for icount in (heads[0].icount - 1, heads[0].icount, heads[2].icount + 12_345):
+        assert stop(home, recording, "--seek", icount, "log") == stop(home, recording, "--until", icount, "log")
+    last = max(frame.seq for frame in Recording.open(recording).frames() if CPU in (frame.source, frame.target))
+    for head in heads:
+        opened = Recording.open(recording)
+        player = Player(opened, opened.board, Perturbation(), head.number)
+        assert player.icount == head.icount
+        assert not player.run_on(end)
+        assert player.link.seq == last
+    home.verify_both_ways(recording)
+
+
+@pytest.mark.parametrize("word", ["9999", "-5"])
+def test_snapshots_that_are_too_many_are_refused(home: Home, word: str) -> None:
+    recording = home.record("bare", "--serial", "null", "--kernel", guest("timer"), "--sleep", "off")
+    done = home.run("snapshots", recording, f"--make={word}")
+    assert done.exit_code == EXIT_USAGE
+    assert "10,000 instructions are the least" in done.complaint
 
 
 def test_snapshots_without_a_recording_are_refused(home: Home) -> None:

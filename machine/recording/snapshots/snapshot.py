@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from machine.recording.place import Place
+from machine.recording.place import Place, Point
 from machine.vmstate import vmstate
 
 PAGE_BYTES: Final = 4096
@@ -46,3 +46,8 @@ class Snapshot:
     """Canonical bytes of the broker's state."""
     label: str
     """The name it was given, or ""."""
+
+
+def point_of(snapshot: Snapshot) -> Point:
+    """Where in the log the run goes on from a snapshot."""
+    return Point(snapshot.place, snapshot.seq, snapshot.inputs, snapshot.chain)

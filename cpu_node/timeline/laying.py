@@ -1,0 +1,113 @@
+"""`python -m cpu_node.timeline.laying REC`: run a recording again and leave snapshots in it.
+
+Theory of operation.  At each place the process forks: the child has memory as it was there, and writes while the parent
+runs on.  One child writes at a time.  Only the CPU takes part, so these snapshots have its state alone.
+
+Lives here: where snapshots are laid.  Never here: their files (machine/recording/snapshots/).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cpu_node.timeline.perturb import Perturbation
+from cpu_node.timeline.player import CPU_NAME, Player
+from machine.board import parse_board
+from machine.errors import LogError, MachineError
+from machine.node import die_with_parent, start_diagnostics
+from machine.recording.place import START
+from machine.recording.reader import Recording
+from machine.recording.snapshots.snapshot import NodeState, Snapshot
+from machine.recording.snapshots.writer import SnapshotWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from machine.message import Saved
+
+FAILED: Final = 1
+
+
+class Layer:
+    """Lays snapshots into one recording."""
+
+    def __init__(self, recording: Recording, player: Player) -> None:
+        self._recording = recording
+        self._player = player
+        self._point = START
+        self._child = 0
+
+    def lay(self, every: int) -> None:
+        """One at the first sync point at or behind each multiple of `every` instructions; LogError if one cannot be."""
+        goal = every
+        while self._player.keep_at(goal, self._hear):
+            goal = (self._player.icount // every + 1) * every
+        self._await_child()
+
+    def _hear(self, saved: Saved, icount: int) -> None:
+        self._point = self._recording.point(lambda frame: frame.icount < icount, self._point)
+        self._await_child()
+        self._child = os.fork()
+        if self._child == 0:
+            self._write(saved.state, icount)
+
+    def _write(self, state: bytes, icount: int) -> None:
+        """In the child: write, and be gone without any of Python's farewells."""
+        code = FAILED
+        try:
+            facts, point = self._recording.facts, self._point
+            writer = SnapshotWriter(self._recording.path, facts.id)
+            snapshot = Snapshot(
+                recording=facts.id,
+                number=0,
+                icount=icount,
+                seq=point.seq,
+                inputs=point.inputs,
+                chain=point.chain,
+                place=point.place,
+                memory=self._player.memory.size,
+                nodes=(NodeState(CPU_NAME, state),),
+                broker=b"",
+                label="",
+            )
+            head = writer.add(snapshot, self._player.memory.pages(), None)
+            sys.stdout.write(f"{icount} {head.number} {head.bytes}\n")
+            sys.stdout.flush()
+            code = 0
+        except MachineError as error:
+            sys.stderr.write(f"snapshots: {error}\n")
+        finally:
+            os._exit(code)
+
+    def _await_child(self) -> None:
+        if self._child and os.waitstatus_to_exitcode(os.waitpid(self._child, 0)[1]):
+            self._child = 0
+            raise LogError(f"{self._recording.path}: a snapshot could not be written")
+        self._child = 0
+
+
+def main(argv: Sequence[str]) -> int:
+    """Lay them; a line for each that is there: icount, number, bytes."""
+    parser = argparse.ArgumentParser(prog="cpu_node.timeline.laying")
+    parser.add_argument("recording", type=Path, help="the recording's directory")
+    parser.add_argument("--board", type=Path, required=True, help="its board, with the guest's files as they are here")
+    parser.add_argument("--every", type=int, required=True, metavar="N", help="instructions between two of them")
+    options = parser.parse_args(argv)
+    start_diagnostics("snapshots")
+    die_with_parent()
+    try:
+        board = parse_board(options.board.read_text(), str(options.board))
+        recording = Recording.open(options.recording)
+        Layer(recording, Player(recording, board, Perturbation())).lay(options.every)
+    except MachineError as error:
+        sys.stderr.write(f"snapshots: {error}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,55 @@
+"""Making snapshots of a recording that has none, or not enough: one process runs it again and leaves them there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from deploy.environment import node_environment
+from deploy.progress import Progress, Screen
+from deploy.replaying import built_files
+from machine.board import render_board
+from machine.errors import MachineError, UsageError
+from machine.recording.facts import check_versions
+from machine.recording.files import board_here
+from machine.recording.format import RESUMABLE_FORMAT
+
+if TYPE_CHECKING:
+    from machine.recording.reader import Recording
+
+LAY_EVERY: Final = 1 << 26
+"""Instructions between two snapshots that are made of a recording: about a fifth of a second of replaying."""
+LEAST_EVERY: Final = 10_000
+
+
+def make_snapshots(recording: Recording, every: int) -> None:
+    """Run a recording again by one process that leaves snapshots in it; MachineError, UsageError."""
+    if every < LEAST_EVERY:
+        raise UsageError(f"--make {every}: not that often; {LEAST_EVERY:,} instructions are the least")
+    if recording.facts.format < RESUMABLE_FORMAT:
+        raise UsageError(
+            f"{recording.path}: snapshots need format {RESUMABLE_FORMAT}, this is {recording.facts.format}"
+        )
+    check_versions(recording.facts)
+    board = board_here(recording, built_files)
+    progress, started_s = Progress(recording.end_icount), time.monotonic()
+    screen = Screen(sys.stderr, owned=False)
+    with tempfile.TemporaryDirectory(prefix="dejavm-snapshots-") as directory:
+        path = Path(directory) / "machine.toml"
+        path.write_text(render_board(board))
+        argv = [sys.executable, "-P", "-m", "cpu_node.timeline.laying", str(recording.path.absolute())]
+        argv += ["--board", str(path), "--every", str(every)]
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=node_environment(Path(directory)))
+        assert process.stdout is not None
+        with process.stdout:
+            for line in process.stdout:
+                now_s = time.monotonic() - started_s
+                screen.progress(now_s, progress.text(now_s, int(line.split()[0])))
+        code = process.wait()
+    screen.clear()
+    if code:
+        raise MachineError(f"{recording.path}: not all snapshots could be made")
