@@ -13,6 +13,8 @@ from machine.icount import FIRST_DEVICE
 from machine.message import (
     Access,
     AccessKind,
+    DmaData,
+    DmaRead,
     DmaWrite,
     Done,
     FifoData,
@@ -122,6 +124,8 @@ class Bus:
                 cpu.native.push_fifo(window, data)
             case DmaWrite(address, data):
                 cpu.store(address, data)
+            case DmaRead(address, size):
+                self._link.send(DmaData(self._host.read_memory(address, size)), source, icount)
             case TimerArm(timer, delay_ns):
                 self.timers.arm(source, timer, self._clock.at(icount) + delay_ns)
             case TimerCancel(timer):

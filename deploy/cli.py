@@ -22,6 +22,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "down": "end a machine that is up, its guest powered off first",
     "ps": "list the machines that are up and their processes",
     "logs": "print the diagnostics of a machine that is up",
+    "keygen": "make the keys of a machine whose processes are on several hosts",
     "replay": "run a recording again",
     "verify": "replay a recording and say whether it was bit-exact",
     "info": "describe a recording",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import select
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from machine.codec import decode
@@ -18,12 +20,30 @@ if TYPE_CHECKING:
 LINGER_MS: Final = 500
 
 
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A broker's control socket on another host, HOST:PORT, and the directory of our keys."""
+
+    address: str
+    keys: Path
+
+
+def _distant(remote: Remote) -> Port:
+    # Imported here: only a machine of several hosts has keys.
+    from machine.distant import DistantPort  # noqa: PLC0415
+    from machine.keys import OPERATOR, KeyRing  # noqa: PLC0415
+
+    return DistantPort(f"tcp://{remote.address}", KeyRing(remote.keys).client(OPERATOR))
+
+
 class Control:
     """One question at a time; nothing is sent before the broker listens, so nothing is left unsent."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: Places, remote: Remote | None = None) -> None:
+        """`remote` is where the broker is, if it is on another host.  BackendError if a key cannot be read."""
         self._path = places.control_path
-        self._port = Port(places.control)
+        self._remote = remote is not None
+        self._port = Port(places.control) if remote is None else _distant(remote)
         self._asked = False
         self._quit_wanted = False
 
@@ -35,7 +55,7 @@ class Control:
     @property
     def listening(self) -> bool:
         """Whether the broker has opened its end."""
-        return self._path.exists()
+        return self._remote or self._path.exists()
 
     def ask(self, *, nodes: bool = False) -> None:
         """Ask for the status, unless an answer is still due or nobody listens yet."""

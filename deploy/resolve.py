@@ -9,6 +9,7 @@ from typing import Final
 
 from deploy.devices import NO_WORDS, DeviceWords, with_devices
 from deploy.guest import find_guest
+from deploy.placement import Placement, parse_placement
 from deploy.plan import uses_terminal
 from machine.board import Board, check_board, parse_board, parse_size
 from machine.errors import BoardError, UsageError
@@ -49,8 +50,20 @@ def resolve_board(name: str, options: MachineOptions, cache: Path) -> Board:
     return board
 
 
+def resolve_placement(name: str) -> Placement:
+    """Where a board's processes run; BoardError names what is wrong."""
+    text, path = _board_text(name)
+    parse_board(text, str(path))
+    return parse_placement(text, str(path))
+
+
 def load_board(name: str) -> tuple[Board, Path]:
     """The board and the directory its relative paths start from; BoardError if there is none."""
+    text, path = _board_text(name)
+    return parse_board(text, str(path)), path.absolute().parent
+
+
+def _board_text(name: str) -> tuple[str, Path]:
     path = Path(name)
     if "/" not in name and path.suffix != ".toml":
         path = BOARDS / f"{name}.toml"
@@ -63,7 +76,7 @@ def load_board(name: str) -> tuple[Board, Path]:
         raise BoardError(f"{path}: cannot read the board: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise BoardError(f"{path}: not TOML: {error}") from error
-    return parse_board(text, str(path)), path.absolute().parent
+    return text, path
 
 
 def _with_guest(board: Board, options: MachineOptions, home: Path, cache: Path) -> Board:

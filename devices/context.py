@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
     from devices.gate import Gate
     from devices.link import Link
-    from devices.memory import GuestMemory
+    from devices.memory import Memory
 
 
 class ShellContext:
     """devices/model.py, DeviceContext, over the wire."""
 
-    def __init__(self, link: Link, gate: Gate, memory: GuestMemory) -> None:
+    def __init__(self, link: Link, gate: Gate, memory: Memory) -> None:
         self._link = link
         self._gate = gate
         self._memory = memory

@@ -57,9 +57,9 @@ class Link:
         """Send what has been said."""
         self._port.flush()
 
-    def ask(self, question: Message, answer: type[M]) -> M:
-        """Ask the broker and wait: it feeds nothing else meanwhile but Shutdown; RemoteWireError if it does."""
-        self.say(question, BROKER)
+    def ask(self, question: Message, answer: type[M], target: int = BROKER) -> M:
+        """Ask and wait: the broker feeds nothing else meanwhile but Shutdown; RemoteWireError if it does."""
+        self.say(question, target)
         self.flush()
         while True:
             frame = self._port.receive(None)

@@ -4,13 +4,35 @@ from __future__ import annotations
 
 import mmap
 import os
-from typing import Final
+from typing import Final, Protocol
 
 from machine.board import RAM_BASE
 from machine.errors import MachineError
 
 LARGEST_READ: Final = 1 << 24
 """A device that asks for more in one piece is wrong."""
+
+
+class Memory(Protocol):
+    """Guest memory as a device sees it, wherever the CPU node is."""
+
+    def read(self, address: int, size: int) -> bytes:
+        """Guest physical memory as it is after all writes so far; bytes outside of RAM read as zero."""
+
+    def written(self, address: int, data: bytes) -> None:
+        """A write has been sent to the CPU node."""
+
+    def begin(self) -> None:
+        """Another message is handled from here on."""
+
+    def settled(self) -> None:
+        """The guest has gone on: the CPU node applies everything before it does."""
+
+    def inside(self, address: int, data: bytes) -> tuple[int, bytes]:
+        """The part of a write that lies in RAM: first address and bytes, which may be none."""
+
+    def close(self) -> None:
+        """Let go of it."""
 
 
 class GuestMemory:
@@ -38,15 +60,16 @@ class GuestMemory:
         """A write has been sent to the CPU node."""
         self._written.append((address, data))
 
+    def begin(self) -> None:
+        """The mapping always shows what is there."""
+
     def settled(self) -> None:
         """The guest has gone on: the CPU node applies everything before it does."""
         self._written.clear()
 
     def inside(self, address: int, data: bytes) -> tuple[int, bytes]:
         """The part of a write that lies in RAM: first address and bytes, which may be none."""
-        start = max(address, RAM_BASE)
-        end = min(address + len(data), RAM_BASE + self._size)
-        return start, data[start - address : max(start, end) - address]
+        return inside(self._size, address, data)
 
     def close(self) -> None:
         """Let go of the mapping."""
@@ -76,3 +99,10 @@ class GuestMemory:
                 os.close(descriptor)
         except (OSError, ValueError) as error:
             raise MachineError(f"{self._path}: cannot map {self._size} bytes of guest memory: {error}") from error
+
+
+def inside(size: int, address: int, data: bytes) -> tuple[int, bytes]:
+    """The part of a write that lies in a RAM of `size` bytes: first address and bytes, which may be none."""
+    start = max(address, RAM_BASE)
+    end = min(address + len(data), RAM_BASE + size)
+    return start, data[start - address : max(start, end) - address]

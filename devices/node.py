@@ -14,8 +14,9 @@ from devices.backends import create_backend
 from devices.context import ShellContext
 from devices.gate import Gate, open_gate
 from devices.link import Link
-from devices.memory import GuestMemory
+from devices.memory import GuestMemory, Memory
 from devices.registry import find_device
+from devices.remote_memory import RemoteMemory
 from machine.codec import decode, name_of
 from machine.errors import BackendError, BoardError, RemoteWireError
 from machine.icount import BROKER, CPU
@@ -77,7 +78,11 @@ def run_device(arguments: NodeArguments, port: Port) -> None:
     model = spec.create(dict(slot.options))
     backend = make(slot.backend)
     arguments.diagnostics.icount = lambda: link.icount
-    memory = GuestMemory(welcome.memory_path, arguments.board.memory)
+    memory: Memory
+    if arguments.options.remote_memory:
+        memory = RemoteMemory(link, arguments.board.memory)
+    else:
+        memory = GuestMemory(welcome.memory_path, arguments.board.memory)
     try:
         gate = open_gate(welcome.mode, link, backend)
         arguments.meter.counter(
@@ -114,7 +119,7 @@ class Shell:
     """Port, model and backend of one device, used by one thread."""
 
     def __init__(
-        self, link: Link, model: DeviceModel, gate: Gate, memory: GuestMemory, make: Callable[[str], Backend]
+        self, link: Link, model: DeviceModel, gate: Gate, memory: Memory, make: Callable[[str], Backend]
     ) -> None:
         self._link = link
         self._model = model
@@ -147,6 +152,7 @@ class Shell:
         message = decode(frame.type, frame.payload)
         if self._control(message):
             return
+        self._memory.begin()
         if frame.icount != self._link.icount:
             # The guest has gone on, so the CPU node has applied everything.  Several inputs at one sync point may
             # come before it has applied what the first of them caused.

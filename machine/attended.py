@@ -1,6 +1,6 @@
 """A port that attends to something else beside the broker while it waits: a node's one loop stays one.
 
-Only those have it who were asked for metrics: anybody else's port costs what it cost before.
+Only those have it who were asked for metrics or talk to another host: anybody else's port costs what it cost before.
 """
 
 from __future__ import annotations
@@ -21,17 +21,21 @@ if TYPE_CHECKING:
 
 
 class AttendedPort(Port):
-    """Port, with a descriptor that is served wherever the port is looked at or waited for."""
+    """Port, with descriptors that are served wherever the port is looked at or waited for."""
 
-    def __init__(self, endpoint: str, descriptor: int, serve: Callable[[], None]) -> None:
+    def __init__(self, endpoint: str) -> None:
         super().__init__(endpoint)
-        self._serve = serve
+        self._serve: dict[int, Callable[[], None]] = {}
         self._beside = select.poll()
-        self._beside.register(descriptor, select.POLLIN)
         self._epoll = select.epoll()
-        self._epoll.register(descriptor, select.EPOLLIN)
         self._epoll.register(super().wake_fd, select.EPOLLIN)
         self.traffic = Traffic()
+
+    def attend(self, descriptor: int, serve: Callable[[], None]) -> None:
+        """Call `serve` when the descriptor is readable."""
+        self._serve[descriptor] = serve
+        self._beside.register(descriptor, select.POLLIN)
+        self._epoll.register(descriptor, select.EPOLLIN)
 
     def queue(self, message: Message, target: int, icount: int) -> None:
         """Add a message to the next breath."""
@@ -64,8 +68,11 @@ class AttendedPort(Port):
             super().close(linger_ms)
 
     def _attend(self) -> None:
-        if self._beside.poll(0):
-            self._serve()
+        for descriptor, _ in self._beside.poll(0):
+            self._serve[descriptor]()
+
+    def _check(self) -> None:
+        """Raise what has been noticed; called when nothing more is there to be taken."""
 
     def _fetch(self, timeout_s: float | None) -> bool:
         # The host's clock bounds a wait here, and means nothing to the guest.
@@ -74,6 +81,7 @@ class AttendedPort(Port):
             self._attend()
             if super()._fetch(0):
                 return True
+            self._check()
             left = None if deadline is None else deadline - time.monotonic()  # noqa: TID251
             if left is not None and left <= 0:
                 return False

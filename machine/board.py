@@ -29,6 +29,11 @@ CONTROLLER_WINDOWS: Final = (
 )
 """Register windows that the CPU node answers itself: name, first address, bytes."""
 
+HOST_KEYS: Final = {"broker_host": "broker", "cpu_host": "cpu"}
+"""Keys of [machine] that say which host a process runs on: no part of the machine, and read elsewhere."""
+DEVICE_HOST: Final = "host"
+"""The same for a device."""
+
 TABLES: Final = ("properties", "options")
 """The keys of a device that are tables."""
 
@@ -103,7 +108,7 @@ def parse_board(text: str, source: str) -> Board:
         raise BoardError(f"{source}: not TOML: {error}") from error
     machine = _table(data, "machine", source)
     # A recording keeps its own facts beside the board, in [recording].
-    _only(data, {"machine", "device", "recording"}, source, "")
+    _only(data, {"machine", "device", "recording", "hosts"}, source, "")
     devices = data.get("device", [])
     if not isinstance(devices, list) or not all(isinstance(d, dict) for d in devices):
         raise BoardError(f"{source}: device: write each device as a [[device]] table")
@@ -130,6 +135,7 @@ def _only(table: typing.Mapping[str, object], allowed: set[str], source: str, pr
 
 def _parse_machine(table: dict[str, object], source: str) -> dict[str, typing.Any]:
     names = {f.name for f in fields(Board)} - {"devices"}
+    table = {key: value for key, value in table.items() if key not in HOST_KEYS}
     _only(table, names, source, "machine.")
     if "name" not in table:
         raise BoardError(f"{source}: machine.name: missing")
@@ -163,6 +169,7 @@ def _typed(value: object, kind: type, where: str) -> typing.Any:  # noqa: ANN401
 def _parse_slot(entry: dict[str, object], index: int, source: str) -> DeviceSlot:
     label = entry.get("name", index)
     prefix = f"device.{label}."
+    entry = {key: value for key, value in entry.items() if key != DEVICE_HOST}
     _only(entry, {f.name for f in fields(DeviceSlot)}, source, prefix)
     for key in ("name", "kind", "address"):
         if key not in entry:

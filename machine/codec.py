@@ -34,6 +34,8 @@ MESSAGES: Final[Mapping[int, tuple[type[m.Message], type[ProtobufMessage]]]] = {
     8: (m.Saved, state_pb2.Saved),
     9: (m.Load, state_pb2.Load),
     10: (m.Proceed, state_pb2.Proceed),
+    14: (m.DmaRead, bus_pb2.DmaRead),
+    15: (m.DmaData, bus_pb2.DmaData),
     16: (m.Sync, time_pb2.Sync),
     17: (m.Grant, time_pb2.Grant),
     18: (m.Kick, time_pb2.Kick),

@@ -298,6 +298,21 @@ class DmaWrite:
 
 
 @dataclass(frozen=True, slots=True)
+class DmaRead:
+    """A device on another host reads guest memory."""
+
+    address: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class DmaData:
+    """What is there."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class TimerArm:
     """A device's timer runs out `delay_ns` of virtual time after the stamp."""
 
@@ -361,5 +376,5 @@ Message = (
     | SyncPoint | Reset | HostInput | BackendResult | ClockReading | StopRequest | StateRequest | End
     | Entropy
     | MmioAccess | Done | IrqLevel | RegisterMap | FifoData | DmaWrite | TimerArm | TimerCancel | TimerExpired
-    | HostOutput | ClockRead | EntropyRead | Digest | PowerOff
+    | DmaRead | DmaData | HostOutput | ClockRead | EntropyRead | Digest | PowerOff
 )  # fmt: skip

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from machine.board import Board, parse_board
 from machine.codec import MESSAGES, decode
@@ -35,6 +36,9 @@ from machine.message import (
 from machine.meter import ONE, Meter
 from machine.port import Port
 from machine.vmstate import versions
+
+if TYPE_CHECKING:
+    from machine.attended import AttendedPort
 
 log = logging.getLogger("dejavm")
 STAMPED = "DEJAVM_STAMPED"
@@ -86,6 +90,9 @@ def parse_arguments(
     parser.add_argument("--board", required=True, type=Path, help="the resolved board file")
     parser.add_argument("--broker", required=True, help="the broker's ZeroMQ endpoint")
     parser.add_argument("--host", default=os.uname().nodename, help="what this host is called")
+    parser.add_argument("--keys", type=Path, help="the directory of keys, for a broker on another host")
+    parser.add_argument("--remote-memory", action="store_true", help="the CPU node is on another host")
+    parser.add_argument("--wait", type=float, default=WELCOME_TIMEOUT_S, help="how long the broker may take to answer")
     add_metrics(parser)
     if extend is not None:
         extend(parser)
@@ -106,9 +113,10 @@ def introduce(port: Port, arguments: NodeArguments, memory_path: str = "") -> We
     name = arguments.name
     port.send(_hello(arguments, memory_path, port.metrics), BROKER, 0)
     port.introduced = True
-    frame = port.receive(WELCOME_TIMEOUT_S)
+    wait_s = arguments.options.wait
+    frame = port.receive(wait_s)
     if frame is None:
-        raise RemoteWireError(f"{name}: the broker did not answer within {WELCOME_TIMEOUT_S:.0f} s")
+        raise RemoteWireError(f"{name}: the broker did not answer within {wait_s:.0f} s")
     message = decode(frame.type, frame.payload)
     match message:
         case Welcome():
@@ -141,6 +149,9 @@ def run_node(arguments: NodeArguments, main: Callable[[NodeArguments, Port], Non
     try:
         port = _open_port(arguments)
     except BackendError as error:
+        if arguments.options.keys is not None:
+            log.warning("%s", error)
+            return EXIT_USAGE
         port = Port(arguments.endpoint)
         _fail(port, arguments, FaultCode.SETUP, error, EXIT_USAGE)
         port.close()
@@ -168,21 +179,34 @@ def run_node(arguments: NodeArguments, main: Callable[[NodeArguments, Port], Non
 
 def _open_port(arguments: NodeArguments) -> Port:
     """The node's port; with metrics, one that serves them too.  BackendError if they cannot be served."""
-    number = arguments.options.metrics
-    if number is None:
+    number, keys = arguments.options.metrics, arguments.options.keys
+    if number is None and keys is None:
         return Port(arguments.endpoint)
     # Imported here: only those pay for it who were asked.
     from machine.attended import AttendedPort  # noqa: PLC0415
+    from machine.distant import DistantPort  # noqa: PLC0415
+    from machine.keys import KeyRing  # noqa: PLC0415
+
+    port: AttendedPort
+    if keys is None:
+        port = AttendedPort(arguments.endpoint)
+    else:
+        port = DistantPort(arguments.endpoint, KeyRing(keys).client(arguments.name))
+    if number is not None:
+        _serve_metrics(port, arguments, number)
+    return port
+
+
+def _serve_metrics(port: AttendedPort, arguments: NodeArguments, number: int) -> None:
     from machine.scrape import ScrapeServer  # noqa: PLC0415
 
     server = ScrapeServer(number, arguments.meter.render)
-    port = AttendedPort(arguments.endpoint, server.descriptor, server.serve)
+    port.attend(server.descriptor, server.serve)
     port.metrics = server.address
     meter, icount = arguments.meter, arguments.diagnostics
     meter.counter("messages", "messages by direction and type", ("direction", "type"), port.traffic.messages)
     meter.counter("message_bytes", "payload bytes by direction and type", ("direction", "type"), port.traffic.bytes)
     meter.counter("icount", "guest instructions, as this process knows", (), lambda: {ONE: icount.icount()})
-    return port
 
 
 def _fail(port: Port, arguments: NodeArguments, code: FaultCode, error: object, exit_code: int) -> int:

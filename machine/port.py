@@ -37,6 +37,7 @@ class Port:
         # The broker may not be there yet; ZeroMQ's own 100 ms would be felt at every start.
         self._socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
         self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MS)
+        self._prepare(self._socket)
         self._socket.connect(endpoint)
         self._received: deque[Frame] = deque()
         self._outgoing: list[bytes] = []
@@ -83,6 +84,9 @@ class Port:
         self.flush()
         self._socket.close(linger=linger_ms)
         self._context.term()
+
+    def _prepare(self, socket: zmq.Socket[bytes]) -> None:
+        """What else a socket needs before it connects."""
 
     def _fetch(self, timeout_s: float | None) -> bool:
         if timeout_s is None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from machine.frame import Frame
+    from machine.keys import KeyRing
     from machine.message import Message
     from replay_broker.session.base import Session
     from replay_broker.snapshots.incoming import Incoming
@@ -55,6 +56,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--hello-timeout", type=float, default=HELLO_TIMEOUT_S, metavar="S", help="how long nodes may take"
     )
+    parser.add_argument(
+        "--remote", metavar="HOST:PORT", help="where other hosts reach this one; control is a port higher"
+    )
+    parser.add_argument("--keys", type=Path, help="the directory of keys; --remote needs it")
     add_metrics(parser)
     parser.add_argument("--snapshot", type=int, default=0, metavar="N", help="start a replay from this snapshot")
     parser.add_argument("--snapshot-every", type=int, default=None, metavar="NS", help="while recording: its period")
@@ -153,6 +158,16 @@ def open_monitor(options: argparse.Namespace, board: Board) -> Monitor:
     return monitor
 
 
+def remote_ends(options: argparse.Namespace) -> tuple[tuple[str, str] | None, KeyRing | None]:
+    """Where nodes and clients of other hosts come in, and the keys."""
+    if options.remote is None:
+        return None, None
+    from machine.keys import KeyRing  # noqa: PLC0415  # only a machine of several hosts has keys
+
+    host, _, port = options.remote.rpartition(":")
+    return (f"tcp://{host}:{port}", f"tcp://{host}:{int(port) + 1}"), KeyRing(options.keys)
+
+
 def main(argv: Sequence[str]) -> int:
     """Serve one run; the exit code says whether the broker itself could."""
     options = parse(argv)
@@ -167,7 +182,7 @@ def main(argv: Sequence[str]) -> int:
         roster = Roster.of(("cpu", *devices))
         maker = SessionMaker(options, board, roster)
         monitor = open_monitor(options, board)
-        sockets = Sockets(options.bus, options.control)
+        sockets = Sockets(options.bus, options.control, *remote_ends(options))
         server = Server(sockets, roster, mode, maker.begin, maker.prepare, monitor)
         if options.recording is not None:
             server.make_taker = lambda: maker.snapshots(server.say)

@@ -19,6 +19,7 @@ from machine.icount import BROKER, CPU
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from replay_broker.outcome import Outcome
     from replay_broker.roster import Member, Roster
     from replay_broker.session.base import Session
 
@@ -34,10 +35,11 @@ _ANSWERED: Final = frozenset(
     type_of(cls)
     for cls in (
         m.MmioAccess, m.TimerExpired, m.HostInput, m.Reset, m.StateRequest, m.Kick, m.Settle, m.Pause,
-        m.ClockReading, m.Entropy, m.BackendResult,
+        m.DmaRead, m.DmaData, m.ClockReading, m.Entropy, m.BackendResult,
     )
 )  # fmt: skip
 """Behind these the machine goes on when the one who got it has spoken."""
+_DMA_DATA: Final = type_of(m.DmaData)
 _NOTHING: Final = Frame(0, BROKER, BROKER, 0, b"")
 
 
@@ -64,6 +66,8 @@ class Census:
         self._mention_ns = MENTIONED_NS
         self.host = os.uname().nodename
         self.metrics = ""
+        self.remote_bytes = 0
+        """Of answers to devices on other hosts."""
         self.backends: Callable[[], Mapping[str, str]] = dict
 
     def tick(self, session: Session) -> None:
@@ -73,6 +77,11 @@ class Census:
             heard = {member.name: member.heard for member in self._roster.members.values()}
             self._old, self._new = self._new, _Sample(now_ns, session.icount, session.messages, heard)
         self._watch(now_ns)
+
+    def relayed(self, frame: Frame) -> None:
+        """A read of guest memory has passed by, or its answer."""
+        if frame.type == _DMA_DATA:
+            self.remote_bytes += len(frame.payload)
 
     def waiting_for(self) -> str:
         """`nic0 (12 s)`; "" when nobody keeps the machine waiting."""
@@ -86,6 +95,26 @@ class Census:
         span_ns = max(1, self._clock() - self._old.at_ns)
         icount, messages = session.icount - self._old.icount, session.messages - self._old.messages
         return max(0, icount) * NS_PER_S // span_ns, max(0, messages) * NS_PER_S // span_ns
+
+    def status(self, session: Session | None, outcome: Outcome | None, *, nodes: bool) -> m.Status:
+        """How the machine is; with `nodes`, how each of its processes is."""
+        alive = m.RunState.STARTING if session is None else m.RunState.RUNNING
+        rates = self.rates(session) if session is not None and outcome is None else (0, 0)
+        return m.Status(
+            state=outcome.state if outcome else alive,
+            icount=session.icount if session else 0,
+            end_icount=session.end_icount if session else 0,
+            messages=session.messages if session else 0,
+            inputs=session.inputs if session else 0,
+            digest=outcome.digest if outcome else b"",
+            detail=outcome.detail if outcome else "",
+            power_off_reason=outcome.reason if outcome else m.PowerOffReason.OUTSIDE,
+            waiting_for="" if outcome else self.waiting_for(),
+            icount_per_s=rates[0],
+            messages_per_s=rates[1],
+            remote_bytes=self.remote_bytes,
+            nodes=self.nodes(session) if nodes else (),
+        )
 
     def nodes(self, session: Session | None) -> tuple[m.NodeStatus, ...]:
         """Every process, the broker first."""

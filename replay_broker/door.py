@@ -38,8 +38,8 @@ class Door:
         self.loads: Mapping[str, m.Load] = {}
         """The states that nodes start in, by name; none: power-on."""
 
-    def knock(self, identity: bytes, frame: Frame, *, over: bool) -> None:
-        """Somebody who has not been let in may say Hello and nothing else."""
+    def knock(self, identity: bytes, frame: Frame, user: str = "", *, over: bool) -> None:
+        """Somebody who has not been let in may say Hello and nothing else; who has a key, only as its `user`."""
         try:
             hello = decode(frame.type, frame.payload)
         except RemoteWireError as error:
@@ -48,7 +48,10 @@ class Door:
         if not isinstance(hello, m.Hello):
             self.refuse("no Hello")
             return
-        reason = self._roster.admit(identity, hello)
+        if user and user != hello.node:
+            reason = f"the key is {user}'s, not {hello.node}'s"
+        else:
+            reason = self._roster.admit(identity, hello)
         if reason:
             self._tell_once(identity, reason)
             self.refuse(reason)

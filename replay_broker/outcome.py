@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from machine.message import Fault, FaultCode, PowerOffReason, RunState
+from machine.message import Fault, FaultCode, Message, PowerOffReason, RunState
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +17,15 @@ class Outcome:
     reason: PowerOffReason = PowerOffReason.OUTSIDE
 
 
-def of_fault(name: str, fault: Fault) -> Outcome:
+def torn(name: str) -> Outcome:
+    """A node speaks over a new connection."""
+    detail = f"{name}'s connection was lost and made anew, and what was under way is lost"
+    return Outcome(RunState.FAILED, detail=detail)
+
+
+def of_fault(name: str, fault: Message) -> Outcome:
     """What a node's last word makes of the run; the user reads its name once."""
+    assert isinstance(fault, Fault)
     if fault.code is FaultCode.DIVERGENCE:
         return Outcome(RunState.DIVERGED, detail=fault.detail)
     prefix = f"{name}: "

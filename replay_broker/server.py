@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from machine import message as m
@@ -20,7 +21,7 @@ from replay_broker.census import Census
 from replay_broker.changes import BackendChanges
 from replay_broker.clients import Clients
 from replay_broker.door import Door
-from replay_broker.outcome import Outcome, of_fault
+from replay_broker.outcome import Outcome, of_fault, torn
 from replay_broker.session.base import Session, check_origin
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ LATECOMER_S: Final = 3.0
 TICK_MS: Final = 50
 REPLAYS: Final = (m.RunMode.REPLAY_LOG, m.RunMode.REPLAY_LIVE)
 NS_PER_MS: Final = 1_000_000
+_RELAYED: Final = (type_of(m.DmaRead), type_of(m.DmaData))
+_HELLO: Final = type_of(m.Hello)
 _QUIT: Final = type_of(m.Quit)
 _PAUSED: Final = type_of(m.Paused)
 _BACKEND_CHANGED: Final = type_of(m.BackendChanged)
@@ -73,6 +76,7 @@ class Server:
         self._sockets = sockets
         self._outgoing: dict[bytes, list[bytes]] = defaultdict(list)
         self.door = Door(roster, mode, self._tell)
+        sockets.refuse = self.door.refuse
         self._clients = Clients(self, sockets.tell_client, self.door.refuse)
         self._early: list[tuple[int, Frame]] = []
         self._over_since: float | None = None
@@ -203,7 +207,10 @@ class Server:
             return
         for frame in frames:
             if number is None:
-                self.door.knock(identity, frame, over=self.outcome is not None)
+                user = self._sockets.user(identity)
+                if self._is_torn(user, frame):
+                    return
+                self.door.knock(identity, frame, user, over=self.outcome is not None)
                 number = self._roster.numbers.get(identity)
                 if number is None:
                     return
@@ -211,6 +218,14 @@ class Server:
             if self.outcome is not None:
                 return
             self._on_frame(number, frame)
+
+    def _is_torn(self, user: str, frame: Frame) -> bool:
+        """Whether a node of another host goes on over a new connection; what the old one had under way is lost."""
+        member = self._roster.members.get(user)
+        if member is None or member.identity is None or frame.type == _HELLO or self.outcome is not None:
+            return False
+        self._end(torn(user))
+        return True
 
     def _on_frame(self, number: int, frame: Frame) -> None:
         member = self._roster.by_number(number)
@@ -234,6 +249,9 @@ class Server:
                 self.session.stands_still()
             elif frame.type == _SAVED:
                 self._on_saved(frame)
+            elif frame.type in _RELAYED:
+                self.census.relayed(frame)
+                self._queue(frame)
             elif frame.type == _BACKEND_CHANGED:
                 self._on_backend_changed(member, frame)
             else:
@@ -267,9 +285,7 @@ class Server:
         self.door.refuse(reason)
 
     def _on_fault(self, member: Member, frame: Frame) -> None:
-        fault = decode(frame.type, frame.payload)
-        assert isinstance(fault, m.Fault)
-        self._end(of_fault(member.name, fault))
+        self._end(of_fault(member.name, decode(frame.type, frame.payload)))
 
     # What control clients and the monitor ask.
 
@@ -330,25 +346,8 @@ class Server:
 
     def status(self, *, nodes: bool = False) -> m.Status:
         """How the machine is; with `nodes`, how each of its processes is."""
-        session, outcome = self.session, self.outcome
-        alive = m.RunState.STARTING if session is None else m.RunState.RUNNING
-        rates = self.census.rates(session) if session is not None and outcome is None else (0, 0)
-        return m.Status(
-            state=outcome.state if outcome else alive,
-            icount=session.icount if session else 0,
-            end_icount=session.end_icount if session else 0,
-            messages=session.messages if session else 0,
-            inputs=session.inputs if session else 0,
-            digest=outcome.digest if outcome else b"",
-            detail=outcome.detail if outcome else "",
-            power_off_reason=outcome.reason if outcome else m.PowerOffReason.OUTSIDE,
-            waiting_for="" if outcome else self.census.waiting_for(),
-            refused=self.refused,
-            icount_per_s=rates[0],
-            messages_per_s=rates[1],
-            mode=self.mode,
-            nodes=self.census.nodes(session) if nodes else (),
-        )
+        found = self.census.status(self.session, self.outcome, nodes=nodes)
+        return replace(found, mode=self.mode, refused=self.refused)
 
     # Ends, and what goes out.
 

@@ -1,6 +1,6 @@
 """The broker's two sockets, one for the machine's nodes and one for control clients: bytes in, bytes out.
 
-Lives here: ZeroMQ, waiting, bounds on what a peer may pile up.
+Lives here: ZeroMQ, waiting, bounds on what a peer may pile up, whose key a message came with.
 Never here: what the bytes mean.
 """
 
@@ -11,8 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 import zmq
 
+from machine.errors import BackendError
+from machine.keys import BROKER, OPERATOR
+from replay_broker.gatekeeper import Gatekeeper
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from machine.keys import KeyRing
 
 LINGER_MS: Final = 1000
 LARGEST_PART_BYTES: Final = (1 << 24) + 4096
@@ -21,20 +27,41 @@ MOST_ANSWERS: Final = 1000
 """Answers that wait for one control client; one that does not read loses the others."""
 AT_ONCE: Final = 256
 """Messages taken from a socket before the other things of the loop have their turn."""
+MOST_USERS: Final = 4096
+"""Connections whose keys are remembered; whoever connected longest ago is forgotten."""
+HEARTBEAT_MS: Final = 5_000
+SILENCE_MS: Final = 60_000
+USER: Final = "User-Id"
+"""The property of a message that tells whose key it came with (rfc.zeromq.org/spec/27)."""
 
 Taken = tuple[bytes, Sequence[bytes]]
 """A ZeroMQ message: its sender's identity and its parts."""
 
 
 class Sockets:
-    """Both ROUTER sockets, used by one thread."""
+    """Both ROUTER sockets, used by one thread; with keys at tcp endpoints, too.  BackendError if they cannot be."""
 
-    def __init__(self, bus: str, control: str) -> None:
+    def __init__(
+        self, bus: str, control: str, remote: tuple[str, str] | None = None, keys: KeyRing | None = None
+    ) -> None:
         self._context = zmq.Context(io_threads=1)
         self._poller = zmq.Poller()
+        self.refuse: Callable[[str], None] = lambda _: None
+        """Told what was refused before it was a message."""
+        self._users: dict[bytes, str] = {}
+        self._ready: dict[object, int] = {}
+        self._gatekeeper: Gatekeeper | None = None
+        self._remote = remote is not None
+        if keys is not None:
+            self._gatekeeper = Gatekeeper(self._context, keys.names(), self._refuse_early)
+            self._poller.register(self._gatekeeper.socket, zmq.POLLIN)
         self._bus = self._bind(bus, waiting=0)
         self._control = self._bind(control, waiting=MOST_ANSWERS)
-        self._ready: dict[object, int] = {}
+        if remote is not None:
+            assert keys is not None, "nobody from another host comes in without a key"
+            own = keys.pair(BROKER)
+            for socket, endpoint, domain in ((self._bus, remote[0], "node"), (self._control, remote[1], OPERATOR)):
+                self._bind_remote(socket, endpoint, domain, own.public, own.secret)
 
     def watch(self, descriptor: int) -> None:
         """Let a readable descriptor end wait(), too."""
@@ -43,6 +70,8 @@ class Sockets:
     def wait(self, timeout_ms: int) -> None:
         """Wait until something has come; what that is, is_ready(), bus() and control() tell."""
         self._ready = dict(self._poller.poll(timeout_ms))
+        if self._gatekeeper is not None and self._gatekeeper.socket in self._ready:
+            self._gatekeeper.serve()
 
     def is_ready(self, descriptor: int) -> bool:
         """Whether a descriptor of watch() was readable."""
@@ -50,11 +79,15 @@ class Sockets:
 
     def bus(self) -> Iterator[Taken]:
         """What has come from the machine's nodes: ZeroMQ identity and parts."""
-        return self._take(self._bus)
+        return self._take_known(self._bus) if self._remote else self._take(self._bus)
 
     def control(self) -> Iterator[Taken]:
         """What has come from control clients."""
         return self._take(self._control)
+
+    def user(self, identity: bytes) -> str:
+        """Whose key a connection has; "" for one of this host, which needs none."""
+        return self._users.get(identity, "")
 
     def tell_node(self, identity: bytes, parts: Sequence[bytes]) -> None:
         """Send to a node; what nobody can take is dropped."""
@@ -68,7 +101,12 @@ class Sockets:
         """Send the rest, then nobody listens any more."""
         self._bus.close()
         self._control.close()
+        if self._gatekeeper is not None:
+            self._gatekeeper.socket.close(0)
         self._context.term()
+
+    def _refuse_early(self, reason: str) -> None:
+        self.refuse(reason)
 
     def _bind(self, endpoint: str, *, waiting: int) -> zmq.Socket[bytes]:
         socket = self._context.socket(zmq.ROUTER)
@@ -80,6 +118,19 @@ class Sockets:
         self._poller.register(socket, zmq.POLLIN)
         return socket
 
+    def _bind_remote(self, socket: zmq.Socket[bytes], endpoint: str, domain: str, public: bytes, secret: bytes) -> None:
+        """A second place, for those with a key; a socket's options hold for the binds behind them."""
+        socket.setsockopt(zmq.CURVE_SERVER, 1)
+        socket.setsockopt(zmq.CURVE_PUBLICKEY, public)
+        socket.setsockopt(zmq.CURVE_SECRETKEY, secret)
+        socket.setsockopt(zmq.ZAP_DOMAIN, domain.encode())
+        socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
+        socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, SILENCE_MS)
+        try:
+            socket.bind(endpoint)
+        except zmq.ZMQError as error:
+            raise BackendError(f"cannot listen at {endpoint}: {error.strerror}") from error
+
     def _take(self, socket: zmq.Socket[bytes]) -> Iterator[Taken]:
         if socket not in self._ready:
             return
@@ -89,3 +140,28 @@ class Sockets:
             except zmq.Again:
                 return
             yield identity, parts
+
+    def _take_known(self, socket: zmq.Socket[bytes]) -> Iterator[Taken]:
+        """The same where some have keys: a connection stays with the key that its first message came with."""
+        if socket not in self._ready:
+            return
+        for _ in range(AT_ONCE):
+            try:
+                frames = socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            identity, *parts = (frame.bytes for frame in frames)
+            user = _user_of(frames[-1])
+            if self._users.setdefault(identity, user) != user:
+                self.refuse(f"a message with {user or 'nobody'}'s key from a connection of another")
+                continue
+            if len(self._users) > MOST_USERS:
+                del self._users[next(iter(self._users))]
+            yield identity, parts
+
+
+def _user_of(frame: zmq.Frame) -> str:
+    try:
+        return str(frame.get(USER))
+    except zmq.ZMQError:
+        return ""

@@ -13,7 +13,8 @@ from deploy.library import new_path
 from deploy.options import add_machine_options, machine_options, monitor_arguments
 from deploy.plan import MODE_NAMES, Launch, uses_terminal
 from deploy.reporting import complain, put, say
-from deploy.resolve import resolve_board
+from deploy.resolve import resolve_board, resolve_placement
+from deploy.snapshotting import add_snapshot_options, snapshot_arguments
 from deploy.supervision.place import claim
 from deploy.supervision.processes import START_S, ServiceOptions
 from deploy.supervision.report import Facts
@@ -24,14 +25,18 @@ from machine.message import RunMode
 if TYPE_CHECKING:
     import argparse
 
+    from deploy.placement import Placement
     from machine.board import Board
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
     add_machine_options(parser)
+    add_snapshot_options(parser)
     parser.add_argument("--record", action="store_true", help="write everything down")
     parser.add_argument("-o", "--output", metavar="REC", help="record into this new directory")
+    parser.add_argument("--host", default="", metavar="H", help="which of the board's hosts this is")
+    parser.add_argument("--keys", metavar="DIR", help="the keys of a board with several hosts (dejavm keygen)")
     parser.add_argument("--name", metavar="N", help="the machine's name here (default: the board's)")
     parser.add_argument(
         "--wait",
@@ -49,29 +54,71 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Start it, and wait until the guest runs."""
     board = resolve_board(options.board, machine_options(options), cache_directory())
-    refuse_terminals(board)
-    record = options.record or options.output is not None
-    recording = new_path(options.output, board.name, datetime.now().astimezone()) if record else None
-    mode = RunMode.RECORD if record else RunMode.NONE
-    launch = Launch(board, mode, recording, monitor=monitor_arguments(options))
-    service = ServiceOptions(options.wait, options.metrics)
+    placement = resolve_placement(options.board)
+    check_host(placement, options)
+    processes = ("broker", "cpu", *(slot.name for slot in board.devices))
+    own = tuple(name for name in processes if placement.host_of(name) == options.host)
+    refuse_terminals(board, own)
+    launch = _launch(options, board, own)
+    keys = Path(options.keys).absolute() if options.keys is not None else None
+    service = ServiceOptions(options.wait, options.metrics, placement=placement, host=options.host, keys=keys)
     places = claim(options.name if options.name is not None else name_of_board(board.name))
-    names = ("broker", "cpu", *(slot.name for slot in board.devices))
-    facts = Facts(board.name, MODE_NAMES[mode], str(recording or ""), "", time.time_ns(), names)
-    started = start_machine(places, Start(launch, facts, str(Path.cwd()), import_path(), service))
+    started = start_machine(
+        places, Start(launch, _facts(launch, service, own), str(Path.cwd()), import_path(), service)
+    )
     for line in started.diagnostics:
         say(line)
     if started.exit_code != EXIT_DONE:
         complain(f"{places.name}: {started.detail}")
         return started.exit_code
-    put(f"{places.name} is up: {len(names)} processes" + (f", recording {recording}" if recording else ""))
+    into = f", recording {launch.recording}" if launch.recording else ""
+    put(f"{places.name} is up: {len(own)} processes{into}")
     return EXIT_DONE
 
 
-def refuse_terminals(board: Board) -> None:
-    """UsageError for a device that wants a terminal, which a service has not."""
+def _launch(options: argparse.Namespace, board: Board, own: tuple[str, ...]) -> Launch:
+    """The run; its recording is where the broker is."""
+    record = options.record or options.output is not None
+    recording = None
+    if record and "broker" in own:
+        recording = new_path(options.output, board.name, datetime.now().astimezone())
+    mode = RunMode.RECORD if record else RunMode.NONE
+    snapshots = snapshot_arguments(options)
+    if snapshots and not record:
+        raise UsageError("--snapshot-every: there is no recording to keep snapshots in; add --record")
+    return Launch(board, mode, recording, monitor=monitor_arguments(options), snapshots=snapshots)
+
+
+def _facts(launch: Launch, service: ServiceOptions, own: tuple[str, ...]) -> Facts:
+    return Facts(
+        board=launch.board.name,
+        mode=MODE_NAMES[launch.mode],
+        recording=str(launch.recording or ""),
+        host=service.host,
+        started_ns=time.time_ns(),
+        nodes=own,
+        control="" if "broker" in own else service.placement.broker_control,
+        keys=str(service.keys or ""),
+    )
+
+
+def check_host(placement: Placement, options: argparse.Namespace) -> None:
+    """UsageError unless --host and --keys are what the board needs."""
+    hosts = ", ".join(sorted(placement.hosts))
+    if placement.hosts and options.host not in placement.hosts:
+        raise UsageError(f"say with --host which of the board's hosts this is: {hosts}")
+    if placement.hosts and options.keys is None:
+        raise UsageError("the board's processes are on several hosts: name their keys with --keys DIR (dejavm keygen)")
+    if options.snapshot_every and placement.host_of("broker") != placement.host_of("cpu"):
+        raise UsageError("--snapshot-every: the broker copies the guest's memory, and the CPU is on another host")
+    if not placement.hosts and (options.host or options.keys):
+        raise UsageError(f"board {options.board} has no [hosts]: --host and --keys are for a board that has")
+
+
+def refuse_terminals(board: Board, own: tuple[str, ...]) -> None:
+    """UsageError for a device of this host that wants a terminal, which a service has not."""
     for slot in board.devices:
-        if uses_terminal(slot.backend):
+        if slot.name in own and uses_terminal(slot.backend):
             raise UsageError(
                 f"{slot.name}: {slot.backend} is the terminal, and a service has none; give it another backend, "
                 f"such as pty or unix:PATH,server=on,wait=off"

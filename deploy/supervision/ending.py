@@ -12,16 +12,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from deploy.control import Control
 from deploy.outcome import TERMINAL_STATES
 from deploy.supervision import daemon
 from deploy.supervision.place import give_back
-from deploy.supervision.report import read_end
+from deploy.supervision.report import reach, read_end
 from machine.message import RunState, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from deploy.control import Control
     from deploy.supervision.place import ServicePlaces
 
 QUIT_S: Final = 15.0
@@ -45,7 +45,7 @@ def end_machine(places: ServicePlaces, patience_s: float, say: Callable[[str], N
     """Power the guest off or end the run; afterwards no process, socket or file of the machine is left."""
     powered_off = False
     if places.supervisor_pid() is not None:
-        control = Control(places)
+        control = reach(places)
         try:
             powered_off = _end_run(places, control, patience_s, say)
         finally:

@@ -18,11 +18,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from deploy.control import Control
 from deploy.outcome import TERMINAL_STATES
 from deploy.plan import BROKER
 from deploy.supervision.daemon import Supervisor
 from deploy.supervision.place import ServicePlaces
+from deploy.supervision.report import reach
 from machine.errors import RemoteWireError
 from machine.leaving import leave
 from machine.message import ProcessEnded, Status
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 POLL_S: Final = 0.5
 READY: Final = b"READY\n"
 DONE: Final = b"RESULT 2\nOK"
+SETUP_FAILED: Final = "ended with exit code 2"
+"""What manner_of() says of a process that could not open what it needs."""
 TOLD_S: Final = 3.0
 """How long the broker may take to tell how the run ended, when its process has ended in order."""
 
@@ -128,7 +130,7 @@ class Listener:
         self._nodes = nodes
         self._supervisor = supervisor
         self._events = events
-        self._control = Control(places)
+        self._control = reach(places)
         self._end: End | None = None
         self._exits: dict[str, str] = {}
         self._broker_gone_s: float | None = None
@@ -159,6 +161,8 @@ class Listener:
             # Nobody else would let it go before its time is over.
             self._control.quit()
             self._control.latest()
+            if BROKER not in self._nodes:
+                self._broker_gone_s = time.monotonic()
 
     def _on_event(self, event: Event) -> None:
         ended = event.name in ("PROCESS_STATE_EXITED", "PROCESS_STATE_FATAL", "PROCESS_STATE_STOPPED")
@@ -177,6 +181,9 @@ class Listener:
         sys.stderr.flush()
         if event.process != BROKER:
             self._control.tell(ProcessEnded(event.process, event.pid, manner))
+        if BROKER not in self._nodes and self._end is None and manner == SETUP_FAILED:
+            # It will not do better another time, and the broker may never have heard of it.
+            self._end, self._broker_gone_s = End("FAILED", detail=f"{event.process} {manner}"), time.monotonic()
         if self._end is not None:
             self._write(self._end)
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from deploy.control import Control
+from deploy.control import Control, Remote
 from deploy.outcome import TERMINAL_STATES
 from deploy.supervision.configuration import LISTENER
 from deploy.supervision.daemon import Supervisor
@@ -44,6 +45,9 @@ class Facts:
     host: str
     started_ns: int
     nodes: tuple[str, ...]
+    control: str = ""
+    """Where the broker's control socket is, HOST:PORT, if it is on another host; with `keys`."""
+    keys: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +91,15 @@ def read_end(places: ServicePlaces) -> dict[str, Any] | None:
     return end
 
 
+def reach(places: ServicePlaces) -> Control:
+    """A line to the machine's broker, wherever it is.  BackendError if a key cannot be read."""
+    facts = read_facts(places)
+    return Control(places, Remote(facts.control, Path(facts.keys)) if facts.control else None)
+
+
 def ask(places: ServicePlaces, timeout_s: float = ANSWER_S) -> Status | None:
     """The broker's own word; None if it gives none in time."""
-    control = Control(places)
+    control = reach(places)
     try:
         deadline = time.monotonic() + timeout_s
         while (left := deadline - time.monotonic()) > 0 and control.listening:
@@ -124,7 +134,7 @@ def plain(found: Report) -> dict[str, Any]:
     status, end = found.status, found.end or {}
     return {
         "name": found.name,
-        **{key: value for key, value in asdict(found.facts).items() if key != "nodes"},
+        **{key: value for key, value in asdict(found.facts).items() if key not in ("nodes", "control", "keys")},
         "state": found.state,
         "icount": status.icount if status else end.get("icount", 0),
         "mips": status.icount_per_s / 1e6 if status else 0.0,

@@ -9,14 +9,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from deploy.control import Control
 from deploy.outcome import TERMINAL_STATES
 from deploy.supervision import daemon
 from deploy.supervision.configuration import Service, render
 from deploy.supervision.diagnostics import in_order, log_files
 from deploy.supervision.place import give_back
 from deploy.supervision.processes import ServiceOptions, plan_service
-from deploy.supervision.report import Facts, read_end, write_facts
+from deploy.supervision.report import Facts, reach, read_end, write_facts
 from machine.board import render_board
 from machine.errors import EXIT_DONE, EXIT_FAILED, EXIT_UNREADABLE, EXIT_USAGE, MachineError
 from machine.message import RunState
@@ -78,7 +77,7 @@ def _write(places: ServicePlaces, start: Start) -> None:
 
 def _await_run(places: ServicePlaces, timeout_s: float) -> tuple[int, str]:
     """Exit code and detail, once the guest runs or it is known that it will not."""
-    control = Control(places)
+    control = reach(places)
     deadline = time.monotonic() + timeout_s
     try:
         while time.monotonic() < deadline:

@@ -31,7 +31,7 @@ FROM_CPU: Final = frozenset(
     type_of(cls)
     for cls in (
         m.Saved, m.Sync, m.Credit, m.Stopped, m.Paused, m.Settle, m.Fault, m.MmioAccess, m.TimerExpired, m.Digest,
-        m.PowerOff,
+        m.PowerOff, m.DmaData,
     )
 )  # fmt: skip
 FROM_DEVICE: Final = frozenset(
@@ -39,7 +39,7 @@ FROM_DEVICE: Final = frozenset(
     for cls in (
         m.Saved, m.Quit, m.Fault, m.HostInput, m.BackendResult, m.Done, m.IrqLevel, m.RegisterMap, m.FifoData,
         m.DmaWrite, m.TimerArm, m.TimerCancel, m.HostOutput, m.ClockRead, m.EntropyRead, m.Digest,
-        m.BackendChanged,
+        m.BackendChanged, m.DmaRead,
     )
 )  # fmt: skip
 

@@ -14,7 +14,7 @@ from replay_broker.session.record import RecordSession
 from tests.unit.replay_broker.stage import BOARD, TalliedLedger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 NAMES = ("cpu", *(slot.name for slot in BOARD.devices))
 LIMIT = 2_000
@@ -26,6 +26,7 @@ class NoSockets:
 
     def __init__(self) -> None:
         self.told: dict[bytes, int] = {}
+        self.refuse: Callable[[str], None] = lambda _: None
 
     def tell_node(self, identity: bytes, parts: Sequence[bytes]) -> None:
         """Count it."""
@@ -34,6 +35,10 @@ class NoSockets:
     def tell_client(self, identity: bytes, parts: Sequence[bytes]) -> None:
         """Count it."""
         self.told[identity] = self.told.get(identity, 0) + 1
+
+    def user(self, identity: bytes) -> str:
+        """Everybody is of this host."""
+        return ""
 
     def watch(self, descriptor: int) -> None:
         """Nobody waits."""

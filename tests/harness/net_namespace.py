@@ -26,11 +26,11 @@ SYSTEM_PATH: Final = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 """Where ip(8) is found by those who do not look there."""
 
 
-def run_alone(function: Callable[[], None], apart: Sequence[str] = APART) -> str:
+def run_alone(function: Callable[[], None], apart: Sequence[str] = APART, timeout_s: float = TIMEOUT_S) -> str:
     """Run a function that can be found by name; what it printed.  AssertionError with its traceback if it fails."""
     where = f"{function.__module__}:{function.__qualname__}"
     command = [*apart, sys.executable, "-P", "-m", "tests.harness.net_namespace", where]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout_s, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
 

@@ -43,7 +43,9 @@ def test_ten_thousand_messages_of_a_stranger_change_nothing(home: Home) -> None:
         while flood.poll() is None:
             text.write(b"line %d\n" % lines)
             text.flush()
-            assert text.readline() == b"LINE %d\n" % lines
+            while (heard := text.readline()) == b"READY\n":
+                pass
+            assert heard == b"LINE %d\n" % lines
             lines += 1
         flood.stdout.close()
         assert flood.returncode == 0
@@ -56,7 +58,7 @@ def test_ten_thousand_messages_of_a_stranger_change_nothing(home: Home) -> None:
     assert (machine.directory / "logs" / "broker.log").stat().st_size < 10_000
     machine.down()
     assert typed(recording) == b"".join(b"line %d\n" % n for n in range(lines)) + b"\x04"
-    assert console(recording).startswith(b"READY\n")
+    assert b"LINE 0\n" in console(recording)
     home.verify_both_ways(recording)
 
 

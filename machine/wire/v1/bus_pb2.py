@@ -24,19 +24,19 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19machine/wire/v1/bus.proto\x12\x0fmachine.wire.v1\"n\n\x06\x41\x63\x63\x65ss\x12)\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.machine.wire.v1.AccessKind\x12\x0e\n\x06offset\x18\x02 \x01(\r\x12\x0c\n\x04size\x18\x03 \x01(\r\x12\r\n\x05value\x18\x04 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\"7\n\nMmioAccess\x12)\n\x08\x61\x63\x63\x65sses\x18\x01 \x03(\x0b\x32\x17.machine.wire.v1.Access\"\x15\n\x04\x44one\x12\r\n\x05value\x18\x01 \x01(\x04\"\x19\n\x08IrqLevel\x12\r\n\x05level\x18\x01 \x01(\x08\"\xcb\x01\n\x08Register\x12\x0e\n\x06offset\x18\x01 \x01(\r\x12\'\n\x04read\x18\x02 \x01(\x0e\x32\x19.machine.wire.v1.ReadKind\x12)\n\x05write\x18\x03 \x01(\x0e\x32\x1a.machine.wire.v1.WriteKind\x12\r\n\x05value\x18\x04 \x01(\x04\x12\x12\n\nlatch_mask\x18\x05 \x01(\x04\x12\x11\n\tcall_mask\x18\x06 \x01(\x04\x12\x11\n\tfifo_mask\x18\x07 \x01(\x04\x12\x12\n\nraise_mask\x18\x08 \x01(\x04\";\n\x0bRegisterMap\x12,\n\tregisters\x18\x01 \x03(\x0b\x32\x19.machine.wire.v1.Register\"\x18\n\x08\x46ifoData\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\")\n\x08\x44maWrite\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\x06\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"+\n\x08TimerArm\x12\r\n\x05timer\x18\x01 \x01(\r\x12\x10\n\x08\x64\x65lay_ns\x18\x02 \x01(\x06\"\x1c\n\x0bTimerCancel\x12\r\n\x05timer\x18\x01 \x01(\r\"\x1d\n\x0cTimerExpired\x12\r\n\x05timer\x18\x01 \x01(\r*k\n\nAccessKind\x12\x1b\n\x17\x41\x43\x43\x45SS_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11\x41\x43\x43\x45SS_KIND_WRITE\x10\x01\x12\x14\n\x10\x41\x43\x43\x45SS_KIND_READ\x10\x02\x12\x13\n\x0f\x41\x43\x43\x45SS_KIND_POP\x10\x03*c\n\x08ReadKind\x12\x19\n\x15READ_KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eREAD_KIND_CALL\x10\x01\x12\x14\n\x10READ_KIND_SHADOW\x10\x02\x12\x12\n\x0eREAD_KIND_FIFO\x10\x03*S\n\tWriteKind\x12\x1a\n\x16WRITE_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fWRITE_KIND_CALL\x10\x01\x12\x15\n\x11WRITE_KIND_POSTED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19machine/wire/v1/bus.proto\x12\x0fmachine.wire.v1\"n\n\x06\x41\x63\x63\x65ss\x12)\n\x04kind\x18\x01 \x01(\x0e\x32\x1b.machine.wire.v1.AccessKind\x12\x0e\n\x06offset\x18\x02 \x01(\r\x12\x0c\n\x04size\x18\x03 \x01(\r\x12\r\n\x05value\x18\x04 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\x0c\"7\n\nMmioAccess\x12)\n\x08\x61\x63\x63\x65sses\x18\x01 \x03(\x0b\x32\x17.machine.wire.v1.Access\"\x15\n\x04\x44one\x12\r\n\x05value\x18\x01 \x01(\x04\"\x19\n\x08IrqLevel\x12\r\n\x05level\x18\x01 \x01(\x08\"\xcb\x01\n\x08Register\x12\x0e\n\x06offset\x18\x01 \x01(\r\x12\'\n\x04read\x18\x02 \x01(\x0e\x32\x19.machine.wire.v1.ReadKind\x12)\n\x05write\x18\x03 \x01(\x0e\x32\x1a.machine.wire.v1.WriteKind\x12\r\n\x05value\x18\x04 \x01(\x04\x12\x12\n\nlatch_mask\x18\x05 \x01(\x04\x12\x11\n\tcall_mask\x18\x06 \x01(\x04\x12\x11\n\tfifo_mask\x18\x07 \x01(\x04\x12\x12\n\nraise_mask\x18\x08 \x01(\x04\";\n\x0bRegisterMap\x12,\n\tregisters\x18\x01 \x03(\x0b\x32\x19.machine.wire.v1.Register\"\x18\n\x08\x46ifoData\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\")\n\x08\x44maWrite\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\x06\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"(\n\x07\x44maRead\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\x06\x12\x0c\n\x04size\x18\x02 \x01(\r\"\x17\n\x07\x44maData\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"+\n\x08TimerArm\x12\r\n\x05timer\x18\x01 \x01(\r\x12\x10\n\x08\x64\x65lay_ns\x18\x02 \x01(\x06\"\x1c\n\x0bTimerCancel\x12\r\n\x05timer\x18\x01 \x01(\r\"\x1d\n\x0cTimerExpired\x12\r\n\x05timer\x18\x01 \x01(\r*k\n\nAccessKind\x12\x1b\n\x17\x41\x43\x43\x45SS_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11\x41\x43\x43\x45SS_KIND_WRITE\x10\x01\x12\x14\n\x10\x41\x43\x43\x45SS_KIND_READ\x10\x02\x12\x13\n\x0f\x41\x43\x43\x45SS_KIND_POP\x10\x03*c\n\x08ReadKind\x12\x19\n\x15READ_KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eREAD_KIND_CALL\x10\x01\x12\x14\n\x10READ_KIND_SHADOW\x10\x02\x12\x12\n\x0eREAD_KIND_FIFO\x10\x03*S\n\tWriteKind\x12\x1a\n\x16WRITE_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fWRITE_KIND_CALL\x10\x01\x12\x15\n\x11WRITE_KIND_POSTED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'machine.wire.v1.bus_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ACCESSKIND']._serialized_start=707
-  _globals['_ACCESSKIND']._serialized_end=814
-  _globals['_READKIND']._serialized_start=816
-  _globals['_READKIND']._serialized_end=915
-  _globals['_WRITEKIND']._serialized_start=917
-  _globals['_WRITEKIND']._serialized_end=1000
+  _globals['_ACCESSKIND']._serialized_start=774
+  _globals['_ACCESSKIND']._serialized_end=881
+  _globals['_READKIND']._serialized_start=883
+  _globals['_READKIND']._serialized_end=982
+  _globals['_WRITEKIND']._serialized_start=984
+  _globals['_WRITEKIND']._serialized_end=1067
   _globals['_ACCESS']._serialized_start=46
   _globals['_ACCESS']._serialized_end=156
   _globals['_MMIOACCESS']._serialized_start=158
@@ -53,10 +53,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FIFODATA']._serialized_end=556
   _globals['_DMAWRITE']._serialized_start=558
   _globals['_DMAWRITE']._serialized_end=599
-  _globals['_TIMERARM']._serialized_start=601
-  _globals['_TIMERARM']._serialized_end=644
-  _globals['_TIMERCANCEL']._serialized_start=646
-  _globals['_TIMERCANCEL']._serialized_end=674
-  _globals['_TIMEREXPIRED']._serialized_start=676
-  _globals['_TIMEREXPIRED']._serialized_end=705
+  _globals['_DMAREAD']._serialized_start=601
+  _globals['_DMAREAD']._serialized_end=641
+  _globals['_DMADATA']._serialized_start=643
+  _globals['_DMADATA']._serialized_end=666
+  _globals['_TIMERARM']._serialized_start=668
+  _globals['_TIMERARM']._serialized_end=711
+  _globals['_TIMERCANCEL']._serialized_start=713
+  _globals['_TIMERCANCEL']._serialized_end=741
+  _globals['_TIMEREXPIRED']._serialized_start=743
+  _globals['_TIMEREXPIRED']._serialized_end=772
 # @@protoc_insertion_point(module_scope)

@@ -110,6 +110,20 @@ class DmaWrite(_message.Message):
     data: bytes
     def __init__(self, address: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
 
+class DmaRead(_message.Message):
+    __slots__ = ("address", "size")
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    address: int
+    size: int
+    def __init__(self, address: _Optional[int] = ..., size: _Optional[int] = ...) -> None: ...
+
+class DmaData(_message.Message):
+    __slots__ = ("data",)
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    def __init__(self, data: _Optional[bytes] = ...) -> None: ...
+
 class TimerArm(_message.Message):
     __slots__ = ("timer", "delay_ns")
     TIMER_FIELD_NUMBER: _ClassVar[int]

@@ -18,6 +18,8 @@ class MessageType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MESSAGE_TYPE_SAVED: _ClassVar[MessageType]
     MESSAGE_TYPE_LOAD: _ClassVar[MessageType]
     MESSAGE_TYPE_PROCEED: _ClassVar[MessageType]
+    MESSAGE_TYPE_DMA_READ: _ClassVar[MessageType]
+    MESSAGE_TYPE_DMA_DATA: _ClassVar[MessageType]
     MESSAGE_TYPE_SYNC: _ClassVar[MessageType]
     MESSAGE_TYPE_GRANT: _ClassVar[MessageType]
     MESSAGE_TYPE_KICK: _ClassVar[MessageType]
@@ -66,6 +68,8 @@ MESSAGE_TYPE_SAVE: MessageType
 MESSAGE_TYPE_SAVED: MessageType
 MESSAGE_TYPE_LOAD: MessageType
 MESSAGE_TYPE_PROCEED: MessageType
+MESSAGE_TYPE_DMA_READ: MessageType
+MESSAGE_TYPE_DMA_DATA: MessageType
 MESSAGE_TYPE_SYNC: MessageType
 MESSAGE_TYPE_GRANT: MessageType
 MESSAGE_TYPE_KICK: MessageType

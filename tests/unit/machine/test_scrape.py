@@ -120,7 +120,8 @@ def test_a_node_that_waits_for_its_broker_still_serves(tmp_path: Path) -> None:
     router.bind(endpoint)
     meter = Meter("cpu")
     server = ScrapeServer(0, meter.render)
-    port = AttendedPort(endpoint, server.descriptor, server.serve)
+    port = AttendedPort(endpoint)
+    port.attend(server.descriptor, server.serve)
     meter.counter("messages", "by type", ("direction", "type"), port.traffic.messages)
     port.send(Sync(), BROKER, 0)
     identity = router.recv_multipart()[0]

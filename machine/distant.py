@@ -1,0 +1,70 @@
+"""A port to a broker on another host: encrypted, with a key of its own, and aware of its connection.
+
+ZeroMQ connects anew by itself when a connection breaks, and what was under way is lost then.  A node that noticed
+nothing would go on with a gap; this one ends instead.
+"""
+
+from __future__ import annotations
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from machine.attended import AttendedPort
+from machine.errors import RemoteWireError
+from machine.keys import ClientKeys
+
+HEARTBEAT_MS = 5_000
+SILENCE_MS = 60_000
+"""A shorter silence of the network is waited out."""
+_EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+
+
+class DistantPort(AttendedPort):
+    """AttendedPort over tcp with CURVE."""
+
+    def __init__(self, endpoint: str, keys: ClientKeys) -> None:
+        self._keys = keys
+        self._joined = False
+        self._trouble = ""
+        super().__init__(endpoint)
+        self.attend(int(self._watch.getsockopt(zmq.FD)), self._look)
+        # The descriptor speaks of what comes behind the last look, so there must have been one.
+        self._look()
+
+    def close(self, linger_ms: int | None = None) -> None:
+        """Send the rest and close."""
+        self._socket.disable_monitor()
+        self._watch.close(0)
+        super().close(linger_ms)
+
+    def _prepare(self, socket: zmq.Socket[bytes]) -> None:
+        secure(socket, self._keys)
+        self._watch = socket.get_monitor_socket(_EVENTS)
+
+    def _look(self) -> None:
+        """What has become of the connection."""
+        while True:
+            try:
+                parts = self._watch.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            event = parse_monitor_message(parts)["event"]
+            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self._joined = True
+            elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+                self._trouble = "the broker does not know this node's key"
+            elif self._joined:
+                self._trouble = "the connection to the broker was lost, and what was under way with it"
+
+    def _check(self) -> None:
+        if self._trouble:
+            raise RemoteWireError(self._trouble)
+
+
+def secure(socket: zmq.Socket[bytes], keys: ClientKeys) -> None:
+    """Have a socket that will connect speak CURVE, and notice a peer that has gone for good."""
+    socket.setsockopt(zmq.CURVE_SERVERKEY, keys.broker)
+    socket.setsockopt(zmq.CURVE_PUBLICKEY, keys.own.public)
+    socket.setsockopt(zmq.CURVE_SECRETKEY, keys.own.secret)
+    socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
+    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, SILENCE_MS)

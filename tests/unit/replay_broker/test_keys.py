@@ -1,0 +1,221 @@
+"""Who comes in from another host: those with a key of the machine, each under its own name."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+import zmq
+
+from machine import message as m
+from machine.codec import decode, encode, encode_header, type_of
+from machine.distant import DistantPort
+from machine.errors import BackendError, RemoteWireError, UsageError
+from machine.frame import Frame
+from machine.icount import BROKER
+from machine.keys import OPERATOR, ClientKeys, KeyRing
+from replay_broker import server as server_module
+from replay_broker.roster import Roster
+from replay_broker.server import Server
+from replay_broker.session.record import RecordSession
+from replay_broker.sockets import Sockets
+from tests.unit.replay_broker.stage import BOARD, TalliedLedger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from machine.port import Port
+
+PATIENCE_S = 10.0
+NAMES = ("cpu", *(slot.name for slot in BOARD.devices))
+
+
+def free_port() -> int:
+    """A port that is free, and so is the next one, a moment ago."""
+    while True:
+        with socket.socket() as one, socket.socket() as two:
+            one.bind(("127.0.0.1", 0))
+            port = int(one.getsockname()[1])
+            try:
+                two.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port
+
+
+class Far:
+    """A broker that listens for other hosts, in a thread of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.ring = KeyRing(directory)
+        for name in ("broker", OPERATOR, *NAMES):
+            self.ring.make(name)
+        port = free_port()
+        self.bus, self.control = f"tcp://127.0.0.1:{port}", f"tcp://127.0.0.1:{port + 1}"
+        sockets = Sockets(f"ipc://{directory}/b", f"ipc://{directory}/c", (self.bus, self.control), self.ring)
+        self.server = Server(
+            sockets, Roster.of(NAMES), m.RunMode.RECORD, lambda send: RecordSession(BOARD, send, TalliedLedger())
+        )
+        self._ports: list[Port] = []
+        self._thread = threading.Thread(target=self.server.run, daemon=True)
+        self._thread.start()
+        self.operator = self.port(OPERATOR, self.control)
+
+    def port(self, name: str, endpoint: str = "", keys: ClientKeys | None = None) -> DistantPort:
+        """A connection with a node's key."""
+        port = DistantPort(endpoint or self.bus, keys or self.ring.client(name))
+        self._ports.append(port)
+        return port
+
+    def node(self, key: str, name: str = "") -> DistantPort:
+        """A connection on which Hello has been said."""
+        port = self.port(key)
+        port.send(m.Hello(m.WIRE_VERSION, name or key, 1, "memory"), BROKER, 0)
+        return port
+
+    def status(self) -> m.Status:
+        """Ask how it is."""
+        self.operator.send(m.StatusRequest(), BROKER, 0)
+        status = hear(self.operator)
+        assert isinstance(status, m.Status)
+        return status
+
+    def await_refusals(self, count: int) -> None:
+        """Wait until so much was refused."""
+        while self.status().refused < count:
+            pass
+
+    def close(self) -> None:
+        """End it."""
+        for _ in range(2):
+            self.operator.send(m.Quit(), BROKER, 0)
+        self._thread.join(PATIENCE_S)
+        for port in self._ports:
+            port.close(0)
+        assert not self._thread.is_alive()
+
+
+def hear(port: Port) -> m.Message:
+    """The next message."""
+    frame = port.receive(PATIENCE_S)
+    assert frame is not None, "the broker is silent"
+    return decode(frame.type, frame.payload)
+
+
+@pytest.fixture
+def far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Far]:
+    """A broker with keys, which does not wait for nodes that never come."""
+    monkeypatch.setattr(server_module, "LATECOMER_S", 0.05)
+    far = Far(tmp_path)
+    yield far
+    far.close()
+
+
+def test_each_node_comes_in_with_its_own_key(far: Far) -> None:
+    ports = {name: far.node(name) for name in NAMES}
+    assert {name: type(hear(port)) for name, port in ports.items()} == dict.fromkeys(NAMES, m.Welcome)
+    assert far.status().refused == 0
+
+
+def test_a_key_is_good_for_its_own_name_only(far: Far) -> None:
+    assert hear(far.node("rtc0", "serial0")) == m.Refused("the key is rtc0's, not serial0's")
+    assert far.status().refused == 1
+
+
+def test_a_second_process_with_the_right_key_is_refused_while_the_first_is_there(far: Far) -> None:
+    assert isinstance(hear(far.node("cpu")), m.Welcome)
+    assert hear(far.node("cpu")) == m.Refused("node cpu is already here, process 1")
+
+
+def test_a_key_that_nobody_knows_opens_nothing(far: Far, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = KeyRing(tmp_path / "other")
+    other.make("serial0")
+    keys = ClientKeys(other.pair("serial0"), far.ring.client("cpu").broker)
+    stranger = far.port("serial0", keys=keys)
+    stranger.send(m.Hello(m.WIRE_VERSION, "serial0", 1), BROKER, 0)
+    with pytest.raises(RemoteWireError, match="does not know this node's key"):
+        stranger.receive(PATIENCE_S)
+    far.await_refusals(1)
+
+
+def test_the_operators_key_is_no_node_s_and_a_node_s_no_operator_s(far: Far) -> None:
+    for name, endpoint in (("serial0", far.control), (OPERATOR, far.bus)):
+        port = far.port(name, endpoint)
+        port.send(m.StatusRequest(), BROKER, 0)
+        with pytest.raises(RemoteWireError, match="does not know this node's key"):
+            port.receive(PATIENCE_S)
+
+
+def test_without_a_key_nothing_is_heard(far: Far) -> None:
+    context = zmq.Context()
+    plain = context.socket(zmq.DEALER)
+    plain.connect(far.bus)
+    hello = Frame(type_of(m.Hello), 0, BROKER, 0, encode(m.Hello(m.WIRE_VERSION, "serial0", 1)))
+    plain.send_multipart([encode_header(hello), hello.payload])
+    assert not plain.poll(300)
+    assert "serial0" in far.server._roster.missing()
+    plain.close(0)
+    context.term()
+
+
+def test_a_node_that_goes_on_over_a_new_connection_ends_the_run(far: Far) -> None:
+    assert isinstance(hear(far.node("cpu")), m.Welcome)
+    again = far.port("cpu")
+    again.send(m.Sync(), BROKER, 12)
+    while (status := far.status()).state is m.RunState.STARTING:
+        pass
+    assert "cpu's connection was lost and made anew" in status.detail
+
+
+def test_a_node_notices_that_its_connection_was_lost(far: Far) -> None:
+    front = socket.create_server(("127.0.0.1", 0))
+    port = far.port("cpu", f"tcp://127.0.0.1:{front.getsockname()[1]}")
+    inside, _ = front.accept()
+    with inside, socket.create_connection(("127.0.0.1", int(far.bus.rpartition(":")[2]))) as outside:
+        ends = (
+            threading.Thread(target=pump, args=(outside, inside), daemon=True),
+            threading.Thread(target=pump, args=(inside, outside), daemon=True),
+        )
+        for end in ends:
+            end.start()
+        port.send(m.Hello(m.WIRE_VERSION, "cpu", 1, "memory"), BROKER, 0)
+        assert isinstance(hear(port), m.Welcome)
+        front.close()
+        inside.shutdown(socket.SHUT_RDWR)
+        outside.shutdown(socket.SHUT_RDWR)
+        with pytest.raises(RemoteWireError, match="connection to the broker was lost"):
+            port.receive(PATIENCE_S)
+        for end in ends:
+            end.join()
+
+
+def pump(source: socket.socket, sink: socket.socket) -> None:
+    """Bytes from one connection into the other, until one of them ends."""
+    try:
+        while data := source.recv(1 << 16):
+            sink.sendall(data)
+    except OSError:
+        pass
+
+
+def test_keys_are_nobody_else_s_to_read_and_are_not_replaced(tmp_path: Path) -> None:
+    ring = KeyRing(tmp_path)
+    ring.make("broker")
+    ring.make("cpu")
+    secret = tmp_path / "cpu.private"
+    assert secret.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(UsageError, match="is there already"):
+        ring.make("cpu")
+    secret.chmod(0o640)
+    with pytest.raises(BackendError, match="others may read this secret key"):
+        ring.client("cpu")
+    secret.chmod(0o600)
+    secret.write_text("no key\n")
+    with pytest.raises(BackendError, match="is no key"):
+        ring.client("cpu")
+    with pytest.raises(BackendError, match="cannot read the key"):
+        ring.client("nic0")
