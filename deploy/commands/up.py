@@ -14,7 +14,7 @@ from deploy.options import add_machine_options, machine_options, monitor_argumen
 from deploy.plan import MODE_NAMES, Launch, uses_terminal
 from deploy.reporting import complain, put, say
 from deploy.resolve import resolve_board, resolve_placement
-from deploy.snapshotting import add_snapshot_options, snapshot_arguments
+from deploy.snapshotting import snapshot_arguments
 from deploy.supervision.place import claim
 from deploy.supervision.processes import START_S, ServiceOptions
 from deploy.supervision.report import Facts
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
     add_machine_options(parser)
-    add_snapshot_options(parser)
     parser.add_argument("--record", action="store_true", help="write everything down")
     parser.add_argument("-o", "--output", metavar="REC", help="record into this new directory")
     parser.add_argument("--host", default="", metavar="H", help="which of the board's hosts this is")
