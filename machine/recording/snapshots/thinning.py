@@ -5,8 +5,9 @@ cells of a power of two, aligned to 0; the older a snapshot, the wider its cell:
 2^k <= a < 2^(k+1) has cells of 2^(k-d) instructions, at least 1.  From the oldest on, a snapshot is kept unless the
 last one kept before it lies in the same cell.
 
-Cells only grow, and a wider cell holds its narrower ones whole.  So it does not matter how often and when thinning is
-done: for each snapshot that was ever made at s, with the newest at e, one at j <= s is kept with
+Cells only grow, and a wider cell holds its narrower ones whole: what gave way to one that gives way itself lies in the
+cell of the one that stays.  So however often and whenever thinning is done, for each snapshot that was ever made at s,
+with the newest at e, one at j <= s is kept with
 
     s - j <= (e - s) / (2^d - 1)
 

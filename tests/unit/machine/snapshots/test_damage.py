@@ -11,6 +11,7 @@ import pytest
 
 from machine.errors import DamagedSnapshot, SnapshotError, StateError
 from machine.recording.snapshots.files import files_of
+from machine.recording.snapshots.pack import MAGIC, Pack
 from machine.recording.snapshots.pagemap import PageMap
 from machine.recording.snapshots.store import SnapshotStore
 from machine.recording.snapshots.writer import SnapshotWriter
@@ -124,6 +125,32 @@ def test_pages_of_another_recording_or_of_another_snapshot_of_the_same_number_ar
         path.write_bytes((other / "snapshots/00000001.pages").read_bytes())
         with pytest.raises(DamagedSnapshot):
             loaded(SnapshotStore(recording, RECORDING), 1, PAGES)
+
+
+def frame_of(recording: Path) -> bytes:
+    """The only frame of a recording's pack 1."""
+    with Pack(recording / "snapshots", 1, RECORDING) as pack:
+        ((size, _, _),) = pack._directory.frames
+        return pack._read(len(MAGIC), size)
+
+
+def test_a_good_frame_in_the_place_of_another_is_refused(
+    recording: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path, here = recording / "snapshots/00000001.pages", frame_of(recording)
+    there = here
+    for byte in range(2, 256):
+        other = tmp_path_factory.mktemp("other")
+        twins = {page: bytes([page, byte]) * 2048 for page in OLD}
+        SnapshotWriter(other, RECORDING).add(snapshot(1, memory_pages=PAGES), pages(twins), None)
+        there = frame_of(other)
+        # Of another size it would not fit the index.
+        if len(there) == len(here):
+            break
+    assert there != here
+    path.write_bytes(path.read_bytes().replace(here, there))
+    with pytest.raises(DamagedSnapshot, match=re.escape(f"{path}: frame 0 is another one, or damaged")):
+        loaded(SnapshotStore(recording, RECORDING), 1, PAGES)
 
 
 def test_what_is_damaged_is_left_out_told_and_can_be_deleted(recording: Path) -> None:

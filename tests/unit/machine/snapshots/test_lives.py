@@ -65,6 +65,7 @@ class Lives(RuleBasedStateMachine):
         number = data.draw(st.sampled_from(sorted(self.memories)))
         self.writers[which].delete(number)
         del self.memories[number]
+        self.labels.discard(number)
 
     @rule(which=st.integers(0, 1))
     def thin(self, which: int) -> None:
@@ -98,23 +99,32 @@ TestLives = Lives.TestCase
 TestLives.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
 
 
+def start(tmp_path: Path, *options: str) -> subprocess.Popen[str]:
+    """The process that writes."""
+    argv = [sys.executable, "-m", "machine.recording.snapshots", str(tmp_path), RECORDING, *options]
+    return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def job(tmp_path: Path, number: int, *, icount: int) -> str:
+    """A job whose snapshot has content(icount)."""
+    staging = tmp_path / f"staging{icount}"
+    staging.write_bytes(b"".join(content(icount)) + ZERO_PAGE * (PAGES - 16))
+    state = base64.b64encode(encode(snapshot(number, icount=icount, memory_pages=PAGES))).decode()
+    row = {"snapshot": state, "staging": str(staging), "granule": 8 * PAGE_BYTES, "granules": [0, 1], "base": None}
+    return json.dumps(row) + "\n"
+
+
 @pytest.mark.parametrize("budget", [None, 12_000])
 def test_a_reader_and_a_writing_process_do_not_harm_each_other(tmp_path: Path, budget: int | None) -> None:
     """Every snapshot has the number as its memory's content; the process adds, thins and deletes while we read."""
     lines = []
     for number in range(1, 61):
-        path = tmp_path / f"staging{number}"
-        path.write_bytes(b"".join(content(number)) + ZERO_PAGE * (PAGES - 16))
-        state = base64.b64encode(encode(snapshot(number, memory_pages=PAGES))).decode()
-        job = {"snapshot": state, "staging": str(path), "granule": 8 * PAGE_BYTES, "granules": [0, 1], "base": None}
-        lines.append(json.dumps(job))
+        lines.append(job(tmp_path, number, icount=number))
         if number % 3 == 0:
-            lines.append(json.dumps({"delete": number - 1}))
-    argv = [sys.executable, "-m", "machine.recording.snapshots", str(tmp_path), RECORDING]
-    argv += [] if budget is None else ["--budget", str(budget)]
-    child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            lines.append(json.dumps({"delete": number - 1}) + "\n")
+    child = start(tmp_path, *([] if budget is None else ["--budget", str(budget)]))
     assert child.stdin is not None
-    child.stdin.write("\n".join(lines) + "\n")
+    child.stdin.write("".join(lines))
     child.stdin.close()
     store = SnapshotStore(tmp_path, RECORDING)
     reads = 0
@@ -136,3 +146,20 @@ def test_a_reader_and_a_writing_process_do_not_harm_each_other(tmp_path: Path, b
     child.stdout.close()
     assert len(answers) == len(lines)
     assert reads
+
+
+def test_two_processes_that_write_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    children = [start(tmp_path), start(tmp_path)]
+    for first, child in enumerate(children):
+        assert child.stdin is not None
+        child.stdin.write("".join(job(tmp_path, 0, icount=icount) for icount in range(1 + first, 61, 2)))
+        child.stdin.flush()
+    for child in children:
+        answers, _ = child.communicate()
+        assert all("error" not in json.loads(line) for line in answers.splitlines()), answers
+    store = SnapshotStore(tmp_path, RECORDING)
+    heads = store.list()
+    assert store.damage == ()
+    assert sorted(head.number for head in heads) == list(range(1, 61))
+    for head in heads:
+        assert list(loaded(store, head.number, PAGES).values()) == content(head.icount)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from bisect import bisect_right
+from collections import deque
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
@@ -9,52 +12,79 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from machine.recording.snapshots import thinning
 from machine.recording.snapshots.store import SnapshotStore
 from machine.recording.snapshots.thinning import DENSITY, most_kept, to_drop
 from machine.recording.snapshots.writer import SnapshotWriter
 from tests.unit.machine.snapshots.scenes import RECORDING, loaded, pages, plain, snapshot
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 steps = st.lists(st.one_of(st.integers(0, 40), st.integers(0, 10**10)), min_size=1, max_size=400)
 
 
-def survivors(icounts: list[int]) -> list[int]:
-    """What is left when thinning is done behind each."""
-    kept: list[int] = []
+def stages(icounts: list[int], density: int = DENSITY) -> Iterator[list[int]]:
+    """What is left behind each, when thinning is done behind each."""
+    left: list[int] = []
     for icount in icounts:
-        kept.append(icount)
-        dropped = to_drop(kept, [1] * len(kept), None)
-        kept = [value for place, value in enumerate(kept) if place not in dropped]
-    return kept
+        left.append(icount)
+        left = [left[place] for place in sorted(thinning._kept(left, density, (), None))]
+        yield left
 
 
-@given(steps=steps)
-@settings(max_examples=60, deadline=None)
-def test_the_number_grows_with_the_logarithm_of_the_run(steps: list[int]) -> None:
+def survivors(icounts: list[int], density: int = DENSITY) -> list[int]:
+    """What is left in the end."""
+    return deque(stages(icounts, density), maxlen=1)[0]
+
+
+def check_distances(made: list[int], kept: list[int], density: int) -> None:
+    """What thinning.py promises, for each that was ever made."""
+    for icount in made:
+        before = kept[bisect_right(kept, icount) - 1]
+        assert before <= icount
+        assert (icount - before) * ((1 << density) - 1) <= made[-1] - icount
+
+
+@given(steps=steps, density=st.integers(0, DENSITY))
+@settings(max_examples=100, deadline=None)
+def test_the_number_grows_with_the_logarithm_of_the_run(steps: list[int], density: int) -> None:
     icounts = list(accumulate(steps))
-    kept = survivors(icounts)
-    assert len(kept) <= most_kept(icounts[-1] - icounts[0])
+    kept = survivors(icounts, density)
+    assert len(kept) <= most_kept(icounts[-1] - icounts[0], density)
     assert kept[-1] == icounts[-1]
 
 
-@given(steps=steps)
-@settings(max_examples=60, deadline=None)
-def test_near_each_that_was_ever_made_one_is_left_and_nearer_the_younger_it_is(steps: list[int]) -> None:
+@given(steps=steps, density=st.integers(1, DENSITY))
+@settings(max_examples=100, deadline=None)
+def test_near_each_that_was_ever_made_one_is_left_and_nearer_the_younger_it_is(steps: list[int], density: int) -> None:
     icounts = list(accumulate(steps))
-    kept = survivors(icounts)
-    end = icounts[-1]
-    for made in icounts:
-        before = max(icount for icount in kept if icount <= made)
-        assert (made - before) * ((1 << DENSITY) - 1) <= end - made
+    check_distances(icounts, survivors(icounts, density), density)
+
+
+@pytest.mark.parametrize("density", [1, 2, DENSITY])
+@pytest.mark.parametrize("seed", range(4))
+def test_distances_do_not_add_up_however_often_it_is_done(density: int, seed: int) -> None:
+    chance = random.Random(seed)
+    icounts = list(accumulate(chance.randrange(1, 1000) for _ in range(120)))
+    for length, kept in enumerate(stages(icounts, density), 1):
+        check_distances(icounts[:length], kept, density)
 
 
 @pytest.mark.parametrize("period", [1, 1000, 12_345_678])
 def test_a_long_run_keeps_about_as_many_more_for_each_doubling(period: int) -> None:
-    counts = [len(survivors([period * n for n in range(length)])) for length in (256, 512, 1024, 2048)]
+    counts = [len(survivors([period * n for n in range(length)])) for length in (128, 256, 512, 1024)]
     assert all(0 < more - fewer <= (1 << DENSITY) + 1 for fewer, more in pairwise(counts))
-    assert counts[-1] < 330
+    assert counts[-1] < 300
+
+
+@given(steps=steps)
+@settings(max_examples=30, deadline=None)
+def test_what_is_dropped_without_a_budget_is_what_the_default_density_leaves_out(steps: list[int]) -> None:
+    icounts = list(accumulate(steps))
+    kept = thinning._kept(icounts, DENSITY, (), None)
+    assert {*to_drop(icounts, [1] * len(icounts), None)} == {*range(len(icounts))} - kept
 
 
 @given(steps=steps, data=st.data())
