@@ -28,6 +28,11 @@ class PrivateMemory(GuestMemory):
         """All zero, as at power-on."""
         self._map.madvise(mmap.MADV_DONTNEED)
 
+    @property
+    def view(self) -> memoryview:
+        """All of it, as it is."""
+        return self._view
+
     def page(self, number: int) -> bytes:
         """One page, by its number from RAM_BASE on."""
         return self._map[number * PAGE_BYTES : (number + 1) * PAGE_BYTES]

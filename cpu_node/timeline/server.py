@@ -80,10 +80,12 @@ class Server:
         try:
             if request["look"] is not None:
                 player.run_exactly(int(request["look"]))
-            pages = player.page_digests(request.get("pages"))
+            whole = bool(request.get("whole"))
+            pages = {} if whole else player.page_digests(request.get("pages"))
             found: Request = {
                 "icount": player.icount,
                 "registers": player.registers(),
+                "memory": player.memory_digest().hex() if whole else "",
                 "pages": {str(number): digest.hex() for number, digest in pages.items()},
                 "bytes": {str(number): player.memory.page(number).hex() for number in request.get("bytes", ())},
                 **player.instruction(),

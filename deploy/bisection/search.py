@@ -1,10 +1,14 @@
 """Where two replays of one recording part: first the stretch, then the instruction.
 
-Theory of operation.  Both run side by side, a stretch at a time; behind each stretch registers and pages are
+Theory of operation.  Both run side by side, a stretch at a time; behind each stretch registers and all memory are
 compared, and while they are equal both save themselves.  Behind the first stretch that differs both go back to what
-they saved and the stretch is halved again and again, comparing only registers and the pages found to differ, which
-costs next to nothing.  At the end everything is compared once more in front of the instruction that was found: pages
-that differed earlier and then no more send the search to the earlier place.
+they saved and the stretch is halved again and again, comparing only registers and the pages found to differ.  Both
+follow behind: where they were equal they need not begin again, so the halving costs no more than the stretch once
+more.  At the end everything is compared once more in front of the instruction that was found: pages that differed
+earlier and then no more send the search to the earlier place.
+
+A comparison of everything costs as much as some 50 million instructions; with STRETCHES of them, and a stretch or two
+that are run again, a search takes less than twice the time of the replay it looks at.
 """
 
 from __future__ import annotations
@@ -13,14 +17,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from deploy.bisection.runner import Answer, ask_all
+from machine.errors import MachineError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from deploy.bisection.runner import Runner
 
-STRETCH: Final = 1 << 26
-"""Instructions between two comparisons of everything."""
+STRETCHES: Final = 8
+"""How often everything is compared, in a recording that is long enough."""
+SHORTEST: Final = 1 << 26
+"""Instructions of a stretch at least."""
+FOLLOW: Final = 1 << 21
+"""Instructions that are worth following for."""
+BEHIND: Final = 1 << 14
+"""How far behind a place to look at one follows: there is a sync point in so many instructions."""
 MOST_PAGES: Final = 64
 """Pages that are followed; where more differ the first are as good as any."""
 
@@ -49,16 +60,17 @@ def find_parting(runners: Sequence[Runner], end: int) -> Parting | LogParting | 
         runner.take()
     saved = _save(runners)
     low = 0
+    stretch = max(SHORTEST, end // STRETCHES)
     while True:
-        goal = low + STRETCH
+        goal = low + stretch
         ran = ask_all(runners, run_on=goal)
         parted = [answer for answer in ran if "divergence" in answer]
         if parted:
             ask_all(runners, restore=True)
             return _at_a_message(runners, low, parted)
-        looks = ask_all(runners, look=None)
+        looks = ask_all(runners, look=None, whole=True)
         if not _same(*looks) or ran[0]["icount"] != ran[1]["icount"]:
-            pages = _differing_pages(*looks)
+            pages = _differing_pages(*ask_all(runners, look=None))
             ask_all(runners, restore=True)
             return _narrow(runners, low, max(answer["icount"] for answer in ran), pages)
         if not ran[0]["more"] or ran[0]["icount"] >= end:
@@ -77,20 +89,33 @@ def _save(runners: Sequence[Runner], older: Sequence[int] = ()) -> list[int]:
 
 def _narrow(runners: Sequence[Runner], low: int, high: int, pages: list[int]) -> Parting:
     """The runners stand at `low` and are equal; at `high` they differ.  The instruction in between."""
-    floor = low
+    floor = at = low
+    ask_all(runners, save=True)
     while high - low > 1:
         middle = (low + high) // 2
         looks = ask_all(runners, look=middle, pages=pages)
         if _same(*looks):
             low = middle
+            at = _follow(runners, at, low)
         else:
             high = middle
     before = ask_all(runners, look=low)
     if low > floor and not _same(*before):
+        ask_all(runners, restore=True)
         return _narrow(runners, floor, low, _differing_pages(*before))
     shown = _differing_pages(*ask_all(runners, look=high))
     full = ask_all(runners, look=high, pages=shown, bytes=shown)
     return Parting(high, before[0], (full[0], full[1]))
+
+
+def _follow(runners: Sequence[Runner], at: int, low: int) -> int:
+    """Let the runners, which stand at `at`, come up to a little in front of `low`; where they are then."""
+    if low - at < FOLLOW:
+        return at
+    places = {int(answer["icount"]) for answer in ask_all(runners, run_on=low - BEHIND)}
+    if len(places) > 1 or max(places) > low:
+        raise MachineError(f"the replays cannot be stopped together in front of instruction {low}")
+    return places.pop()
 
 
 def _at_a_message(runners: Sequence[Runner], low: int, parted: Sequence[Answer]) -> Parting | LogParting:
@@ -104,7 +129,7 @@ def _at_a_message(runners: Sequence[Runner], low: int, parted: Sequence[Answer])
 
 
 def _same(left: Answer, right: Answer) -> bool:
-    return all(left[key] == right[key] for key in ("icount", "registers", "pages"))
+    return all(left[key] == right[key] for key in ("icount", "registers", "pages", "memory"))
 
 
 def _differing_pages(left: Answer, right: Answer) -> list[int]:
