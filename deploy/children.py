@@ -29,6 +29,7 @@ class Child:
     """One started process; its standard error comes to us line by line."""
 
     def __init__(self, plan: ProcessPlan, directory: Path) -> None:
+        self.plan = plan
         self.name = plan.name
         self.last_line = ""
         self._partial = b""
@@ -80,6 +81,17 @@ class Children:
         child = Child(plan, self._directory)
         self.all.append(child)
         self._selector.register(child.stderr_fd, selectors.EVENT_READ, child)
+
+    def restart(self, child: Child) -> None:
+        """Start another process in place of one that has died; OSError if the host cannot."""
+        while child.stderr_fd in self._selector.get_map() and self._hear(child):
+            pass
+        if child.stderr_fd in self._selector.get_map():
+            self._selector.unregister(child.stderr_fd)
+        assert child.process.stderr is not None
+        child.process.stderr.close()
+        self.all.remove(child)
+        self.start(child.plan)
 
     def also_wake_on(self, fd: int) -> None:
         """Let a readable descriptor end wait(), until hear_only_children()."""

@@ -19,12 +19,13 @@ from deploy.children import Child, Children
 from deploy.environment import runtime_directory
 from deploy.host_signals import EndingSignals
 from deploy.outcome import TERMINAL_STATES, Death, Outcome, judge, judge_death
-from deploy.plan import BROKER, Launch, Places, ProcessPlan, plan_processes
+from deploy.plan import BROKER, CPU, Launch, Places, ProcessPlan, plan_processes
 from deploy.progress import Progress, Screen
 from deploy.terminal import KeptTerminal, is_owned
 from machine.board import render_board
 from machine.errors import EXIT_FAILED, MachineError
-from machine.message import RunState, Status
+from machine.fdstore import FdStore
+from machine.message import RunMode, RunState, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,6 +47,9 @@ LAST_WORD_S: Final = 0.3
 QUIT_S: Final = 15.0
 """How long a run may take to end after it was asked to."""
 
+NOT_REBUILT: Final = (BROKER, CPU)
+"""Processes that nobody can make what they were."""
+
 LEAVE_S: Final = 15.0
 """How long processes may take to leave after an orderly end; the broker closes the log in it."""
 
@@ -63,17 +67,19 @@ def launch(run: Launch, plan: Callable[[Launch, Places], tuple[ProcessPlan, ...]
     screen = Screen(sys.stderr, owned=owned)
     with _places(run) as places, KeptTerminal(owned=owned), EndingSignals() as signals:
         children = Children(screen.line, places.directory)
+        fdstore = FdStore(places.directory)
         patience_s = ABANDON_S
         try:
             for process in plan(run, places):
                 children.start(process)
-            outcome = _watched(run, places, children, signals, screen)
+            outcome = _watched(run, places, children, signals, screen, fdstore)
             patience_s = LEAVE_S if outcome.status.state in TERMINAL_STATES else ABANDON_S
         except OSError as error:
             raise MachineError(f"cannot start the machine's processes: {error}") from error
         finally:
             screen.clear()
             children.end(patience_s)
+            fdstore.close()
     # Only now have all processes told how they ended.
     if outcome.status.state in TERMINAL_STATES:
         exit_codes = {child.name: child.exit_code or 0 for child in children.all}
@@ -81,13 +87,15 @@ def launch(run: Launch, plan: Callable[[Launch, Places], tuple[ProcessPlan, ...]
     return outcome
 
 
-def _watched(run: Launch, places: Places, children: Children, signals: EndingSignals, screen: Screen) -> Outcome:
+def _watched(
+    run: Launch, places: Places, children: Children, signals: EndingSignals, screen: Screen, fdstore: FdStore
+) -> Outcome:
     """Watch the started processes to the run's end, and say goodbye to the broker."""
     # Imported here: the processes have started and take as long to do the same.
     from deploy.control import Control  # noqa: PLC0415
 
     control = Control(places)
-    watch = _Watch(run, children, control, signals, screen)
+    watch = _Watch(run, children, control, signals, screen, fdstore)
     try:
         return watch.until_the_end()
     finally:
@@ -123,13 +131,20 @@ class _Watch:
     """Looks after a started machine until it has ended or come apart."""
 
     def __init__(
-        self, run: Launch, children: Children, control: Control, signals: EndingSignals, screen: Screen
+        self,
+        run: Launch,
+        children: Children,
+        control: Control,
+        signals: EndingSignals,
+        screen: Screen,
+        fdstore: FdStore,
     ) -> None:
         self._run = run
         self._children = children
         self._control = control
         self._signals = signals
         self._screen = screen
+        self._fdstore = fdstore
         self._progress = Progress(run.end_icount)
         self._status = Status(RunState.STARTING)
         self._started_s = time.monotonic()
@@ -138,6 +153,7 @@ class _Watch:
         self._quit_at_s: float | None = None
         children.also_wake_on(control.wake_fd)
         children.also_wake_on(signals.fd)
+        children.also_wake_on(fdstore.fd)
 
     def until_the_end(self) -> Outcome:
         """Watch; the outcome as far as it is known while processes still live."""
@@ -161,12 +177,25 @@ class _Watch:
 
     def _step(self) -> Outcome | None:
         # The order matters: a process that is found dead here has said its last word before the answer is read.
+        self._fdstore.serve()
         dead = self._children.dead()
         stop = self._heed_signals()
         self._hear()
         if self._status.state in TERMINAL_STATES:
             return Outcome(self._status, EXIT_FAILED)
-        return stop or self._mourn(dead)
+        return stop or self._mourn([child for child in dead if not self._replace(child)])
+
+    def _replace(self, child: Child) -> bool:
+        """Start another process for one that was killed in the middle of a recording; what it is to do the broker says.
+
+        One that has ended by itself has told the broker why.
+        """
+        rebuilds = self._run.rebuild and self._run.mode is RunMode.RECORD and self._status.state is RunState.RUNNING
+        if not rebuilds or child.name in NOT_REBUILT or (child.exit_code or 0) >= 0:
+            return False
+        self._noticed.pop(child.name, None)
+        self._children.restart(child)
+        return True
 
     def _hear(self) -> None:
         now_s = self._now_s()

@@ -91,6 +91,14 @@ def machine_options(options: argparse.Namespace) -> MachineOptions:
     )
 
 
+def add_on_death(parser: argparse.ArgumentParser) -> None:
+    """--on-death."""
+    parser.add_argument(
+        "--on-death", choices=("rebuild", "end"), default="rebuild",
+        help="when a process dies while the guest is recorded: start another and make it what it was, or end",
+    )  # fmt: skip
+
+
 def add_recording(parser: argparse.ArgumentParser) -> None:
     """REC."""
     parser.add_argument(

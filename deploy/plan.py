@@ -47,6 +47,8 @@ class Launch:
     """The broker's arguments that say how snapshots are taken."""
     snapshot: int = 0
     """The snapshot to start a replay from, 0 for power-on."""
+    rebuild: bool = False
+    """A process that dies while the guest is recorded is started again, and the broker makes it what it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,4 +118,6 @@ def _broker_arguments(launch: Launch, places: Places) -> tuple[str, ...]:
         arguments += ["--until", str(launch.until)]
     if launch.snapshot:
         arguments += ["--snapshot", str(launch.snapshot)]
+    if launch.mode is RunMode.RECORD:
+        arguments += ["--on-death", "rebuild" if launch.rebuild else "end"]
     return (*arguments, *launch.snapshots, *launch.monitor)

@@ -1,4 +1,4 @@
-"""Where a device meets its backend: one gate for the present, one for what is past.
+"""Where a device meets its backend: the gate of the present; past_gate.py and replay_gate.py have the others.
 
 Lives here: who decides what the backend took, and what becomes of what it wants to say.
 Never here: which mode is which to a model; it cannot tell.
@@ -6,31 +6,20 @@ Never here: which mode is which to a model; it cannot tell.
 
 from __future__ import annotations
 
-import errno
-import logging
-import os
-import select
-from collections import deque
-from typing import TYPE_CHECKING, Final, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
+from devices.journal import Kept
 from machine.errors import BackendError
 from machine.icount import BROKER
-from machine.message import BackendResult, HostEvent, HostInput, HostOutput, Quit, RunMode
+from machine.message import BackendResult, Checkpoint, HostEvent, HostInput, HostOutput, Quit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from devices.journal import Journal
     from devices.link import Link
     from devices.model import Backend
-
-log = logging.getLogger("dejavm")
-
-HELD_BYTES: Final = 1 << 18
-"""Recorded output kept for a local backend that is slower than the replay."""
-REPLAY_ROOM: Final = 4096
-"""While replaying the backend is always read, so that its escape keys work; what it says is refused."""
-DRAIN_MS: Final = 2000
-"""How long a leaving replay waits for a local backend that still takes recorded output."""
 
 
 class Gate(Protocol):
@@ -40,9 +29,13 @@ class Gate(Protocol):
     def backend(self) -> Backend:
         """The backend that is there now."""
 
-    bytes_out: int
-    bytes_in: int
-    """What the backend took and what of it has been delivered."""
+    @property
+    def bytes_out(self) -> int:
+        """What the backend took."""
+
+    @property
+    def bytes_in(self) -> int:
+        """What of the backend has been delivered."""
 
     def open(self) -> None:
         """Open the backend; BackendError names what cannot be had."""
@@ -50,14 +43,20 @@ class Gate(Protocol):
     def room(self, model_room: int) -> int:
         """How many bytes the backend may be read for, when the model can hold `model_room`."""
 
+    def descriptors(self, room: int) -> Sequence[tuple[int, bool, bool]]:
+        """What is to be waited for on the host's side, as Backend.descriptors."""
+
     def output(self, data: bytes) -> BackendResult:
         """Give bytes to the backend; the answer is the recorded one."""
 
-    def delivered(self, data: bytes) -> None:
+    def delivered(self, message: HostInput) -> None:
         """The broker has delivered that input."""
 
     def handled(self, room: int) -> None:
         """A message has been handled; its Done has not been sent."""
+
+    def keep(self, seq: int, state: bytes) -> None:
+        """Keep the model's state, and all else that a successor must know, as of in front of message `seq`."""
 
     def served(self) -> None:
         """The backend's descriptors have been served."""
@@ -72,16 +71,37 @@ class Gate(Protocol):
         """Let go of the backend; nothing is raised."""
 
 
-class LiveGate:
-    """The present: the backend's answers count and go into the log."""
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a gate for the past has come to; the numbers are as in devices/journal.py, Kept."""
 
-    def __init__(self, link: Link, backend: Backend) -> None:
+    inputs: int
+    outputs: int
+    waiting_bytes: int
+    owes: bool
+    powered: bool
+    unsaid: Sequence[HostInput]
+    """Inputs that the broker has not had."""
+
+
+class LiveGate:
+    """The present: the backend's answers count and go into the log.
+
+    With a journal everything that passes is kept for a successor, and what a predecessor has done is not done again.
+    """
+
+    def __init__(self, link: Link, backend: Backend, journal: Journal | None = None) -> None:
         self._link = link
         self._backend = backend
+        self._journal = journal
         self._quit_said = False
         self.bytes_out = self.bytes_in = 0
         self._in_flight = 0
         """Bytes submitted and not delivered yet."""
+        self._inputs = 0
+        self._outputs = 0
+        self._owes = False
+        """The backend took less than it was given and has not said that it takes more."""
         self._powered = False
         self._early: list[HostInput] = []
         """What the backend said before the device's power-on; it is said behind that."""
@@ -99,20 +119,53 @@ class LiveGate:
         """What is on its way takes room too."""
         return max(0, model_room - self._in_flight)
 
+    def descriptors(self, room: int) -> Sequence[tuple[int, bool, bool]]:
+        """The backend's."""
+        return self._backend.descriptors(room)
+
     def output(self, data: bytes) -> BackendResult:
         """Ask the host and write down what it says."""
         self._link.say(HostOutput(data), BROKER)
-        result = self._backend.write(data)
+        return self.carry_out(data)
+
+    def carry_out(self, data: bytes) -> BackendResult:
+        """The same for an output that has been said already."""
+        result = self._write(data)
+        self._owes = result.accepted < len(data) and not result.error
         self._link.say(result, BROKER)
         self.bytes_out += result.accepted
         self._backend.passed(data[: result.accepted], self._link.icount, inbound=False)
         return result
 
-    def delivered(self, data: bytes) -> None:
+    def delivered(self, message: HostInput) -> None:
         """Room is the model's business again."""
-        self._in_flight = max(0, self._in_flight - len(data))
-        self.bytes_in += len(data)
-        self._backend.passed(data, self._link.icount, inbound=True)
+        if message.event is HostEvent.WRITABLE:
+            self._owes = False
+        elif message.event is HostEvent.DATA:
+            self._in_flight = max(0, self._in_flight - len(message.data))
+            self.bytes_in += len(message.data)
+            self._backend.passed(message.data, self._link.icount, inbound=True)
+
+    def keep(self, seq: int, state: bytes) -> None:
+        """Keep everything a successor must know in front of message `seq`, and tell the broker."""
+        if self._journal is not None:
+            memory = self._backend.memory()
+            self._journal.keep(Kept(seq, state, memory, self._inputs, self._outputs, self._in_flight, self._owes))
+            self._link.say(Checkpoint(seq), BROKER)
+
+    def replace(self, backend: Backend) -> None:
+        """The backend that take_over() will find: it was changed while the predecessor lived."""
+        self._backend = backend
+
+    def take_over(self, past: Past) -> None:
+        """Go on where a predecessor has left off: what it has brought and the broker has not had is said again."""
+        self._inputs, self._outputs, self._in_flight = past.inputs, past.outputs, past.waiting_bytes
+        self._owes, self._powered = past.owes, past.powered
+        for message in past.unsaid:
+            self._say(message)
+        if not self._backend.resume(self._submit, owes=self._owes):
+            self._open_as_new(self._backend)
+        self._link.flush()
 
     def handled(self, room: int) -> None:
         """What the backend says now precedes Done, in every run."""
@@ -137,21 +190,28 @@ class LiveGate:
         if self._backend.take_word(word):
             return
         new = make(word)
+        old, self._backend = self._backend, new
+        try:
+            self._open_as_new(new)
+        except BackendError:
+            self._backend = old
+            new.close()
+            raise
+        old.close()
+
+    def _open_as_new(self, new: Backend) -> None:
+        """Open a backend behind a device that has had another one."""
         said: list[tuple[HostEvent, bytes, int]] = []
+        opened = False
 
         def submit(event: HostEvent, data: bytes, delay_ns: int) -> None:
-            if self._backend is new:
+            if opened:
                 self._submit(event, data, delay_ns)
             else:
                 said.append((event, data, delay_ns))
 
-        try:
-            new.open(submit)
-        except BackendError:
-            new.close()
-            raise
-        self._backend.close()
-        self._backend = new
+        new.open(submit)
+        opened = True
         self._submit(HostEvent.CLOSED, b"", 0)
         if not any(event in (HostEvent.OPENED, HostEvent.CLOSED) for event, _, _ in said):
             self._submit(HostEvent.OPENED, b"", 0)
@@ -162,10 +222,32 @@ class LiveGate:
         """Close the backend."""
         self._backend.close()
 
+    def _write(self, data: bytes) -> BackendResult:
+        self._outputs += 1
+        journal, number = self._journal, self._outputs
+        if journal is None:
+            return self._backend.write(data)
+        journal.weigh(len(data))
+        # What relives its past does again what it has done.
+        done = None if self._backend.relives else journal.result_of(number)
+        if done is not None:
+            return done
+        again = journal.begun == number
+        journal.begin_output(number)
+        result = self._backend.write_again(data) if again else self._backend.write(data)
+        journal.end_output(number, result)
+        return result
+
     def _submit(self, event: HostEvent, data: bytes, delay_ns: int) -> None:
-        if event is HostEvent.DATA:
-            self._in_flight += len(data)
         message = HostInput(event, data, delay_ns)
+        self._inputs += 1
+        if self._journal is not None:
+            self._journal.submit(self._inputs, message)
+        self._say(message)
+
+    def _say(self, message: HostInput) -> None:
+        if message.event is HostEvent.DATA:
+            self._in_flight += len(message.data)
         if self._powered:
             self._link.say(message, BROKER)
         else:
@@ -175,149 +257,3 @@ class LiveGate:
         if not self._quit_said and self._backend.wants_quit():
             self._quit_said = True
             self._link.say(Quit(), BROKER)
-
-
-class ReplayGate:
-    """The past: the log's answers count; a local backend only listens."""
-
-    def __init__(self, link: Link, backend: Backend) -> None:
-        self._link = link
-        self._backend = backend
-        self._quit_said = False
-        self._held: deque[bytes] = deque()
-        self._held_bytes = 0
-        self._blocked = False
-        self.bytes_out = self.bytes_in = 0
-        self.dropped = 0
-        """Recorded bytes the local backend did not take."""
-        self.refused = 0
-        """Submissions of the local backend that are not part of the recording."""
-
-    @property
-    def backend(self) -> Backend:
-        """The backend that is there now."""
-        return self._backend
-
-    def open(self) -> None:
-        """Open the backend to listen."""
-        self._backend.open(self._refuse)
-
-    def room(self, model_room: int) -> int:
-        """Independent of the model: nothing that is read here reaches it."""
-        return REPLAY_ROOM
-
-    def output(self, data: bytes) -> BackendResult:
-        """What the recorded backend took is what this one gets."""
-        result = self._link.ask(HostOutput(data), BackendResult)
-        taken = data[: result.accepted]
-        self.bytes_out += result.accepted
-        self._listen(taken)
-        self._backend.passed(taken, self._link.icount, inbound=False)
-        return result
-
-    def delivered(self, data: bytes) -> None:
-        """Recorded input does not come from here."""
-        self.bytes_in += len(data)
-        self._backend.passed(data, self._link.icount, inbound=True)
-
-    def handled(self, room: int) -> None:
-        """Nothing is submitted, so nothing has waited."""
-
-    def served(self) -> None:
-        """Go on with what the backend did not take before; pass on that the user wants to leave."""
-        self._pass_on()
-        if not self._quit_said and self._backend.wants_quit():
-            self._quit_said = True
-            self._link.say(Quit(), BROKER)
-            self._link.flush()
-
-    def loaded(self) -> None:
-        """What was held back belongs to another time."""
-        self._held.clear()
-        self._held_bytes = 0
-
-    def change(self, word: str, make: Callable[[str], Backend]) -> None:
-        """Somebody else listens from here on."""
-        if self._backend.take_word(word):
-            return
-        new = make(word)
-        try:
-            new.open(self._refuse)
-        except BackendError:
-            new.close()
-            raise
-        self._backend.close()
-        self._backend, self._blocked = new, False
-
-    def close(self) -> None:
-        """Give the backend the rest it is still willing to take, then close it."""
-        while self._held and self._wait_writable():
-            self._pass_on()
-        if self.dropped or self._held:
-            log.warning("%d bytes of recorded output were not taken here", self.dropped + self._held_bytes)
-        self._backend.close()
-
-    def _listen(self, data: bytes) -> None:
-        if not data:
-            return
-        if len(data) <= HELD_BYTES - self._held_bytes:
-            self._held.append(data)
-            self._held_bytes += len(data)
-        else:
-            self._drop(len(data), "it is slower than the replay")
-        self._pass_on()
-
-    def _pass_on(self) -> None:
-        """One message after the other, for backends to which its bounds matter; its trouble stays local."""
-        while self._held and not self._blocked:
-            data = self._held[0]
-            result = self._backend.write(data)
-            self._held_bytes -= result.accepted
-            if result.error:
-                why = os.strerror(result.error) if result.error in errno.errorcode else "it failed"
-                self._drop(self._held_bytes, why)
-                self._held.clear()
-                self._held_bytes = 0
-            elif result.accepted < len(data):
-                self._held[0] = data[result.accepted :]
-                self._blocked = True
-            else:
-                self._held.popleft()
-
-    def _drop(self, count: int, why: str) -> None:
-        if count and not self.dropped:
-            log.warning("this backend misses recorded output: %s; the replay is not affected", why)
-        self.dropped += count
-
-    def _refuse(self, event: HostEvent, data: bytes, delay_ns: int) -> None:
-        """What tells that output is taken again is for us; all else would be new and the recording has no place for it.
-
-        Who has gone owes nothing any more, and who has come is not the one who did.
-        """
-        if event in (HostEvent.WRITABLE, HostEvent.OPENED, HostEvent.CLOSED):
-            self._blocked = False
-        elif event in (HostEvent.DATA, HostEvent.BREAK):
-            if not self.refused:
-                log.warning("input is ignored: this is a replay")
-            self.refused += 1
-
-    def _wait_writable(self) -> bool:
-        """Wait for the backend to take more; False when it does not."""
-        if not self._blocked:
-            return True
-        poller = select.poll()
-        wanted = [fd for fd, _, writes in self._backend.descriptors(0) if writes]
-        for descriptor in wanted:
-            poller.register(descriptor, select.POLLOUT)
-        if not wanted or not poller.poll(DRAIN_MS):
-            return False
-        for descriptor in wanted:
-            self._backend.ready(descriptor, False, True, 0)
-        return not self._blocked
-
-
-def open_gate(mode: RunMode, link: Link, backend: Backend) -> Gate:
-    """The gate for a mode; the log replaces devices in REPLAY_LOG, so it has none."""
-    gate: Gate = ReplayGate(link, backend) if mode is RunMode.REPLAY_LIVE else LiveGate(link, backend)
-    gate.open()
-    return gate

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, TypeVar
 from machine.codec import decode, name_of
 from machine.errors import RemoteWireError
 from machine.icount import BROKER
-from machine.message import ChangeBackend, Message, Shutdown
+from machine.message import ChangeBackend, MemoryMoved, Message, Present, Shutdown
 from machine.node import ShutDown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from machine.frame import Frame
     from machine.port import Port
 
@@ -30,6 +32,8 @@ class Link:
         self._aside: deque[Frame] = deque()
         """What came while an answer was waited for and can wait itself."""
         self.icount = 0
+        self.interrupt: Callable[[Present | MemoryMoved], None] = _nobody
+        """Whom to tell what must be heard while an answer is waited for."""
 
     @property
     def wake_fd(self) -> int:
@@ -59,18 +63,35 @@ class Link:
 
     def ask(self, question: Message, answer: type[M], target: int = BROKER) -> M:
         """Ask and wait: the broker feeds nothing else meanwhile but Shutdown; RemoteWireError if it does."""
-        self.say(question, target)
-        self.flush()
+        message = self.ask_past(question, answer, target)
+        while message is None:
+            # The past ended here; the question has been asked, and its answer is still to come.
+            message = self.ask_past(None, answer)
+        return message
+
+    def ask_past(self, question: Message | None, answer: type[M], target: int = BROKER) -> M | None:
+        """The same; None if the past ends instead (Present), which `interrupt` has heard."""
+        if question is not None:
+            self.say(question, target)
+            self.flush()
         while True:
             frame = self._port.receive(None)
-            if frame is None:
-                raise RemoteWireError(f"the broker did not answer {question!r}")
+            assert frame is not None, "there is no end to this wait"
             message = decode(frame.type, frame.payload)
-            if not isinstance(message, ChangeBackend):
+            if isinstance(message, ChangeBackend):
+                self._aside.append(frame)
+            elif isinstance(message, Present | MemoryMoved):
+                self.interrupt(message)
+                if isinstance(message, Present):
+                    return None
+            else:
                 break
-            self._aside.append(frame)
         if isinstance(message, Shutdown):
             raise ShutDown
         if not isinstance(message, answer):
-            raise RemoteWireError(f"the broker answered {question!r} with {name_of(frame.type)}")
+            raise RemoteWireError(f"the broker answered {answer.__name__} with {name_of(frame.type)}")
         return message
+
+
+def _nobody(_message: object) -> None:
+    raise AssertionError("a device without a past was told of its present")

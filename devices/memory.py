@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import mmap
 import os
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from machine.board import RAM_BASE
 from machine.errors import MachineError
+
+if TYPE_CHECKING:
+    from devices.journal import Journal
+    from devices.link import Link
 
 LARGEST_READ: Final = 1 << 24
 """A device that asks for more in one piece is wrong."""
@@ -30,6 +34,9 @@ class Memory(Protocol):
 
     def inside(self, address: int, data: bytes) -> tuple[int, bytes]:
         """The part of a write that lies in RAM: first address and bytes, which may be none."""
+
+    def moved(self, path: str) -> None:
+        """Another process is the CPU; where its memory is found on its own host."""
 
     def close(self) -> None:
         """Let go of it."""
@@ -71,6 +78,11 @@ class GuestMemory:
         """The part of a write that lies in RAM: first address and bytes, which may be none."""
         return inside(self._size, address, data)
 
+    def moved(self, path: str) -> None:
+        """Guest memory is somewhere else from now on."""
+        self.close()
+        self._path = path
+
     def close(self) -> None:
         """Let go of the mapping."""
         if self._map is not None:
@@ -106,3 +118,24 @@ def inside(size: int, address: int, data: bytes) -> tuple[int, bytes]:
     start = max(address, RAM_BASE)
     end = min(address + len(data), RAM_BASE + size)
     return start, data[start - address : max(start, end) - address]
+
+
+class JournalledMemory:
+    """What has been read is kept for a successor, which reads what its predecessor has read as that had read it."""
+
+    def __init__(self, memory: Memory, journal: Journal, link: Link, name: str) -> None:
+        self._memory = memory
+        self._journal = journal
+        self._link = link
+        self._name = name
+        self.written, self.begin, self.settled = memory.written, memory.begin, memory.settled
+        self.inside, self.moved, self.close = memory.inside, memory.moved, memory.close
+
+    def read(self, address: int, size: int) -> bytes:
+        """As it was then, or as it is now."""
+        again = self._journal.read_again(address, size, self._name, self._link.icount)
+        if again is not None:
+            return again
+        data = self._memory.read(address, size)
+        self._journal.read_made(address, data)
+        return data

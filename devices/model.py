@@ -107,12 +107,49 @@ class Run(Protocol):
         """The guest's instructions at the message the device handled last."""
 
 
+class Estate(Protocol):
+    """What a backend leaves to the backend of a successor; what is no more wanted must be taken out."""
+
+    peeked: int
+    """For a backend that looks before it takes: a number of its own."""
+    stage: int
+    """For a backend whose output has stages: a number of its own, less than 2^64."""
+
+    @property
+    def output(self) -> int:
+        """The number of the output under way, the first being 1."""
+
+    @property
+    def last_input(self) -> int:
+        """The number of the newest input, the first being 1; a successor finds what its predecessor came to."""
+
+    @property
+    def last_link(self) -> HostEvent | None:
+        """The newest OPENED or CLOSED since the memory that recall() was given; None if there was none."""
+
+    def leave(self, name: str, *descriptors: int) -> None:
+        """Have descriptors outlive this process, under a name."""
+
+    def find(self, name: str) -> tuple[int, ...]:
+        """Those that a predecessor has left, ours now; none if it has not, or they are on another host."""
+
+    def take_out(self, name: str) -> None:
+        """Close what was left under a name."""
+
+
 class Backend(Protocol):
     """The host-facing half of a device; devices/backends/ holds one file for each.
 
     A backend that also waits for the host lists what it waits for; the shell polls those descriptors
     and calls `ready`.  It may submit at any time from the shell's thread.
     """
+
+    @property
+    def relives(self) -> bool:
+        """Whether it is told its past again, output by output, when another process stands in for one that has died.
+
+        It then does nothing to the host that may not be done twice, and says the same again.
+        """
 
     @property
     def unrecordable(self) -> str:
@@ -123,6 +160,25 @@ class Backend(Protocol):
 
     def open(self, submit: Submit) -> None:
         """Take hold of the host's resources; BackendError names what cannot be had."""
+
+    def keep(self, estate: Estate) -> None:
+        """Called before anything else where a successor may come: what is left in the estate is found there by it."""
+
+    def memory(self) -> bytes:
+        """What a successor must know of this moment; recall() is given it."""
+
+    def recall(self, memory: bytes, submit: Submit) -> None:
+        """Called in place of open() in a process that stands in for another; b"" is the moment before open().
+
+        What follows from the past alone is put as it was then.  Nothing else is touched: the past has yet to be told.
+        """
+
+    def resume(self, submit: Submit, *, owes: bool) -> bool:
+        """The past is over: go on where the predecessor has left off, and say nothing of it; BackendError as open().
+
+        `owes`: less was taken than was given, and WRITABLE has not been delivered.  False, if what it held is lost:
+        open() is called, and the guest sees the other side go and another come.
+        """
 
     def close(self) -> None:
         """Give everything back: terminal modes, socket files, children.  Safe to call twice and without open()."""
@@ -150,6 +206,9 @@ class Backend(Protocol):
 
     def waiting(self) -> bool:
         """Whether the machine must not start yet because the other side has not appeared."""
+
+    def write_again(self, data: bytes) -> BackendResult:
+        """As write(), for bytes that a predecessor was giving to the host when it died."""
 
     def write(self, data: bytes) -> BackendResult:
         """Take as much of the bytes as the host takes without waiting.

@@ -11,14 +11,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from devices.backends import create_backend
+from devices.backends.place import may_be_kept, run_directory
 from devices.context import ShellContext
-from devices.gate import Gate, open_gate
+from devices.estate import BackendEstate
+from devices.gate import Gate, LiveGate
+from devices.journal import Journal
 from devices.link import Link
-from devices.memory import GuestMemory, Memory
+from devices.memory import GuestMemory, JournalledMemory, Memory
+from devices.past_gate import PastGate
 from devices.registry import find_device
 from devices.remote_memory import RemoteMemory
+from devices.replay_gate import ReplayGate
 from machine.codec import decode, name_of
-from machine.errors import BackendError, BoardError, RemoteWireError
+from machine.errors import BackendError, BoardError, MachineError, RemoteWireError
 from machine.icount import BROKER, CPU
 from machine.message import (
     Access,
@@ -28,11 +33,12 @@ from machine.message import (
     Digest,
     DigestScope,
     Done,
-    HostEvent,
     HostInput,
     Load,
+    MemoryMoved,
     Message,
     MmioAccess,
+    Present,
     Reset,
     RunMode,
     Save,
@@ -40,6 +46,7 @@ from machine.message import (
     Shutdown,
     StateRequest,
     TimerExpired,
+    Welcome,
 )
 from machine.node import NodeArguments, ShutDown, announce_ready, introduce
 from machine.vmstate import decode as decode_state
@@ -75,27 +82,62 @@ def run_device(arguments: NodeArguments, port: Port) -> None:
         backend.attach(run)
         return backend
 
-    model = spec.create(dict(slot.options))
-    backend = make(slot.backend)
     arguments.diagnostics.icount = lambda: link.icount
-    memory: Memory
-    if arguments.options.remote_memory:
-        memory = RemoteMemory(link, arguments.board.memory)
-    else:
-        memory = GuestMemory(welcome.memory_path, arguments.board.memory)
+    surroundings = Surroundings(welcome, arguments, link, make)
     try:
-        gate = open_gate(welcome.mode, link, backend)
+        gate = surroundings.gate
         arguments.meter.counter(
             "backend_bytes", "bytes the backend took and brought", ("direction",),
             lambda: {("out",): gate.bytes_out, ("in",): gate.bytes_in},
         )  # fmt: skip
+        gate.open()
         try:
-            Shell(link, model, gate, memory, make).run(port)
+            Shell(surroundings, spec.create(dict(slot.options))).run(port)
         finally:
             gate.close()
     finally:
-        backend.close()
-        memory.close()
+        surroundings.close()
+
+
+class Surroundings:
+    """What is around a model: the way to the broker, guest memory, the backend behind its gate, the journal."""
+
+    def __init__(self, welcome: Welcome, arguments: NodeArguments, link: Link, make: Callable[[str], Backend]) -> None:
+        name, size = arguments.name, arguments.board.memory
+        self.link = link
+        self.journal: Journal | None = None
+        self.make = make
+        self.memory: Memory = GuestMemory(welcome.memory_path, size)
+        if arguments.options.remote_memory:
+            self.memory = RemoteMemory(link, size)
+        self.past: PastGate | None = None
+        if welcome.mode is RunMode.RECORD and may_be_kept():
+            self.journal = Journal(run_directory() / f"journal-{name}", new=not welcome.rebuild)
+            self.memory = JournalledMemory(self.memory, self.journal, link, name)
+            estate = BackendEstate(self.journal, name)
+            self.make = lambda word: _heir(make(word), estate)
+        elif welcome.rebuild:
+            raise MachineError("nothing was kept of the process that has died: there is no directory for it")
+        self._backend = self.make(arguments.board.device(name).backend)
+        self.gate: Gate
+        if welcome.mode is RunMode.REPLAY_LIVE:
+            self.gate = ReplayGate(link, self._backend)
+        elif welcome.rebuild and self.journal is not None:
+            self.gate = self.past = PastGate(link, self._backend, self.journal, self.make)
+        else:
+            self.gate = LiveGate(link, self._backend, self.journal)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._backend.close()
+        self.memory.close()
+        if self.journal is not None:
+            self.journal.close()
+
+
+def _heir(backend: Backend, estate: BackendEstate) -> Backend:
+    backend.keep(estate)
+    return backend
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +160,16 @@ def _cannot_be_recorded(name: str, what: str, why: str) -> str:
 class Shell:
     """Port, model and backend of one device, used by one thread."""
 
-    def __init__(
-        self, link: Link, model: DeviceModel, gate: Gate, memory: Memory, make: Callable[[str], Backend]
-    ) -> None:
-        self._link = link
+    def __init__(self, surroundings: Surroundings, model: DeviceModel) -> None:
+        self._link = surroundings.link
         self._model = model
-        self._gate = gate
-        self._memory = memory
-        self._make = make
-        self._context = ShellContext(link, gate, memory)
+        self._gate = surroundings.gate
+        self._past = surroundings.past
+        self._memory = surroundings.memory
+        self._make = surroundings.make
+        self._journal = surroundings.journal
+        self._link.interrupt = self._interrupt
+        self._context = ShellContext(self._link, self._gate, self._memory)
         self._poller = select.poll()
         self._polled: list[tuple[int, bool, bool]] = []
         self._blank = encode(model.state)
@@ -135,7 +178,9 @@ class Shell:
     def run(self, port: Port) -> None:
         """Say Ready once the backend's other side is there, then serve; ends with ShutDown."""
         self._poller.register(self._link.wake_fd, select.POLLIN)
-        ready = False
+        ready = self._past is not None
+        if ready and self._journal is not None:
+            announce_ready(port, type(self._model.state), from_seq=self._recall(self._journal))
         while True:
             if not ready and not self._gate.backend.waiting():
                 announce_ready(port, type(self._model.state))
@@ -153,6 +198,9 @@ class Shell:
         if self._control(message):
             return
         self._memory.begin()
+        if self._journal is not None and frame.seq and self._journal.due(len(frame.payload)):
+            # That there is another message says that the answer to the last one has come.
+            self._gate.keep(frame.seq, encode(self._model.state))
         if frame.icount != self._link.icount:
             # The guest has gone on, so the CPU node has applied everything.  Several inputs at one sync point may
             # come before it has applied what the first of them caused.
@@ -165,8 +213,7 @@ class Shell:
                 self._model.timer_expired(timer, self._context)
                 self._finish(0, CPU)
             case HostInput(event, data):
-                if event is HostEvent.DATA:
-                    self._gate.delivered(data)
+                self._gate.delivered(message)
                 self._model.host_input(event, data, self._context)
                 self._finish(0, BROKER)
             case Reset():
@@ -192,9 +239,25 @@ class Shell:
                 self._model.state = decode_state(type(self._model.state), state or self._blank)
                 self._memory.settled()
                 self._gate.loaded()
+            case Present() | MemoryMoved():
+                self._interrupt(message)
             case _:
                 return False
         return True
+
+    def _recall(self, journal: Journal) -> int:
+        """Put the model as it was kept; the first message it must be told."""
+        kept = journal.kept()
+        if kept.state:
+            self._model.state = decode_state(type(self._model.state), kept.state)
+        return max(1, kept.seq)
+
+    def _interrupt(self, message: Present | MemoryMoved) -> None:
+        """What is no part of the run and must be heard at once."""
+        if isinstance(message, MemoryMoved):
+            self._memory.moved(message.memory_path)
+        elif self._past is not None:
+            self._past.present(message)
 
     def _access(self, accesses: tuple[Access, ...]) -> int:
         """The guest's accesses in their order; the value of the read that may end them."""
@@ -236,7 +299,7 @@ class Shell:
     def _wait(self) -> None:
         """Wait for the broker or the host, and let the backend serve the host."""
         room = self._room()
-        self._watch(list(self._gate.backend.descriptors(room)))
+        self._watch(list(self._gate.descriptors(room)))
         for descriptor, events in self._poller.poll():
             if descriptor != self._link.wake_fd:
                 self._gate.backend.ready(descriptor, bool(events & READABLE), bool(events & WRITABLE), self._room())

@@ -68,6 +68,10 @@ class RemoteMemory:
         """The part of a write that lies in RAM: first address and bytes, which may be none."""
         return inside(self._size, address, data)
 
+    def moved(self, path: str) -> None:
+        """The other end of the link is whoever is the CPU."""
+        self._pages.clear()
+
     def close(self) -> None:
         """Nothing is held."""
         self._pages.clear()

@@ -18,7 +18,7 @@ from google.protobuf.message import Message as ProtobufMessage
 from machine import message as m
 from machine.errors import LocalWireError, RemoteWireError
 from machine.frame import Frame
-from machine.wire.v1 import bus_pb2, frame_pb2, host_pb2, session_pb2, state_pb2, time_pb2
+from machine.wire.v1 import bus_pb2, frame_pb2, host_pb2, rebuild_pb2, session_pb2, state_pb2, time_pb2
 
 MAX_PAYLOAD_BYTES: Final = 1 << 24
 """A larger payload is refused on both sides: no message of the protocol needs it."""
@@ -36,6 +36,9 @@ MESSAGES: Final[Mapping[int, tuple[type[m.Message], type[ProtobufMessage]]]] = {
     10: (m.Proceed, state_pb2.Proceed),
     14: (m.DmaRead, bus_pb2.DmaRead),
     15: (m.DmaData, bus_pb2.DmaData),
+    11: (m.Checkpoint, rebuild_pb2.Checkpoint),
+    12: (m.Present, rebuild_pb2.Present),
+    13: (m.MemoryMoved, rebuild_pb2.MemoryMoved),
     16: (m.Sync, time_pb2.Sync),
     17: (m.Grant, time_pb2.Grant),
     18: (m.Kick, time_pb2.Kick),

@@ -26,6 +26,11 @@ from machine.message_parts import (
     Register as Register,
     StateVersion as StateVersion,
 )
+from machine.message_rebuild import (
+    Checkpoint as Checkpoint,
+    MemoryMoved as MemoryMoved,
+    Present as Present,
+)
 from machine.message_state import (
     Load as Load,
     Proceed as Proceed,
@@ -57,6 +62,7 @@ class Welcome:
     number: int
     mode: RunMode
     memory_path: str = ""
+    rebuild: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +74,13 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A node has opened everything it needs; `states` are those it remembers itself in."""
+    """A node has opened everything it needs.
+
+    `states` are those it remembers itself in; one that stands in for another says from where it needs the past.
+    """
 
     states: tuple[StateVersion, ...] = ()
+    from_seq: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,6 +381,7 @@ class PowerOff:
 Message = (
     Hello | Welcome | Refused | Ready | Fault | Shutdown
     | Save | Saved | Load | Proceed
+    | Checkpoint | Present | MemoryMoved
     | Sync | Grant | Kick | Credit | Stopped | Pause | Paused
     | Settle | StatusRequest | Status | Quit | ChangeBackend | BackendChanged | ProcessEnded
     | SyncPoint | Reset | HostInput | BackendResult | ClockReading | StopRequest | StateRequest | End

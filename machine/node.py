@@ -135,9 +135,13 @@ def _hello(arguments: NodeArguments, memory_path: str = "", metrics: str = "") -
     return Hello(WIRE_VERSION, arguments.name, os.getpid(), memory_path, host, metrics, types)
 
 
-def announce_ready(port: Port, *states: type) -> None:
-    """Tell the broker that everything this node needs is open, and the vmstates the node remembers itself in."""
-    port.send(Ready(tuple(StateVersion(name, version) for name, version in versions(*states))), BROKER, 0)
+def announce_ready(port: Port, *states: type, from_seq: int = 0) -> None:
+    """Tell the broker that everything this node needs is open, and the vmstates the node remembers itself in.
+
+    `from_seq`: for one that stands in for another, the first message of the past that it needs.
+    """
+    remembered = tuple(StateVersion(name, version) for name, version in versions(*states))
+    port.send(Ready(remembered, from_seq), BROKER, 0)
 
 
 def run_node(arguments: NodeArguments, main: Callable[[NodeArguments, Port], None]) -> int:

@@ -65,6 +65,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--snapshot-every", type=int, default=None, metavar="NS", help="while recording: its period")
     parser.add_argument("--snapshot-budget", type=int, default=None, metavar="BYTES", help="what all may take")
     parser.add_argument("--supervised", action="store_true", help="SIGTERM ends the run in order")
+    parser.add_argument("--on-death", choices=("rebuild", "end"), default="rebuild", help="while recording")
     return parser.parse_args(argv)
 
 
@@ -183,9 +184,10 @@ def main(argv: Sequence[str]) -> int:
         maker = SessionMaker(options, board, roster)
         monitor = open_monitor(options, board)
         sockets = Sockets(options.bus, options.control, *remote_ends(options))
-        server = Server(sockets, roster, mode, maker.begin, maker.prepare, monitor)
+        rebuild = options.on_death == "rebuild"
+        server = Server(sockets, roster, mode, maker.begin, maker.prepare, monitor, rebuild=rebuild)
         if options.recording is not None:
-            server.make_taker = lambda: maker.snapshots(server.say)
+            server.make_taker = lambda: maker.snapshots(server.outbox.say)
         if maker.incoming is not None:
             server.door.loads = maker.incoming.loads
         diagnostics.icount = lambda: server.session.icount if server.session is not None else 0

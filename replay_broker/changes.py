@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from typing import TYPE_CHECKING
 
+from machine.errors import RemoteWireError
+from machine.message import BackendChanged, Message
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -26,18 +29,23 @@ class BackendChanges:
         """A device has been asked; `done` hears why it did not, or ""."""
         self._asked[node].append((word, done))
 
-    def answered(self, node: str, error: str) -> bool:
-        """A device has answered; False if nobody had asked it."""
+    def hear(self, node: str, answer: Message) -> None:
+        """A device has answered; RemoteWireError if nobody had asked it."""
+        assert isinstance(answer, BackendChanged)
         if not self._asked[node]:
-            return False
+            raise RemoteWireError(f"{node} changed a backend that nobody asked it to")
         word, done = self._asked[node].popleft()
-        if not error:
+        if not answer.error:
             self.backends[node] = word
-        done(error)
-        return True
+        done(answer.error)
+
+    def give_up_on(self, node: str, reason: str) -> None:
+        """One device will not answer."""
+        asked = self._asked[node]
+        while asked:
+            asked.popleft()[1](reason)
 
     def give_up(self, reason: str) -> None:
         """Nobody will answer any more."""
-        for asked in self._asked.values():
-            while asked:
-                asked.popleft()[1](reason)
+        for node in list(self._asked):
+            self.give_up_on(node, reason)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from machine.frame import Frame
-    from replay_broker.roster import Roster
+    from replay_broker.roster import Member, Roster
 
 
 MOST_TURNED_AWAY: Final = 1024
@@ -27,10 +27,14 @@ LONGEST_REASON: Final = 200
 class Door:
     """Lets the machine's nodes in; counts what was refused."""
 
-    def __init__(self, roster: Roster, mode: m.RunMode, tell: Callable[[bytes, m.Message], None]) -> None:
+    def __init__(
+        self, roster: Roster, mode: m.RunMode, tell: Callable[[bytes, m.Message], None], came: Callable[[Member], None]
+    ) -> None:
+        """`came` is told of each member that has been let in."""
         self._roster = roster
         self._mode = mode
         self._tell = tell
+        self._came = came
         self._welcomed: set[bytes] = set()
         self._refusals = Refusals()
         self._turned_away: set[bytes] = set()
@@ -38,8 +42,11 @@ class Door:
         self.loads: Mapping[str, m.Load] = {}
         """The states that nodes start in, by name; none: power-on."""
 
-    def knock(self, identity: bytes, frame: Frame, user: str = "", *, over: bool) -> None:
+    def knock(self, identity: bytes, frame: Frame, user: str = "", *, over: bool, begun: bool) -> None:
         """Somebody who has not been let in may say Hello and nothing else; who has a key, only as its `user`."""
+        if identity in self._roster.dead:
+            # The last words of a process that died: whoever stands in for it says them again.
+            return
         try:
             hello = decode(frame.type, frame.payload)
         except RemoteWireError as error:
@@ -58,7 +65,7 @@ class Door:
         elif over:
             self._tell(identity, m.Shutdown())
         elif self._roster.memory_path:
-            self._welcome_waiting()
+            self._welcome_waiting(begun=begun)
 
     def _tell_once(self, identity: bytes, reason: str) -> None:
         """Who asks again and does not read must not fill our memory."""
@@ -75,11 +82,13 @@ class Door:
         """What was not part of the protocol so far."""
         return self._refusals.total
 
-    def _welcome_waiting(self) -> None:
+    def _welcome_waiting(self, *, begun: bool) -> None:
         """Devices need to know where guest memory is, so nobody is welcome before the CPU."""
         for member in self._roster.members.values():
             if member.identity is not None and member.identity not in self._welcomed:
                 self._welcomed.add(member.identity)
-                self._tell(member.identity, m.Welcome(member.number, self._mode, self._roster.memory_path))
-                if member.name in self.loads:
+                self._came(member)
+                welcome = m.Welcome(member.number, self._mode, self._roster.memory_path, rebuild=begun)
+                self._tell(member.identity, welcome)
+                if member.name in self.loads and not begun:
                     self._tell(member.identity, self.loads[member.name])

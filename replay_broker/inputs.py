@@ -6,6 +6,9 @@ import heapq
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from machine.codec import decode
+from machine.message import HostInput
+
 if TYPE_CHECKING:
     from machine.frame import Frame
 
@@ -29,6 +32,11 @@ class PendingInputs:
         """Queue an input; of those that are due the one that came first goes first."""
         self._arrivals += 1
         heapq.heappush(self._heap, (due_ns, self._arrivals, frame))
+
+    def bytes_of(self, target: int) -> int:
+        """Bytes that wait for one node."""
+        messages = (decode(frame.type, frame.payload) for _, _, frame in self._heap if frame.target == target)
+        return sum(len(message.data) for message in messages if isinstance(message, HostInput))
 
     def is_due(self, now_ns: int) -> bool:
         """Whether take() has something."""

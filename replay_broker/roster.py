@@ -31,6 +31,8 @@ class Member:
     """Messages it has sent."""
     states: tuple[tuple[str, int], ...] = ()
     """Name and version of each kind of state it remembers itself in."""
+    gone: bool = False
+    """Its process has died in the middle of the run, and no other is as far yet."""
 
 
 @dataclass(slots=True)
@@ -40,6 +42,8 @@ class Roster:
     members: dict[str, Member]
     numbers: dict[bytes, int] = field(default_factory=dict)
     memory_path: str = ""
+    dead: set[bytes] = field(default_factory=set)
+    """Identities whose process has died."""
     _by_number: dict[int, Member] = field(default_factory=dict, init=False)
 
     @classmethod
@@ -66,6 +70,13 @@ class Roster:
         if member.number == CPU:
             self.memory_path = hello.memory_path
         return ""
+
+    def bury(self, member: Member) -> None:
+        """A node's process has died: another of its name may come, and what it still says is nobody's."""
+        if member.identity is not None:
+            self.numbers.pop(member.identity, None)
+            self.dead.add(member.identity)
+        member.identity, member.ready, member.gone = None, False, True
 
     def missing(self) -> list[str]:
         """Nodes that have not said Hello."""

@@ -7,25 +7,27 @@ Never here: ZeroMQ (sockets.py), control clients (clients.py), what a message le
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from machine import message as m
-from machine.codec import decode, encode, encode_header, type_of
+from machine.codec import decode, type_of
 from machine.errors import Divergence, LogError, MachineError, RemoteWireError
 from machine.frame import Frame
-from machine.icount import BROKER, CPU
+from machine.icount import CPU
 from machine.port import frames_of
 from replay_broker.census import Census
 from replay_broker.changes import BackendChanges
 from replay_broker.clients import Clients
 from replay_broker.door import Door
+from replay_broker.outbox import Outbox
 from replay_broker.outcome import Outcome, of_fault, torn
+from replay_broker.rebuilder import Rebuilder
 from replay_broker.session.base import Session, check_origin
+from replay_broker.session.record import RecordSession
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from machine.scrape import ScrapeServer
     from machine.traffic import Traffic
@@ -61,6 +63,8 @@ class Server:
         begin: Callable[[Callable[[Frame], None]], Session],
         prepare: Callable[[], None] = lambda: None,
         monitor: Monitor | None = None,
+        *,
+        rebuild: bool = True,
     ) -> None:
         self._roster = roster
         self.make_taker: Callable[[], Taker] | None = None
@@ -74,8 +78,9 @@ class Server:
         self.outcome: Outcome | None = None
         self._changes = BackendChanges()
         self._sockets = sockets
-        self._outgoing: dict[bytes, list[bytes]] = defaultdict(list)
-        self.door = Door(roster, mode, self._tell)
+        self.outbox = Outbox(roster, sockets.tell_node, self._note)
+        self._rebuilder = Rebuilder(self, roster, self._changes, wanted=rebuild and mode is m.RunMode.RECORD)
+        self.door = Door(roster, mode, self.outbox.tell, self._rebuilder.watch)
         sockets.refuse = self.door.refuse
         self._clients = Clients(self, sockets.tell_client, self.door.refuse)
         self._early: list[tuple[int, Frame]] = []
@@ -85,14 +90,13 @@ class Server:
         self.census = Census(roster)
         self.census.backends = self._words
         self.hello_timeout_s = HELLO_TIMEOUT_S
-        self.traffic: Traffic | None = None
-        """Counts messages by type, for who was asked for metrics."""
         self._scrape: ScrapeServer | None = None
         self.leave_wanted = False
         """Set by a signal: end the run in order, and go."""
 
     def run(self) -> None:
         """Serve until the run is over and a control client has dismissed the broker."""
+        self._sockets.watch(self._rebuilder.descriptor)
         if self._monitor is not None:
             self._monitor.attach(self)
             self._sockets.watch(self._monitor.descriptor)
@@ -104,6 +108,8 @@ class Server:
             if self._scrape is not None and self._sockets.is_ready(self._scrape.descriptor):
                 self._scrape.serve()
             self._drain(self._sockets.bus(), self._on_bus)
+            if self._sockets.is_ready(self._rebuilder.descriptor):
+                self._safely(self._look_for_deaths)
             self._drain(self._sockets.control(), self._clients.take)
             self._prepare_once()
             self._tick(started)
@@ -113,16 +119,14 @@ class Server:
             self._monitor.close()
         if self.taker is not None:
             self.taker.close()
+        self._rebuilder.close()
         self._sockets.close()
 
     def _serve_monitor(self, monitor: Monitor, *, ready: bool) -> None:
         """What clients of the monitor ask, and what they hear."""
-        try:
-            monitor.serve(ready=ready)
-        except MachineError as error:
-            self._fail(error)
+        self._safely(lambda: monitor.serve(ready=ready))
         self._notice_end()
-        self._flush()
+        self.outbox.flush()
 
     def _prepare_once(self) -> None:
         """What the session needs, while the CPU node, which has just been let in, loads the guest."""
@@ -156,23 +160,43 @@ class Server:
     def _drain(self, came: Iterable[Taken], handle: Callable[[bytes, Sequence[bytes]], None]) -> None:
         """What has come; what it leads to goes out in one message for each node."""
         for identity, parts in came:
-            try:
-                handle(identity, parts)
-            except Divergence as error:
-                self._end(Outcome(m.RunState.DIVERGED, detail=str(error)))
-            except MachineError as error:
-                self._fail(error)
-            self._flush()
+            self._safely(lambda: handle(identity, parts))  # noqa: B023  # it is called at once
+            self.outbox.flush()
             self._write_down()
+
+    def _safely(self, do: Callable[[], None]) -> None:
+        """What goes wrong with one node ends the run and not the broker."""
+        try:
+            do()
+        except Divergence as error:
+            self._end(Outcome(m.RunState.DIVERGED, detail=str(error)))
+        except MachineError as error:
+            self._fail(error)
+
+    def _tick_session(self) -> None:
+        assert self.session is not None
+        self.session.tick()
+        self._rebuilder.check()
+        if self.taker is not None and self.session.outcome is None:
+            self.taker.tick(self.session, time.monotonic_ns())
+
+    def _look_for_deaths(self) -> None:
+        if self.outcome is None:
+            self._rebuilder.look(self.session)
+
+    def is_near(self, member: Member) -> bool:
+        """Whether a node is on this host."""
+        return member.host in ("", self.census.host)
+
+    def hear(self, name: str, data: Mapping[str, object]) -> None:
+        """Something that clients of the monitor are told."""
+        if self._monitor is not None:
+            self._monitor.tell(name, data)
 
     def _write_down(self) -> None:
         """The log comes after what others wait for."""
-        if self.session is None or self.outcome is not None:
-            return
-        try:
-            self.session.write_down()
-        except MachineError as error:
-            self._fail(error)
+        if self.session is not None and self.outcome is None:
+            self._safely(self.session.write_down)
 
     def _tick(self, started: float) -> None:
         if self.leave_wanted:
@@ -182,19 +206,13 @@ class Server:
         if self.outcome is not None:
             return
         missing = self._roster.missing()
-        if missing and time.monotonic() - started > self.hello_timeout_s:
-            names = ", ".join(missing)
-            self._end(Outcome(m.RunState.FAILED, detail=f"not here after {self.hello_timeout_s:.0f} s: {names}"))
+        if self.session is None and missing and time.monotonic() - started > self.hello_timeout_s:
+            self._fail(MachineError(f"not here after {self.hello_timeout_s:.0f} s: {', '.join(missing)}"))
         if self.session is not None:
             self.census.tick(self.session)
-            try:
-                self.session.tick()
-                if self.taker is not None and self.session.outcome is None:
-                    self.taker.tick(self.session, time.monotonic_ns())
-            except MachineError as error:
-                self._fail(error)
+            self._safely(self._tick_session)
             self._notice_end()
-        self._flush()
+        self.outbox.flush()
 
     # The machine's nodes.
 
@@ -208,9 +226,12 @@ class Server:
         for frame in frames:
             if number is None:
                 user = self._sockets.user(identity)
+                # Its predecessor may have died a moment ago.
+                self._look_for_deaths()
                 if self._is_torn(user, frame):
                     return
-                self.door.knock(identity, frame, user, over=self.outcome is not None)
+                begun = self.session is not None
+                self.door.knock(identity, frame, user, over=self.outcome is not None, begun=begun)
                 number = self._roster.numbers.get(identity)
                 if number is None:
                     return
@@ -231,17 +252,19 @@ class Server:
         member = self._roster.by_number(number)
         assert member is not None
         member.heard += 1
-        if self.traffic is not None:
-            self.traffic.received(frame.type, len(frame.payload))
+        if self.outbox.traffic is not None:
+            self.outbox.traffic.received(frame.type, len(frame.payload))
         if frame.type == type_of(m.Fault):
-            self._on_fault(member, frame)
+            self._end(of_fault(member.name, decode(frame.type, frame.payload)))
             return
         if self.session is None:
             self._on_ready(member, frame)
             return
         if frame.source != number:
             raise RemoteWireError(f"{member.name} speaks as node {frame.source}")
-        if frame.type == _QUIT:
+        if isinstance(self.session, RecordSession) and self._rebuilder.takes(member, frame, self.session):
+            pass
+        elif frame.type == _QUIT:
             self.session.quit()
         else:
             check_origin(frame, member.name, len(self.session.board.devices) + CPU + 1)
@@ -251,9 +274,9 @@ class Server:
                 self._on_saved(frame)
             elif frame.type in _RELAYED:
                 self.census.relayed(frame)
-                self._queue(frame)
+                self.outbox.queue(frame)
             elif frame.type == _BACKEND_CHANGED:
-                self._on_backend_changed(member, frame)
+                self._changes.hear(member.name, decode(frame.type, frame.payload))
             else:
                 self.session.handle(frame)
         self._notice_end()
@@ -264,7 +287,7 @@ class Server:
         else:
             self._early.append((member.number, frame))
         if self.session is None and self._roster.all_ready():
-            self.session = self._begin(self._queue)
+            self.session = self._begin(self.outbox.queue)
             self.taker = self.make_taker() if self.make_taker is not None else None
             self.session.start()
             early, self._early = self._early, []
@@ -284,9 +307,6 @@ class Server:
             raise RemoteWireError(f"{member.name if member else identity!r}: {reason}")
         self.door.refuse(reason)
 
-    def _on_fault(self, member: Member, frame: Frame) -> None:
-        self._end(of_fault(member.name, decode(frame.type, frame.payload)))
-
     # What control clients and the monitor ask.
 
     def change_backend(self, node: str, word: str, done: Callable[[str], None]) -> None:
@@ -298,20 +318,24 @@ class Server:
             done(f"{node} has no process in this run")
         else:
             self._changes.ask(node, word, done)
-            self._tell(member.identity, m.ChangeBackend(node, word))
+            self.outbox.tell(member.identity, m.ChangeBackend(node, word))
+
+    def _note(self, frame: Frame) -> None:
+        self.census.last = frame
 
     def measure(self, scrape: ScrapeServer, traffic: Traffic) -> None:
         """Serve metrics from the loop, and count for them."""
-        self._scrape, self.traffic = scrape, traffic
+        self._scrape, self.outbox.traffic = scrape, traffic
         self.census.metrics = scrape.address
 
     def process_ended(self, node: str, pid: int, detail: str) -> None:
-        """Whoever started the processes has seen one die: the run cannot go on without it."""
+        """Whoever started the processes has seen one die: the run ends, unless another can stand in for it."""
         member = self._roster.members.get(node)
         if member is None or self.outcome is not None or member.pid not in (0, pid):
             return
-        if self._monitor is not None:
-            self._monitor.tell("NODE_ENDED", {"node": node, "pid": pid, "detail": detail})
+        self.hear("NODE_ENDED", {"node": node, "pid": pid, "detail": detail})
+        if self._rebuilder.hear_of(member, self.session):
+            return
         self._end(Outcome(m.RunState.FAILED, detail=f"{node}, process {pid}, {detail}"))
 
     @property
@@ -323,12 +347,6 @@ class Server:
     def backends(self) -> dict[str, str]:
         """Backends that are other ones than the board says, by device."""
         return self._changes.backends
-
-    def _on_backend_changed(self, member: Member, frame: Frame) -> None:
-        message = decode(frame.type, frame.payload)
-        assert isinstance(message, m.BackendChanged)
-        if not self._changes.answered(member.name, message.error):
-            raise RemoteWireError(f"{member.name} changed a backend that nobody asked it to")
 
     def quit(self) -> None:
         """End the run; when it is over, go."""
@@ -364,10 +382,10 @@ class Server:
         if self.session is not None and self.session.outcome is None:
             self.session.fail(outcome)
         for identity in self._roster.numbers:
-            self._tell(identity, m.Shutdown())
+            self.outbox.tell(identity, m.Shutdown())
         if self.taker is not None:
             self.taker.give_up("the run is over")
-        self._flush()
+        self.outbox.flush()
         self._clients.tell_watchers()
         self._changes.give_up("the run is over")
 
@@ -376,24 +394,3 @@ class Server:
         if isinstance(error, LogError) and self.mode in REPLAYS and self.session is None:
             self.exit_code = error.exit_code
         self._end(Outcome(m.RunState.FAILED, detail=str(error)))
-
-    def _tell(self, identity: bytes, message: m.Message) -> None:
-        frame = Frame(type_of(type(message)), BROKER, self._roster.numbers.get(identity, 0), 0, encode(message))
-        self._outgoing[identity] += (encode_header(frame), frame.payload)
-
-    def say(self, message: m.Message, target: int) -> None:
-        """Tell a node something that is not logged."""
-        self._queue(Frame(type_of(type(message)), BROKER, target, 0, encode(message)))
-
-    def _queue(self, frame: Frame) -> None:
-        member = self._roster.by_number(frame.target)
-        if member is not None and member.identity is not None:
-            self.census.last = frame
-            if self.traffic is not None:
-                self.traffic.sent(frame.type, len(frame.payload))
-            self._outgoing[member.identity] += (encode_header(frame), frame.payload)
-
-    def _flush(self) -> None:
-        for identity, parts in self._outgoing.items():
-            self._sockets.tell_node(identity, parts)
-        self._outgoing.clear()

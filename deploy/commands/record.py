@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from deploy.environment import cache_directory
 from deploy.launch import launch
 from deploy.library import new_path
-from deploy.options import add_machine_options, machine_options, monitor_arguments
+from deploy.options import add_machine_options, add_on_death, machine_options, monitor_arguments
 from deploy.plan import Launch
 from deploy.reporting import complain, say
 from deploy.resolve import resolve_board
@@ -27,15 +27,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
     add_machine_options(parser)
     parser.add_argument("-o", "--output", metavar="REC", help="the new directory (default: a new one in ./recordings)")
+    add_on_death(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Record the guest to its end, then say where the recording is."""
     board = resolve_board(options.board, machine_options(options), cache_directory())
     path = new_path(options.output, board.name, datetime.now().astimezone())
-    outcome = launch(
-        Launch(board, RunMode.RECORD, path, monitor=monitor_arguments(options), snapshots=snapshot_arguments(options))
+    launched = Launch(
+        board,
+        RunMode.RECORD,
+        path,
+        monitor=monitor_arguments(options),
+        snapshots=snapshot_arguments(options),
+        rebuild=options.on_death == "rebuild",
     )
+    outcome = launch(launched)
     for line in outcome.lines:
         complain(line)
     if path.is_dir():

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from devices.backends.base import BackendBase
+from devices.backends.base import NoBackend
 from devices.model import Backend
 from machine.errors import BackendError
 
@@ -37,7 +37,7 @@ def create_backend(kind: str, word: str, name: str) -> Backend:
     `none` has no backend and its word is somebody else's.  BackendError names device and word.
     """
     if kind == NO_BACKEND or not word:
-        return BackendBase(name)
+        return NoBackend(name)
     if word.startswith(OUTSIDE):
         return _from_outside(word, name)
     table = importlib.import_module(KINDS[kind])

@@ -9,15 +9,21 @@ from machine.message import BackendResult, HostEvent
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from devices.model import Run, Submit
+    from devices.model import Estate, Run, Submit
 
 
 class BackendBase:
     """A backend that does nothing at all; devices/model.py, Backend, says what each method is for."""
 
+    @property
+    def relives(self) -> bool:
+        """What was given to the host is with the host."""
+        return False
+
     def __init__(self, name: str) -> None:
         self._name = name
         self._submit: Submit = _nobody
+        self._estate: Estate | None = None
 
     @property
     def unrecordable(self) -> str:
@@ -30,6 +36,21 @@ class BackendBase:
     def open(self, submit: Submit) -> None:
         """Remember whom to tell."""
         self._submit = submit
+
+    def keep(self, estate: Estate) -> None:
+        """Remember where to leave what a successor needs."""
+        self._estate = estate
+
+    def memory(self) -> bytes:
+        """Nothing is remembered."""
+        return b""
+
+    def recall(self, memory: bytes, submit: Submit) -> None:
+        """Nothing follows from the past."""
+
+    def resume(self, submit: Submit, *, owes: bool) -> bool:
+        """Where nothing is said what a backend had on the host has gone with its process."""
+        return False
 
     def close(self) -> None:
         """Nothing is held."""
@@ -48,6 +69,10 @@ class BackendBase:
     def advance(self, room: int) -> None:
         """Nothing waits for the device."""
 
+    def write_again(self, data: bytes) -> BackendResult:
+        """Twice is better than never."""
+        return self.write(data)
+
     def write(self, data: bytes) -> BackendResult:
         """Everything is taken."""
         return BackendResult(len(data))
@@ -62,6 +87,15 @@ class BackendBase:
     def wants_quit(self) -> bool:
         """Nobody is there to ask."""
         return False
+
+
+class NoBackend(BackendBase):
+    """What a device without a host's side has: all of it can be made again."""
+
+    def resume(self, submit: Submit, *, owes: bool) -> bool:
+        """There is nothing to go on with."""
+        self.open(submit)
+        return True
 
 
 def _nobody(_event: HostEvent, _data: bytes, _delay_ns: int) -> None:

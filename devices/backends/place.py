@@ -17,3 +17,8 @@ def run_directory() -> Path:
     if not given:
         raise BackendError(f"{RUN_DIRECTORY} is not set: this backend needs the running machine's directory")
     return Path(given)
+
+
+def may_be_kept() -> bool:
+    """Whether there is such a directory."""
+    return bool(os.environ.get(RUN_DIRECTORY))

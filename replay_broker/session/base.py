@@ -39,7 +39,7 @@ FROM_DEVICE: Final = frozenset(
     for cls in (
         m.Saved, m.Quit, m.Fault, m.HostInput, m.BackendResult, m.Done, m.IrqLevel, m.RegisterMap, m.FifoData,
         m.DmaWrite, m.TimerArm, m.TimerCancel, m.HostOutput, m.ClockRead, m.EntropyRead, m.Digest,
-        m.BackendChanged, m.DmaRead,
+        m.BackendChanged, m.DmaRead, m.Checkpoint,
     )
 )  # fmt: skip
 

@@ -23,6 +23,7 @@ from machine.vmstate import encode as encode_state
 from replay_broker.entropy import Entropies
 from replay_broker.inputs import PendingInputs
 from replay_broker.outcome import Outcome
+from replay_broker.past import Pasts
 from replay_broker.session.base import Hold, Session
 from replay_broker.snapshots.state import BrokerState, PendingInput
 
@@ -51,8 +52,7 @@ class RecordSession(Session):
         self._pending = PendingInputs()
         self._deliveries: deque[tuple[m.Message, int]] = deque()
         self._sync: m.Sync | None = None
-        self._stopped = False
-        self._kicked = False
+        self._stopped = self._kicked = False
         self._idle_from_ns: int | None = None
         self._idle_until_ns: int | None = None
         self._held_from_ns: int | None = None
@@ -72,6 +72,7 @@ class RecordSession(Session):
         self._unsettled = False
         """A device has written memory at this sync point, and the CPU may not have stored it yet."""
         self._entropy = Entropies(board)
+        self.pasts = Pasts(len(board.devices) if ledger.keeps else 0)
         self._handlers = {
             type_of(m.Sync): self._on_sync,
             type_of(m.Credit): lambda _: None,
@@ -188,11 +189,17 @@ class RecordSession(Session):
             self.outcome = outcome
             self._ledger.close(clean=False)
 
+    def waiting_bytes(self, number: int) -> int:
+        """Bytes of a device's inputs that have not been delivered."""
+        return self._pending.bytes_of(number)
+
     # What nodes say.
 
     def _enter(self, frame: Frame) -> Frame:
         self.icount = max(self.icount, frame.icount)
-        return self._ledger.enter(frame)
+        stamped = self._ledger.enter(frame)
+        self.pasts.add(stamped)
+        return stamped
 
     def _on_routed(self, frame: Frame) -> None:
         """A derived message: whom it is for gets it."""
@@ -239,6 +246,7 @@ class RecordSession(Session):
     def _on_host_input(self, frame: Frame) -> None:
         message = decode(frame.type, frame.payload)
         assert isinstance(message, m.HostInput)
+        self.pasts.count_input(frame.source)
         # Not stamped yet: that happens where it is delivered.
         delivered = frame._replace(source=BROKER, target=frame.source)
         self._pending.add(delivered, self._clock.at(frame.icount) + message.delay_ns)

@@ -101,6 +101,9 @@ class Taker:
         """A node has told its state; the last one lets the CPU run on."""
         message = decode(frame.type, frame.payload)
         assert isinstance(message, Saved)
+        if not self._asking or frame.source in self._told:
+            # A device that was asked again has told it twice.
+            return
         self._told[frame.source] = message
         if frame.source == CPU:
             self._icount = frame.icount
@@ -113,6 +116,11 @@ class Taker:
             self._asking = False
             self._send(Proceed(), CPU)
             session.saved()
+
+    def ask_again(self, number: int) -> None:
+        """A node's process has died, and another stands in for it: it may not have been asked."""
+        if self._asking and CPU in self._told and number not in self._told:
+            self._send(Save(), number)
 
     def give_up(self, why: str) -> None:
         """The run is over: nobody gets a snapshot any more but those that are being written."""

@@ -54,7 +54,7 @@ class DebianSession:
             assert done.exit_code == 0, done.stderr
         else:
             self._machine.process.kill()
-            self._machine.process.communicate()
+            print(self._machine.process.communicate()[1].decode(errors="replace"))
 
     def until(self, mark: bytes) -> bytes:
         """What is said up to a mark and with it, from behind the last one on."""

@@ -17,7 +17,7 @@ DEADLINE_S: Final = 90.0
 class WebServer:
     """What has been asked of it, and how far it may go; `port` is where it listens."""
 
-    def __init__(self, content: bytes, first: int | None) -> None:
+    def __init__(self, content: bytes, first: int | None, pace: threading.Semaphore | None, pieces: int) -> None:
         self.content = content
         self.requests: list[str] = []
         self.first = len(content) if first is None else first
@@ -35,11 +35,20 @@ class WebServer:
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(server.content)))
                 self.end_headers()
+                if pace is not None:
+                    self._send_at(pace)
+                    return
                 self.wfile.write(server.content[: server.first])
                 server.sent_first.set()
                 if server.first < len(server.content):
                     server.rest.wait(DEADLINE_S)
                     self.wfile.write(server.content[server.first :])
+
+            def _send_at(self, pace: threading.Semaphore) -> None:
+                size = -(-len(server.content) // pieces)
+                for start in range(0, len(server.content), size):
+                    pace.acquire(timeout=DEADLINE_S)
+                    self.wfile.write(server.content[start : start + size])
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class's name for it
                 """Nothing is said."""
@@ -54,9 +63,11 @@ class WebServer:
 
 
 @contextmanager
-def serving(content: bytes, first: int | None = None) -> Iterator[WebServer]:
-    """A server for as long as the block runs."""
-    server = WebServer(content, first)
+def serving(
+    content: bytes, first: int | None = None, pace: threading.Semaphore | None = None, pieces: int = 1
+) -> Iterator[WebServer]:
+    """A server for as long as the block runs; with `pace` the file goes in pieces, each when it may."""
+    server = WebServer(content, first, pace, pieces)
     thread = threading.Thread(target=server.http.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:

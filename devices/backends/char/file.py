@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING
 
 from devices.backends.char.base import CharBackend, require_path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from devices.model import Backend, Submit
 
 MODE = 0o644
+PLACE_BYTES = 8
 
 
 class FileBackend(CharBackend):
@@ -26,13 +28,41 @@ class FileBackend(CharBackend):
         self._path = path
         self._descriptor = -1
         self._blocked = False
+        self._is_file = False
 
     def open(self, submit: Submit) -> None:
         """Create or empty the file; BackendError names it."""
         super().open(submit)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        self._open(0)
+
+    @property
+    def relives(self) -> bool:
+        """A file is cut to what it was, and what followed is written again."""
+        return self._is_file
+
+    def memory(self) -> bytes:
+        """How long the file is."""
+        return os.lseek(self._descriptor, 0, os.SEEK_CUR).to_bytes(PLACE_BYTES, "big") if self._is_file else b""
+
+    def recall(self, memory: bytes, submit: Submit) -> None:
+        """As long as it was then."""
+        super().open(submit)
+        self._open(int.from_bytes(memory, "big"))
+
+    def resume(self, submit: Submit, *, owes: bool) -> bool:
+        """It is open already."""
+        super().open(submit)
+        self._blocked = owes
+        return True
+
+    def _open(self, length: int) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
         try:
             self._descriptor = os.open(self._path, flags, MODE)
+            self._is_file = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
+            if self._is_file:
+                os.ftruncate(self._descriptor, length)
+                os.lseek(self._descriptor, length, os.SEEK_SET)
         except (OSError, ValueError) as error:
             raise BackendError(f"{self._name}: cannot write file {self._path}: {error}") from error
 

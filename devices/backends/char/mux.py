@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from devices.backends.char.monitorline import MonitorLine
-    from devices.model import Backend, Run, Submit
+    from devices.model import Backend, Estate, Run, Submit
 
 TYPED_AHEAD: Final = 4096
 """Keys taken before the guest has room, so that the escape key works when it has none."""
@@ -73,6 +73,16 @@ class MuxBackend(CharBackend):
         """Open what is typed on; the monitor is called when it is asked for."""
         super().open(submit)
         self._inner.open(self._heard)
+
+    def keep(self, estate: Estate) -> None:
+        """For what is typed on."""
+        self._inner.keep(estate)
+
+    def resume(self, submit: Submit, *, owes: bool) -> bool:
+        """What is typed on goes on; the monitor is called when it is asked for again."""
+        super().open(submit)
+        self._guest_waits = owes
+        return self._inner.resume(self._heard, owes=owes)
 
     def close(self) -> None:
         """Hang up on the monitor and close what is typed on."""

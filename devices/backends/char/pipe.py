@@ -45,6 +45,12 @@ class PipeBackend(CharBackend):
                 raise BackendError(f"{self._name}: cannot open pipe {error.filename}: {error.strerror}") from error
             self._open_one()
 
+    def resume(self, submit: Submit, *, owes: bool) -> bool:
+        """What was in the pipes is in them."""
+        self.open(submit)
+        self._blocked = owes
+        return True
+
     def close(self) -> None:
         """Close the pipes; what was written stays in them for as long as a reader has them open."""
         for descriptor in (self._in, self._out):

@@ -10,7 +10,7 @@ import os
 import select
 import sys
 import tty
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from devices.backends.char.base import CharBackend, refuse_argument
 from devices.backends.char.sink import write_nonblocking
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from devices.model import Backend, Submit
+
+MASTER: Final = "master"
+"""What is left to a successor."""
 
 
 class PtyBackend(CharBackend):
@@ -46,17 +49,34 @@ class PtyBackend(CharBackend):
             os.set_blocking(self._master, False)
         except OSError as error:
             raise BackendError(f"{self._name}: cannot make a pseudo-terminal: {error}") from error
+        if self._estate is not None:
+            self._estate.leave(MASTER, self._master)
+        self._watch()
+        sys.stderr.write(f"char device redirected to {self.path} ({self._name})\n")
+        sys.stderr.flush()
+
+    def resume(self, submit: Submit, *, owes: bool) -> bool:
+        """The predecessor's pair; keys that it has read and not told are lost."""
+        kept = self._estate.find(MASTER) if self._estate is not None else ()
+        if not kept:
+            return False
+        super().open(submit)
+        self._master, self._blocked = kept[0], owes
+        self._watch()
+        return True
+
+    def _watch(self) -> None:
         self._poller.register(self._master, select.POLLIN)
         self._edges = select.epoll()
         self._edges.register(self._master, select.EPOLLIN | select.EPOLLOUT | select.EPOLLET)
-        sys.stderr.write(f"char device redirected to {self.path} ({self._name})\n")
-        sys.stderr.flush()
 
     def close(self) -> None:
         """Give the pair back."""
         if self._edges is not None:
             self._edges.close()
             self._edges = None
+        if self._estate is not None:
+            self._estate.take_out(MASTER)
         if self._master >= 0:
             os.close(self._master)
             self._master = -1

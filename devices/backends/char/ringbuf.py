@@ -36,6 +36,11 @@ class RingBackend(CharBackend):
         except OSError as error:
             raise BackendError(f"{self._name}: cannot make the ring buffer {path}: {error.strerror}") from error
 
+    def resume(self, submit: Submit, *, owes: bool) -> bool:
+        """A new ring, and empty."""
+        self.open(submit)
+        return True
+
     def close(self) -> None:
         """The ring goes with the machine."""
         if self._ring is not None:

@@ -7,11 +7,13 @@ so a closed guest with a script runs the same in every recording.
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from devices.backends.char.base import CharBackend, require_path
 from devices.backends.char.scriptfile import Delay, Expect, QuitRun, Send, Step, parse_script
+from machine import vmstate
 from machine.errors import BackendError
 from machine.message import BackendResult, HostEvent
 
@@ -20,6 +22,19 @@ if TYPE_CHECKING:
 
 REMEMBERED_BYTES: Final = 1 << 20
 """Output kept for the next expect while a send waits for room; the oldest is forgotten first."""
+
+
+@vmstate.vmstate("script-place", 1)
+@dataclass(slots=True)
+class Place:
+    """How far a script has come."""
+
+    left: int
+    """Steps."""
+    seen: bytes
+    unsent: bytes
+    delay_ns: int
+    quits: bool
 
 
 class ScriptBackend(CharBackend):
@@ -43,6 +58,32 @@ class ScriptBackend(CharBackend):
         except (OSError, ValueError) as error:
             raise BackendError(f"{self._name}: cannot read script {self._path}: {error}") from error
         self._steps = deque(parse_script(text, self._path))
+
+    @property
+    def relives(self) -> bool:
+        """It follows from the output alone what it says."""
+        return True
+
+    def memory(self) -> bytes:
+        """How far it has come."""
+        place = Place(len(self._steps), self._seen, self._unsent, self._delay_ns, self._quit)
+        return vmstate.encode(place)
+
+    def recall(self, memory: bytes, submit: Submit) -> None:
+        """Where it was then."""
+        self.open(submit)
+        if memory:
+            place = vmstate.decode(Place, memory)
+            while len(self._steps) > place.left:
+                self._steps.popleft()
+            self._seen, self._unsent, self._delay_ns, self._quit = (
+                place.seen, place.unsent, place.delay_ns, place.quits,
+            )  # fmt: skip
+
+    def resume(self, submit: Submit, *, owes: bool) -> bool:
+        """It is where it was."""
+        self._submit = submit
+        return True
 
     def write(self, data: bytes) -> BackendResult:
         """Output is looked at in advance(), when the device is done with it."""

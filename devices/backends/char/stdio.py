@@ -57,6 +57,12 @@ class StdioBackend(CharBackend):
                     self._handlers[number] = signal.signal(number, _leave)
                 termios.tcsetattr(self._in, termios.TCSANOW, raw_mode(self._saved))
 
+    def resume(self, submit: Submit, *, owes: bool) -> bool:
+        """Both are inherited; keys that a predecessor has read and not told are lost."""
+        self.open(submit)
+        self._blocked = owes
+        return True
+
     def close(self) -> None:
         """Give the terminal back as it was."""
         if self._saved is not None:

@@ -11,19 +11,25 @@ import socket
 import stat
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from devices.backends.char.address import StreamAddress, parse_tcp, parse_unix
 from devices.backends.char.base import CharBackend
+from devices.backends.outlet import NAME as OUTLET
+from devices.backends.outlet import Outlet
 from machine.errors import BackendError
 from machine.message import BackendResult, HostEvent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from devices.model import Backend, Submit
+    from devices.model import Backend, Estate, Submit
 
 CONNECT_TIMEOUT_S: Final = 10.0
+LISTENER, PEER = "listener", "peer"
+"""What is left to a successor, and outlet.py's pipe."""
+SO_PEEK_OFF: Final = 42
+"""include/uapi/asm-generic/socket.h of Linux; Python has no name for it."""
 PARTING_BYTES: Final = 1 << 16
 PARTING_READS: Final = 64
 """A peer that still sends when we leave is not listened to for ever."""
@@ -31,6 +37,9 @@ PARTING_READS: Final = 64
 
 class StreamBackend(CharBackend):
     """One listening socket, or none; one peer, or none."""
+
+    KEEPS_PEER: ClassVar[bool] = True
+    """A successor goes on with the peer."""
 
     def __init__(self, address: StreamAddress, name: str) -> None:
         super().__init__(name)
@@ -41,6 +50,9 @@ class StreamBackend(CharBackend):
         self._peer_listens = False
         self._blocked = False
         self._ever_opened = False
+        self._outlet: Outlet | None = None
+        self._peeks = False
+        """What is read is looked at first, and taken when it is safe."""
 
     def open(self, submit: Submit) -> None:
         """Listen, or connect; BackendError names the address."""
@@ -54,8 +66,34 @@ class StreamBackend(CharBackend):
             text = error.strerror or str(error)
             raise BackendError(f"{self._name}: {self.address}: {text}") from error
 
+    def resume(self, submit: Submit, *, owes: bool) -> bool:
+        """The predecessor's listener and peer are ours now; what it was about to say of its peer is not known."""
+        if self._estate is None:
+            return False
+        super().open(submit)
+        listening, peer = self._estate.find(LISTENER), self._estate.find(PEER)
+        if listening:
+            self._listener = socket.socket(fileno=listening[0])
+            if not self.address.path:
+                self.address = replace(self.address, port=self._listener.getsockname()[1])
+        if peer and self.KEEPS_PEER:
+            self._inherit(socket.socket(fileno=peer[0]), owes=owes)
+            return True
+        if not listening and (self.address.server or not self.KEEPS_PEER):
+            return False
+        # Nobody is there; if the predecessor had somebody it could not keep, the line goes down here.
+        self._ever_opened = True
+        submit(HostEvent.CLOSED, b"", 0)
+        return True
+
     def close(self) -> None:
         """Close everything; a server's socket file goes with it."""
+        if self._outlet is not None:
+            self._outlet.close()
+            self._outlet = None
+        if self._estate is not None:
+            for name in (PEER, LISTENER, OUTLET):
+                self._estate.take_out(name)
         if self._peer is not None:
             _part(self._peer)
             self._peer = None
@@ -91,6 +129,8 @@ class StreamBackend(CharBackend):
         """Send as much as goes.  A peer that stops listening is an error once, then as good as gone."""
         if self._peer is None or not self._peer_listens:
             return BackendResult(len(data))
+        if self._outlet is not None:
+            return self._judge(self._outlet.write(self._peer.fileno(), data), data)
         done = 0
         try:
             while done < len(data):
@@ -102,6 +142,20 @@ class StreamBackend(CharBackend):
             self._peer_listens = False
             return BackendResult(done, error.errno or 0)
         return BackendResult(done)
+
+    def write_again(self, data: bytes) -> BackendResult:
+        """The rest of what a predecessor was about to write."""
+        if self._peer is None or not self._peer_listens or self._outlet is None:
+            return self.write(data)
+        return self._judge(self._outlet.write_again(self._peer.fileno(), data), data)
+
+    def _judge(self, result: BackendResult, data: bytes) -> BackendResult:
+        """What a result says of the peer."""
+        if result.error:
+            self._peer_listens = False
+        else:
+            self._blocked = result.accepted < len(data)
+        return result
 
     def _listen(self) -> None:
         family = socket.AF_INET6 if ":" in self.address.host else socket.AF_INET
@@ -119,6 +173,8 @@ class StreamBackend(CharBackend):
             raise
         listener.setblocking(False)
         self._listener = listener
+        if self._estate is not None:
+            self._estate.leave(LISTENER, listener.fileno())
         if not self.address.path:
             port = listener.getsockname()[1]
             self.address = replace(self.address, port=port)
@@ -153,21 +209,52 @@ class StreamBackend(CharBackend):
         self._peer_listens = True
         self._ever_opened = True
         self._submit(HostEvent.OPENED, b"", 0)
+        if self._estate is not None and self.KEEPS_PEER:
+            self._prepare(peer, self._estate)
+            self._estate.leave(PEER, peer.fileno())
+
+    def _prepare(self, peer: socket.socket, estate: Estate) -> None:
+        """Have whatever is under way known to a successor."""
+        with contextlib.suppress(OSError):
+            # Where looking has a place of its own (socket(7)); else what is read at the moment of our end is lost.
+            peer.setsockopt(socket.SOL_SOCKET, SO_PEEK_OFF, 0)
+            self._peeks = True
+        with contextlib.suppress(OSError):
+            self._outlet = self._outlet or Outlet(estate)
+
+    def _inherit(self, peer: socket.socket, *, owes: bool) -> None:
+        """A predecessor's peer; what it had looked at it has taken, or we shall look at it again."""
+        assert self._estate is not None
+        self._peer, self._peer_listens, self._ever_opened, self._blocked = peer, True, True, owes
+        with contextlib.suppress(OSError):
+            looked_at = peer.getsockopt(socket.SOL_SOCKET, SO_PEEK_OFF)
+            if looked_at > 0 and self._estate.last_input >= self._estate.peeked:
+                peer.recv(looked_at)
+        self._prepare(peer, self._estate)
 
     def _read(self, peer: socket.socket, room: int) -> None:
         try:
-            data = peer.recv(room)
+            data = self._look(peer, room) if self._peeks else peer.recv(room)
         except BlockingIOError:
             return
         except OSError:
             data = b""
         if data:
             self._hear(data)
+            if self._peeks:
+                peer.recv(len(data))
             return
         peer.close()
         self._peer = None
         self._blocked = False
         self._submit(HostEvent.CLOSED, b"", 0)
+        if self._estate is not None:
+            self._estate.take_out(PEER)
+
+    def _look(self, peer: socket.socket, room: int) -> bytes:
+        assert self._estate is not None
+        self._estate.peeked = self._estate.last_input + 1
+        return peer.recv(room, socket.MSG_PEEK)
 
     def _hear(self, data: bytes) -> None:
         """Bytes from the peer."""

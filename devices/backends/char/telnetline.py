@@ -26,6 +26,8 @@ DRAIN_S: Final = 2.0
 class TelnetBackend(StreamBackend):
     """The codec of the peer that is there, and what it has not taken yet."""
 
+    KEEPS_PEER = False
+
     def __init__(self, address: StreamAddress, name: str) -> None:
         super().__init__(address, name)
         self._codec = TelnetCodec(server=address.server)

@@ -41,6 +41,12 @@ class UdpBackend(HoldingBackend):
             text = error.strerror or str(error)
             raise BackendError(f"{self._name}: {self.address}: {text}") from error
 
+    def resume(self, submit: Submit, *, owes: bool) -> bool:
+        """Nothing was promised of what comes meanwhile."""
+        self.open(submit)
+        self._blocked = owes
+        return True
+
     def close(self) -> None:
         """Give the address back."""
         if self._socket is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from devices.backends.base import BackendBase
+from devices.backends.base import NoBackend
 from devices.backends.words import parse_options, switch
 from machine.errors import BackendError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def create_none(argument: str, name: str) -> Backend:
     """`none`: no source of its own; the monitor's events reach the device all the same."""
     parse_options(argument, (), f"{name}: backend none")
-    return BackendBase(name)
+    return NoBackend(name)
 
 
 def create_script(argument: str, name: str) -> Backend:

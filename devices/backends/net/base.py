@@ -6,8 +6,9 @@ Lives here: what becomes a message, and when.  Never here: where frames go (wire
 from __future__ import annotations
 
 import logging
+import struct
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from devices.backends.base import BackendBase
 from devices.backends.net.capture import Capture
@@ -15,12 +16,13 @@ from devices.backends.net.frames import LARGEST_FRAME, LENGTH, MESSAGE_BYTES, ME
 from machine.message import BackendResult, HostEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from devices.backends.net.cable import CableWord
     from devices.backends.net.wire import Wire
-    from devices.model import Submit
+    from devices.model import Estate, Submit
 
+MEMORY: Final = struct.Struct(">??Q")
 log = logging.getLogger("dejavm")
 
 
@@ -34,6 +36,8 @@ class NetBackend(BackendBase):
         self._capture = Capture(name, word.capture)
         self._waiting: deque[bytes] = deque()
         """Frames that have come and that the card has had no room for; nothing is read meanwhile."""
+        self._sorted = 0
+        """How many of them, the oldest, the wire does not keep any more."""
         self._there = False
         """Whether the wire's other side is there."""
         self._up: bool | None = None
@@ -48,6 +52,36 @@ class NetBackend(BackendBase):
         self._capture.open()
         self._wire.open(self._link, self._writable)
         self._tell()
+
+    def keep(self, estate: Estate) -> None:
+        """The wire's business, too."""
+        super().keep(estate)
+        self._wire.keep(estate)
+
+    def memory(self) -> bytes:
+        """How the link is, and how far the capture has come."""
+        return MEMORY.pack(bool(self._up), self._up is not None, self._capture.position)
+
+    def recall(self, memory: bytes, submit: Submit) -> None:
+        """The link; and the capture is cut to where it was then."""
+        up, told, position = MEMORY.unpack(memory) if memory else (False, False, 0)
+        self._up = up if told else None
+        self._capture.open(position)
+
+    def resume(self, submit: Submit, *, owes: bool) -> bool:
+        """The wire as it was; what has become of it meanwhile the card is told."""
+        super().open(submit)
+        last = self._estate.last_link if self._estate is not None else None
+        if last is not None:
+            self._up = last is HostEvent.OPENED
+        self._blocked = owes
+        if not self._wire.resume(self._link, self._writable, owes=owes):
+            self._wire.open(self._link, self._writable)
+            self._there, there = False, self._there
+            self._tell()
+            self._there = there
+        self._tell()
+        return True
 
     def close(self) -> None:
         """Unplug, end the capture."""
@@ -75,8 +109,10 @@ class NetBackend(BackendBase):
     def ready(self, descriptor: int, readable: bool, writable: bool, room: int) -> None:
         """Let the wire work; pass on what has come."""
         frames = self._wire.ready(descriptor, readable=readable, writable=writable)
-        if self._word.plugged:
-            self._waiting.extend(frame for frame in frames if self._fits(frame))
+        if self._word.plugged and all(self._fits(frame) for frame in frames):
+            self._waiting.extend(frames)
+        else:
+            self._sort(frames)
         self._deliver(room)
         self._tell()
 
@@ -101,6 +137,13 @@ class NetBackend(BackendBase):
         if self._capture.running:
             for frame in unpack(data):
                 self._capture.write(frame, icount, inbound=inbound)
+
+    def _sort(self, frames: Sequence[bytes]) -> None:
+        """Frames of which not all are for the card: those in front of a long one are passed on with those behind it."""
+        fitting = [frame for frame in frames if self._word.plugged and self._fits(frame)]
+        self._wire.taken(frames)
+        self._sorted = len(fitting)
+        self._waiting.extend(fitting)
 
     def _reads(self, room: int) -> bool:
         return not self._word.plugged or (room > 0 and not self._waiting)
@@ -128,6 +171,13 @@ class NetBackend(BackendBase):
                 return
             room -= size
             self._submit(HostEvent.DATA, pack(frames), 0)
+            self._take(frames)
+
+    def _take(self, frames: Collection[bytes]) -> None:
+        """The oldest that wait are safe, or lost for good."""
+        already = min(self._sorted, len(frames))
+        self._sorted -= already
+        self._wire.taken(list(frames)[already:])
 
     def _link(self, up: bool) -> None:
         self._there = up
@@ -141,6 +191,7 @@ class NetBackend(BackendBase):
             return
         self._up = up
         if not up:
+            self._take(self._waiting)
             self._waiting.clear()
             self._writable()
         self._submit(HostEvent.OPENED if up else HostEvent.CLOSED, b"", 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 from typing import Final
 
 from machine.errors import BackendError
@@ -31,17 +32,29 @@ class Capture:
         """Whether frames are wanted."""
         return self._descriptor >= 0
 
-    def open(self) -> None:
-        """Create or empty the file; BackendError names it."""
+    def open(self, position: int = 0) -> None:
+        """Create the file, or cut it to what it was; BackendError names it."""
         if not self._path:
             return
         # A FIFO whose reader is missing is refused, and one whose reader is slow does not block.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
         try:
             self._descriptor = os.open(self._path, flags, MODE)
+            if stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+                os.ftruncate(self._descriptor, position)
+                os.lseek(self._descriptor, position, os.SEEK_SET)
         except (OSError, ValueError) as error:
             raise BackendError(f"{self._name}: cannot write capture {self._path}: {error}") from error
-        self._append(head(self._name))
+        if not position:
+            self._append(head(self._name))
+
+    @property
+    def position(self) -> int:
+        """Bytes in the file so far; 0 for what has no places."""
+        try:
+            return os.lseek(self._descriptor, 0, os.SEEK_CUR) if self.running else 0
+        except OSError:
+            return 0
 
     def write(self, frame: bytes, icount: int, *, inbound: bool) -> None:
         """Append one frame; `inbound` is towards the guest."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("dejavm")
 
+PEER: Final = "peer"
+"""What is left to a successor."""
 COMPLAINTS: Final = 8
 """Peers whose end is said; one that comes and goes all the time must not fill the screen."""
 
@@ -37,13 +39,33 @@ class PeerWire(Wire):
         if self._peer is not None:
             self._peer.close()
             self._peer = None
+        if self._estate is not None:
+            self._estate.take_out(PEER)
+
+    def reconnect(self, *, owes: bool) -> bool:
+        """The predecessor's peer; without one the link goes down, as with any cable that is pulled out."""
+        kept = self._estate.find(PEER) if self._estate is not None else ()
+        if not kept:
+            self._tell_link(False)
+            return False
+        self._peer = FramedSocket(socket.socket(fileno=kept[0]))
+        self._blocked = owes
+        self._tell_link(True)
+        if owes and not self._peer.sending:
+            self._blocked = False
+            self._tell_writable()
+        return True
+
+    def taken(self, frames: Sequence[bytes]) -> None:
+        """Out of the socket."""
+        if self._peer is not None:
+            self._peer.taken(frames)
 
     def descriptors(self, *, reads: bool) -> Sequence[tuple[int, bool, bool]]:
         """The peer's, unless there is nothing to do: a socket that has been hung up on is always ready."""
         if self._peer is None:
             return self.lonely()
-        sending = self._peer.sending
-        return [(self._peer.descriptor, reads, sending)] if reads or sending else ()
+        return self._peer.descriptors(reads=reads)
 
     def ready(self, descriptor: int, *, readable: bool, writable: bool) -> list[bytes]:
         """Go on sending; take what one read gives."""
@@ -88,11 +110,16 @@ class PeerWire(Wire):
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._peer = FramedSocket(peer)
         self._tell_link(True)
+        if self._estate is not None and peer.family == socket.AF_UNIX:
+            # Of another kind it is not known how far a frame has gone out.
+            self._estate.leave(PEER, peer.fileno())
 
     def _lose(self, peer: FramedSocket, why: str) -> None:
         peer.close()
         self._peer = None
         self._blocked = False
+        if self._estate is not None:
+            self._estate.take_out(PEER)
         self._complaints += 1
         if self._complaints <= COMPLAINTS:
             more = "; the next ones are not said" if self._complaints == COMPLAINTS else ""
@@ -124,6 +151,12 @@ class CallingWire(PeerWire):
         except BackendError as error:
             raise BackendError(f"{self._name}: {error}") from error
         self.adopt(peer)
+
+    def reconnect(self, *, owes: bool) -> bool:
+        """The predecessor's peer, or another call."""
+        if not super().reconnect(owes=owes) and self._retry is not None:
+            self._retry.begin()
+        return True
 
     def close(self) -> None:
         """Hang up, call no more."""

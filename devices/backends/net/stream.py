@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from devices.model import Backend
 
+LISTENER: Final = "listener"
+"""What is left to a successor."""
 CONNECT_TIMEOUT_S: Final = 10.0
 LONGEST_DELAY_MS: Final = 3_600_000
 DELAYS: Final[Mapping[str, int]] = {"reconnect": 1000, "reconnect-ms": 1}
@@ -47,12 +49,26 @@ class StreamServer(PeerWire):
         if not self.address.path:
             self.address = Address(self.address.host, self._listener.getsockname()[1])
             self.peer_name = f"the peer at {self.address}"
+        if self._estate is not None:
+            self._estate.leave(LISTENER, self._listener.fileno())
         sys.stderr.write(f"{self._name}: listening on {self.address}\n")
         sys.stderr.flush()
+
+    def reconnect(self, *, owes: bool) -> bool:
+        """The predecessor's peer and its listener."""
+        super().reconnect(owes=owes)
+        kept = self._estate.find(LISTENER) if self._estate is not None else ()
+        if kept:
+            self._listener = socket.socket(fileno=kept[0])
+        else:
+            self.plug()
+        return True
 
     def close(self) -> None:
         """Hang up, stop listening; the socket file goes."""
         super().close()
+        if self._estate is not None:
+            self._estate.take_out(LISTENER)
         if self._listener is not None:
             self._listener.close()
             self._listener = None

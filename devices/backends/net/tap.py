@@ -33,6 +33,8 @@ NAME_BYTES: Final = 16
 REQUEST: Final = struct.Struct(f"{NAME_BYTES}sH22x")
 """struct ifreq with ifr_flags."""
 READ_BYTES: Final = 1 << 16
+TAP: Final = "tap"
+"""What is left to a successor."""
 SCRIPTS: Final = ("script", "downscript")
 
 
@@ -59,11 +61,24 @@ class TapWire(Wire):
             self._interface = REQUEST.unpack(answer)[0].rstrip(b"\0").decode()
             sys.stderr.write(f"{self._name}: tap interface {self._interface}\n")
             sys.stderr.flush()
+        if self._estate is not None:
+            self._estate.leave(TAP, self._descriptor)
         self._tell_link(True)
+
+    def reconnect(self, *, owes: bool) -> bool:
+        """The predecessor's hold of the interface: one that was made for it is there still."""
+        kept = self._estate.find(TAP) if self._estate is not None else ()
+        if not kept:
+            return False
+        self._descriptor, self._blocked = kept[0], owes
+        self._tell_link(True)
+        return True
 
     def close(self) -> None:
         """Let go of the interface; one that was not made persistent goes."""
         if self._descriptor >= 0:
+            if self._estate is not None:
+                self._estate.take_out(TAP)
             os.close(self._descriptor)
             self._descriptor = -1
 

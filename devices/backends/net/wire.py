@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from devices.model import Estate
+
     Link = Callable[[bool], None]
 
 READ_FRAMES: Final = 64
@@ -23,6 +25,7 @@ class Wire:
         self._up = up
         self._tell_link: Link = _nobody
         self._tell_writable: Callable[[], None] = _silent
+        self._estate: Estate | None = None
 
     def open(self, link: Link, writable: Callable[[], None]) -> None:
         """Take hold of the host's side; BackendError names what cannot be had.
@@ -32,6 +35,23 @@ class Wire:
         """
         self._tell_link, self._tell_writable = link, writable
         self.plug()
+
+    def keep(self, estate: Estate) -> None:
+        """Called before open() where a successor may come."""
+        self._estate = estate
+
+    def resume(self, link: Link, writable: Callable[[], None], *, owes: bool) -> bool:
+        """Go on where a predecessor has left off; False if what it held is lost and open() must be called."""
+        self._tell_link, self._tell_writable = link, writable
+        return self.reconnect(owes=owes)
+
+    def reconnect(self, *, owes: bool) -> bool:
+        """The rest of resume(): where nothing is held plugging in again is not seen."""
+        self.plug()
+        return True
+
+    def taken(self, frames: Sequence[bytes]) -> None:
+        """Frames that ready() has returned, in their order, are safe: a successor need not find them."""
 
     def plug(self) -> None:
         """The rest of open()."""

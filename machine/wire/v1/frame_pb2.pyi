@@ -18,6 +18,9 @@ class MessageType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MESSAGE_TYPE_SAVED: _ClassVar[MessageType]
     MESSAGE_TYPE_LOAD: _ClassVar[MessageType]
     MESSAGE_TYPE_PROCEED: _ClassVar[MessageType]
+    MESSAGE_TYPE_CHECKPOINT: _ClassVar[MessageType]
+    MESSAGE_TYPE_PRESENT: _ClassVar[MessageType]
+    MESSAGE_TYPE_MEMORY_MOVED: _ClassVar[MessageType]
     MESSAGE_TYPE_DMA_READ: _ClassVar[MessageType]
     MESSAGE_TYPE_DMA_DATA: _ClassVar[MessageType]
     MESSAGE_TYPE_SYNC: _ClassVar[MessageType]
@@ -68,6 +71,9 @@ MESSAGE_TYPE_SAVE: MessageType
 MESSAGE_TYPE_SAVED: MessageType
 MESSAGE_TYPE_LOAD: MessageType
 MESSAGE_TYPE_PROCEED: MessageType
+MESSAGE_TYPE_CHECKPOINT: MessageType
+MESSAGE_TYPE_PRESENT: MessageType
+MESSAGE_TYPE_MEMORY_MOVED: MessageType
 MESSAGE_TYPE_DMA_READ: MessageType
 MESSAGE_TYPE_DMA_DATA: MessageType
 MESSAGE_TYPE_SYNC: MessageType

@@ -80,14 +80,16 @@ class Hello(_message.Message):
     def __init__(self, wire_version: _Optional[int] = ..., node: _Optional[str] = ..., pid: _Optional[int] = ..., memory_path: _Optional[str] = ..., host: _Optional[str] = ..., metrics: _Optional[str] = ..., types: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("number", "mode", "memory_path")
+    __slots__ = ("number", "mode", "memory_path", "rebuild")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     MEMORY_PATH_FIELD_NUMBER: _ClassVar[int]
+    REBUILD_FIELD_NUMBER: _ClassVar[int]
     number: int
     mode: RunMode
     memory_path: str
-    def __init__(self, number: _Optional[int] = ..., mode: _Optional[_Union[RunMode, str]] = ..., memory_path: _Optional[str] = ...) -> None: ...
+    rebuild: bool
+    def __init__(self, number: _Optional[int] = ..., mode: _Optional[_Union[RunMode, str]] = ..., memory_path: _Optional[str] = ..., rebuild: _Optional[bool] = ...) -> None: ...
 
 class Refused(_message.Message):
     __slots__ = ("reason",)
@@ -104,10 +106,12 @@ class StateVersion(_message.Message):
     def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
 
 class Ready(_message.Message):
-    __slots__ = ("states",)
+    __slots__ = ("states", "from_seq")
     STATES_FIELD_NUMBER: _ClassVar[int]
+    FROM_SEQ_FIELD_NUMBER: _ClassVar[int]
     states: _containers.RepeatedCompositeFieldContainer[StateVersion]
-    def __init__(self, states: _Optional[_Iterable[_Union[StateVersion, _Mapping]]] = ...) -> None: ...
+    from_seq: int
+    def __init__(self, states: _Optional[_Iterable[_Union[StateVersion, _Mapping]]] = ..., from_seq: _Optional[int] = ...) -> None: ...
 
 class Fault(_message.Message):
     __slots__ = ("code", "detail")

@@ -29,6 +29,7 @@ def test_a_recording_run_has_the_broker_the_cpu_and_every_device() -> None:
     ends = ("--bus", "ipc:///run/m/bus", "--control", "ipc:///run/m/control")
     assert plans[0].argv == (
         *python, "replay_broker", *machine, *ends, "--mode", "record", "--recording", "/rec/x.dejavm",
+        "--on-death", "end",
     )  # fmt: skip
     assert plans[1].argv == (*python, "cpu_node", "--node", "cpu", *machine, "--broker", "ipc:///run/m/bus")
     assert plans[2].argv == (*python, "devices", "--node", "serial0", *machine, "--broker", "ipc:///run/m/bus")

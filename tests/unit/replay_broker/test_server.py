@@ -32,7 +32,7 @@ NAMES = ("cpu", *(slot.name for slot in BOARD.devices))
 class Running:
     """A server that serves in a thread of its own, and doors to it."""
 
-    def __init__(self, directory: Path, monitor: Monitor | None = None) -> None:
+    def __init__(self, directory: Path, monitor: Monitor | None = None, *, rebuild: bool = True) -> None:
         self.bus = f"ipc://{directory}/b"
         self.ledger = TalliedLedger()
         self.server = Server(
@@ -41,6 +41,7 @@ class Running:
             m.RunMode.RECORD,
             lambda send: RecordSession(BOARD, send, self.ledger),
             monitor=monitor,
+            rebuild=rebuild,
         )
         self._ports: list[Port] = []
         self._thread = threading.Thread(target=self.server.run, daemon=True)
@@ -258,11 +259,84 @@ def test_a_node_that_fails_before_it_is_welcome_says_who_it_is(running: Running)
     assert (status.state, status.detail) == (m.RunState.FAILED, "serial0: no such file")
 
 
-def test_a_process_that_its_supervisor_saw_die_ends_the_run(running: Running) -> None:
+def test_a_process_that_its_supervisor_saw_die_ends_a_run_that_rebuilds_nothing(tmp_path: Path) -> None:
+    running = Running(tmp_path, rebuild=False)
     running.machine()
     running.control.send(m.ProcessEnded("serial0", 4711, "was killed by SIGKILL"), BROKER, 0)
     status = running.end()
     assert status.detail == "serial0, process 4711, was killed by SIGKILL"
+    running.close()
+
+
+def test_a_device_whose_process_died_is_told_its_past_and_goes_on(running: Running) -> None:
+    ports = running.machine()
+    access = m.MmioAccess((m.Access(m.AccessKind.READ, 5, 1),))
+    ports["cpu"].send(access, SERIAL, 10)
+    assert hear(ports["serial0"]) == access
+    ports["serial0"].send(m.IrqLevel(True), CPU, 10)
+    assert hear(ports["cpu"]) == m.IrqLevel(True)
+    running.control.send(m.ProcessEnded("serial0", 4711, "was killed by SIGKILL"), BROKER, 0)
+    running.status()
+    ports["serial0"].send(m.Done(7), CPU, 10)
+    heir = running.node("serial0")
+    welcome = hear(heir)
+    assert isinstance(welcome, m.Welcome)
+    assert welcome.rebuild
+    heir.number = welcome.number
+    heir.send(m.Ready(from_seq=1), BROKER, 0)
+    assert [hear(heir) for _ in range(3)] == [m.Reset(), access, m.Present()]
+    for message, target, icount in ((m.Done(), BROKER, 0), (m.IrqLevel(True), CPU, 10), (m.Done(9), CPU, 10)):
+        heir.queue(message, target, icount)
+    heir.flush()
+    # What the past has said the CPU has heard; the last word of the one that died nobody has.
+    assert hear(ports["cpu"]) == m.Done(9)
+    fail_on_purpose(ports["cpu"])
+    running.end()
+
+
+def test_a_device_that_says_something_else_than_its_predecessor_has_diverged(running: Running) -> None:
+    ports = running.machine()
+    access = m.MmioAccess((m.Access(m.AccessKind.READ, 5, 1),))
+    ports["cpu"].send(access, SERIAL, 10)
+    assert hear(ports["serial0"]) == access
+    ports["serial0"].send(m.Done(7), CPU, 10)
+    assert hear(ports["cpu"]) == m.Done(7)
+    running.control.send(m.ProcessEnded("serial0", 4711, "was killed by SIGKILL"), BROKER, 0)
+    running.status()
+    heir = running.node("serial0")
+    welcome = hear(heir)
+    assert isinstance(welcome, m.Welcome)
+    heir.number = welcome.number
+    heir.send(m.Ready(from_seq=1), BROKER, 0)
+    heir.queue(m.Done(), BROKER, 0)
+    heir.send(m.Done(8), CPU, 10)
+    status = running.end()
+    assert status.state is m.RunState.DIVERGED
+    assert "in serial0, done: expected value=7; actual value=8" in status.detail
+
+
+def test_what_a_device_kept_its_state_behind_is_not_told_again(running: Running) -> None:
+    ports = running.machine()
+    access = m.MmioAccess((m.Access(m.AccessKind.READ, 5, 1),))
+    seq = 0
+    for icount in (10, 20):
+        ports["cpu"].send(access, SERIAL, icount)
+        frame = ports["serial0"].receive(PATIENCE_S)
+        assert frame is not None
+        seq = frame.seq
+        ports["serial0"].queue(m.Checkpoint(seq), BROKER, icount)
+        ports["serial0"].send(m.Done(7), CPU, icount)
+        assert hear(ports["cpu"]) == m.Done(7)
+    running.control.send(m.ProcessEnded("serial0", 4711, "was killed by SIGKILL"), BROKER, 0)
+    running.status()
+    heir = running.node("serial0")
+    welcome = hear(heir)
+    assert isinstance(welcome, m.Welcome)
+    heir.number = welcome.number
+    heir.send(m.Ready(from_seq=seq), BROKER, 0)
+    assert [hear(heir) for _ in range(2)] == [access, m.Present()]
+    fail_on_purpose(ports["cpu"])
+    running.end()
 
 
 def test_the_death_of_another_process_of_that_name_ends_nothing(running: Running) -> None:

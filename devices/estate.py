@@ -1,0 +1,70 @@
+"""What a backend leaves to the backend of a successor: words in the journal, descriptors with the fdstore."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from devices.backends.place import run_directory
+from machine.fdstore import FdStoreClient
+from machine.message import HostEvent
+
+if TYPE_CHECKING:
+    from devices.journal import Journal
+
+
+_LINK: Final = (HostEvent.OPENED, HostEvent.CLOSED)
+
+
+class BackendEstate:
+    """devices/model.py, Estate, of one device."""
+
+    def __init__(self, journal: Journal, node: str) -> None:
+        self._journal = journal
+        self._node = node
+        self._fdstore = FdStoreClient(run_directory())
+
+    @property
+    def last_input(self) -> int:
+        """The number of the newest input."""
+        return self._journal.last_input
+
+    @property
+    def last_link(self) -> HostEvent | None:
+        """The newest OPENED or CLOSED."""
+        events = [said.event for _, said in self._journal.submitted_after(self._journal.kept().inputs)]
+        return next((event for event in reversed(events) if event in _LINK), None)
+
+    @property
+    def output(self) -> int:
+        """The number of the output under way."""
+        return self._journal.begun
+
+    @property
+    def peeked(self) -> int:
+        """The backend's own word."""
+        return self._journal.peeked
+
+    @peeked.setter
+    def peeked(self, number: int) -> None:
+        self._journal.peeked = number
+
+    @property
+    def stage(self) -> int:
+        """The backend's own word."""
+        return self._journal.stage
+
+    @stage.setter
+    def stage(self, value: int) -> None:
+        self._journal.stage = value
+
+    def leave(self, name: str, *descriptors: int) -> None:
+        """Have descriptors outlive this process."""
+        self._fdstore.leave(f"{self._node}/{name}", descriptors)
+
+    def find(self, name: str) -> tuple[int, ...]:
+        """Those that a predecessor has left."""
+        return self._fdstore.find(f"{self._node}/{name}")
+
+    def take_out(self, name: str) -> None:
+        """Close what was left."""
+        self._fdstore.take_out(f"{self._node}/{name}")

@@ -1,0 +1,149 @@
+"""Processes of the machine that die while it runs: noticed, waited for, told to whoever listens, given up.
+
+Lives here: how long, how often.  Never here: what a successor is told (past.py).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from machine.errors import MachineError
+from replay_broker.past import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from machine.frame import Frame
+    from replay_broker.past import Retelling
+    from replay_broker.roster import Member
+
+log = logging.getLogger("dejavm")
+
+SUCCESSOR_S: Final = 60.0
+"""How long another process of the name may take to come and to be as far as the one that died."""
+LAST_WORD_S: Final = 5.0
+"""How long who started a process may take to say how it ended, where it is not rebuilt."""
+TRIES: Final = 3
+"""Deaths at one message, or before a successor was as far as its predecessor."""
+MS: Final = 1000
+LOST: Final = "DEJAVM_NODE_LOST"
+BACK: Final = "DEJAVM_NODE_BACK"
+
+
+@dataclass(slots=True)
+class Loss:
+    """A node without a process, or with one that is not as far yet."""
+
+    member: Member
+    since_s: float
+    pid: int
+    retelling: Retelling | None = None
+    doomed: bool = False
+
+
+class Losses:
+    """Who has died, and who stands in; `tell` takes each event's name and data."""
+
+    def __init__(self, tell: Callable[[str, Mapping[str, object]], None], patience_s: float = SUCCESSOR_S) -> None:
+        self._tell = tell
+        self._patience_s = patience_s
+        self._watched: dict[int, tuple[Member, int]] = {}
+        """By descriptor: the node, and the process it is of."""
+        self._lost: dict[int, Loss] = {}
+        self._deaths: dict[int, tuple[int, int]] = {}
+        """By node number: the message it died at last, and how often in a row."""
+        self._epoll = select.epoll()
+
+    def watch(self, member: Member) -> None:
+        """Notice the end of a node's process, where it is one of this host's."""
+        try:
+            descriptor = os.pidfd_open(member.pid)
+        except OSError:
+            return
+        self._watched[descriptor] = (member, member.pid)
+        self._epoll.register(descriptor, select.EPOLLIN)
+
+    @property
+    def descriptor(self) -> int:
+        """What becomes readable when a process dies."""
+        return self._epoll.fileno()
+
+    def close(self) -> None:
+        """Watch nobody any more."""
+        for descriptor in self._watched:
+            os.close(descriptor)
+        self._watched.clear()
+        self._epoll.close()
+
+    def died(self) -> list[Member]:
+        """Nodes whose process has ended since last time."""
+        members = []
+        for descriptor, _ in self._epoll.poll(0):
+            member, pid = self._watched.pop(descriptor)
+            self._epoll.unregister(descriptor)
+            os.close(descriptor)
+            # What whoever started it has told already is not news; neither is the end of one long replaced.
+            if member.pid == pid and member.identity is not None:
+                members.append(member)
+        return members
+
+    def doom(self, member: Member) -> None:
+        """A node's process has died in a run that cannot go on without it; whoever started it may say more."""
+        since_s = time.monotonic() - self._patience_s + LAST_WORD_S
+        self._lost[member.number] = Loss(member, since_s, member.pid, doomed=True)
+
+    def lose(self, member: Member, at: Frame | None, icount: int) -> None:
+        """A node's process has died while it was at a message, or at none.  MachineError if that was once too often."""
+        number = member.number
+        again = self._lost.pop(number, None)
+        seq = at.seq if at is not None else 0
+        last, times = self._deaths.get(number, (0, 0))
+        same = again is not None or (seq and seq == last)
+        times = times + 1 if same else 1
+        self._deaths[number] = (seq, times)
+        log.warning("%s: its process %d has died %s; it is rebuilt", member.name, member.pid, describe(at))
+        self._lost[number] = Loss(member, again.since_s if again else time.monotonic(), member.pid)
+        self._tell(LOST, {"node": member.name, "pid": member.pid, "icount": icount})
+        if times >= TRIES:
+            raise MachineError(f"{member.name} has died {times} times {describe(at)}; it is not rebuilt again")
+
+    def is_lost(self, number: int) -> bool:
+        """Whether a node has no process that is as far as it was."""
+        return number in self._lost
+
+    def retelling(self, number: int) -> Retelling | None:
+        """What the successor of a node is being told."""
+        loss = self._lost.get(number)
+        return loss.retelling if loss is not None else None
+
+    def begin(self, number: int, retelling: Retelling) -> None:
+        """A successor is there."""
+        self._lost[number].retelling = retelling
+
+    def find(self, number: int, icount: int) -> None:
+        """A successor is as far as its predecessor was."""
+        loss = self._lost.pop(number)
+        pause_ms = round((time.monotonic() - loss.since_s) * MS)
+        messages = loss.retelling.messages if loss.retelling is not None else 0
+        name, pid = loss.member.name, loss.member.pid
+        log.warning("%s: process %d stands in for it after %d ms, %d messages", name, pid, pause_ms, messages)
+        data = {"node": name, "pid": pid, "icount": icount, "pause-ms": pause_ms, "messages": messages}
+        self._tell(BACK, data)
+
+    def check(self) -> None:
+        """MachineError, or Divergence, when a successor takes too long."""
+        now_s = time.monotonic()
+        for loss in self._lost.values():
+            if now_s - loss.since_s <= self._patience_s:
+                continue
+            if loss.retelling is not None and not loss.retelling.over:
+                raise loss.retelling.silent()
+            name, pid = loss.member.name, loss.pid
+            if loss.doomed:
+                raise MachineError(f"{name}: its process {pid} has died")
+            raise MachineError(f"{name}: its process {pid} has died, and no other came within {self._patience_s:.0f} s")

@@ -1,0 +1,158 @@
+"""Processes that die in the middle of a recording, at every place they can: what the guest and the log see of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from machine.recording.reader import Recording
+from tests.harness.guests import BARE, guest, saboteur
+from tests.harness.machine import console, typed
+from tests.harness.monitor import Qmp, connect
+from tests.harness.rigged import Rig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.harness.machine import Home, Running
+
+pytestmark = pytest.mark.system
+
+EXIT_FAILED: Final = 1
+EXIT_DIVERGED: Final = 3
+LIVES: Final = 8
+"""Processes of one device that die."""
+END: Final = b"\x04"
+DEADLINE_S: Final = 30.0
+
+
+def _dying(home: Home, node: str, steps: str, lives: int = LIVES) -> Rig:
+    counter = str(home.work / f"lives-{node}")
+    command = (sys.executable, "-P", "-m", "tests.harness.dying", steps, str(lives), counter)
+    return Rig(prefix={node: command})
+
+
+class Line:
+    """A guest that echoes in capitals, at a socket."""
+
+    def __init__(self, home: Home, rig: Rig | None = None, *options: str) -> None:
+        self.path = home.work / "a.dejavm"
+        where = home.work / "line"
+        words = ("--kernel", guest("echo"), "--serial", f"unix:{where},server=on")
+        self.running: Running = home.start("record", "bare", *words, "-o", self.path, *options, rig=rig)
+        self._peer = connect(where)
+        self._said = self._peer.makefile("rb")
+        assert self._said.readline() == b"READY\n"
+
+    def echo(self, text: bytes) -> None:
+        """Typed, and said again, exactly."""
+        self._peer.sendall(text + b"\n")
+        assert self._said.readline() == text.upper() + b"\n"
+
+    def end(self) -> str:
+        """Have the guest switch off; everything must have come through; what was said on standard error."""
+        self._peer.sendall(END)
+        assert self._said.readline() == b"\n"
+        assert self._said.readline().startswith(b"count ")
+        assert self._said.readline() == b"PASS\n"
+        done = self.running.finish()
+        self.close()
+        assert done.exit_code == 0, done.stderr
+        return done.stderr
+
+    def close(self) -> None:
+        """Hang up."""
+        self._said.close()
+        self._peer.close()
+
+
+@pytest.mark.parametrize("steps", ["4+", "7+", "13"])
+def test_a_serial_line_whose_process_dies_again_and_again_loses_and_doubles_nothing(home: Home, steps: str) -> None:
+    line = Line(home, _dying(home, "serial0", steps))
+    for number in range(20):
+        line.echo(b"line %d" % number)
+    said = line.end()
+    assert said.count("stands in for it") == LIVES
+    assert typed(line.path) == b"".join(b"line %d\n" % number for number in range(20)) + END
+    home.verify_both_ways(line.path)
+
+
+def test_what_a_script_and_a_file_had_come_to_is_gone_on_with(home: Home) -> None:
+    script = home.script('expect READY\nsend "one\\n"\nexpect ONE\nsend "two\\x04"\nexpect PASS\n')
+    words = ("--kernel", guest("echo"), "--serial", script)
+    recording = home.record("bare", *words, rig=_dying(home, "serial0", "4+"))
+    undisturbed = home.record("bare", *words, name="b")
+    assert console(recording) == console(undisturbed)
+    assert typed(recording) == b"one\ntwo\x04"
+    home.verify_both_ways(recording)
+    out = home.work / "out.txt"
+    written = home.record(
+        "bare", "--kernel", guest("chatter"), "--serial", f"file:{out}", name="c", rig=_dying(home, "serial0", "29")
+    )
+    assert out.read_bytes() == console(written)
+    home.verify_both_ways(written)
+
+
+def test_a_device_that_dies_at_the_same_message_three_times_ends_the_run(home: Home) -> None:
+    path = home.work / "a.dejavm"
+    done = home.run(
+        "record", "bare", "--kernel", guest("chatter"), "--serial", "null", "-o", path,
+        rig=_dying(home, "serial0", "4!", lives=100),
+    )  # fmt: skip
+    assert done.exit_code == EXIT_FAILED, done.stderr
+    assert "serial0 has died 3 times at message " in done.complaint
+    assert "it is not rebuilt again" in done.complaint
+
+
+def test_a_device_with_a_hidden_clock_is_caught_when_it_is_rebuilt(home: Home) -> None:
+    board = home.file("board.toml", BARE + saboteur("clock_reader"))
+    path = home.work / "a.dejavm"
+    done = home.run(
+        "record", board, "--kernel", guest("poke"), "--serial", "null", "-o", path, rig=_dying(home, "cheat0", "14")
+    )
+    assert done.exit_code == EXIT_DIVERGED, done.stderr
+    assert "in cheat0, done: expected value=" in done.complaint
+
+
+def test_the_monitor_hears_who_has_died_and_who_stands_in(home: Home) -> None:
+    line = Line(home)
+    with Qmp(home) as qmp:
+        line.echo(b"before")
+        pid = home.pid_of("rtc0")
+        os.kill(pid, signal.SIGKILL)
+        lost = qmp.await_event("DEJAVM_NODE_LOST")["data"]
+        back = qmp.await_event("DEJAVM_NODE_BACK")["data"]
+        line.echo(b"behind")
+    assert (lost["node"], lost["pid"]) == ("rtc0", pid)
+    assert back["node"] == "rtc0"
+    assert back["pid"] != pid
+    assert back["pause-ms"] >= 0
+    assert "rtc0: process" in line.end()
+    home.verify_both_ways(line.path)
+
+
+def test_a_run_that_is_to_end_when_a_process_dies_does(home: Home) -> None:
+    line = Line(home, None, "--on-death", "end")
+    line.echo(b"before")
+    os.kill(home.pid_of("serial0"), signal.SIGKILL)
+    done = line.running.finish()
+    line.close()
+    assert done.exit_code == EXIT_FAILED
+    assert "serial0 was killed by SIGKILL" in done.complaint
+    assert not Recording.open(line.path).clean_end
+    home.verify_both_ways(line.path)
+
+
+def test_without_a_log_a_process_that_dies_ends_the_run(home: Home) -> None:
+    where: Path = home.work / "line"
+    running = home.start("run", "bare", "--kernel", guest("echo"), "--serial", f"unix:{where},server=on")
+    with connect(where) as peer:
+        assert peer.recv(1) == b"R"
+        os.kill(home.pid_of("rtc0"), signal.SIGKILL)
+        done = running.finish()
+    assert done.exit_code == EXIT_FAILED
+    assert "rtc0 was killed by SIGKILL" in done.complaint
