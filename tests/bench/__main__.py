@@ -10,17 +10,21 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from deploy.environment import cache_directory
 from deploy.guest import find_guest
 from machine.recording.reader import Recording
 from tests.bench.boot import BOOT, PRINT, Workload, qemu_command, replay_command, run_command
+from tests.bench.broker import measure_broker
 from tests.bench.download import measure_download
 from tests.bench.keys import measure_keys
+from tests.bench.machine import measure_machine
 from tests.bench.process import Measured, measure
 from tests.bench.store import measure_store
 
 Figures = dict[str, float | int]
+WORKLOADS: Final = ("boot", "print", "download", "keys", "store", "broker", "machine")
 
 
 class Bench:
@@ -56,6 +60,9 @@ class Bench:
     def _figures(self) -> Figures:
         medians = {name: statistics.median(m.wall_s for m in rows) for name, rows in self._measured.items()}
         figures: Figures = {f"{name} s": round(value, 3) for name, value in medians.items()}
+        figures |= {
+            f"{name} CPU s": round(statistics.median(m.cpu_s for m in rows), 3) for name, rows in self._measured.items()
+        }
         figures["record / none"] = self._ratio("record", "none")
         figures["replay log / record"] = self._ratio("replay log", "record")
         if "qemu record" in medians:
@@ -83,9 +90,7 @@ def main() -> int:
     """Measure what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="how often each command is run")
-    parser.add_argument(
-        "--only", choices=["boot", "print", "download", "keys", "store"], help="one workload instead of all"
-    )
+    parser.add_argument("--only", choices=WORKLOADS, help="one workload instead of all")
     options = parser.parse_args()
     guest = find_guest(cache_directory())
     if guest is None:
@@ -98,12 +103,17 @@ def main() -> int:
         for workload in (BOOT, PRINT):
             if options.only in (None, workload.name):
                 results[workload.name] = Bench(workload, Path(directory), options.rounds).run(qemu)
-        if options.only in (None, "download"):
-            results["download"] = measure_download(Path(directory), options.rounds)
-        if options.only in (None, "keys"):
-            results["keys"] = measure_keys(Path(directory))
-        if options.only in (None, "store"):
-            results["store"] = measure_store(Path(directory), guest.kernel, options.rounds)
+        place, rounds = Path(directory), options.rounds
+        measures: dict[str, Callable[[], Figures]] = {
+            "download": lambda: measure_download(place, rounds),
+            "keys": lambda: measure_keys(place),
+            "store": lambda: measure_store(place, guest.kernel, rounds),
+            "broker": lambda: measure_broker(place),
+            "machine": lambda: measure_machine(place, rounds),
+        }
+        for name, figures in measures.items():
+            if options.only in (None, name):
+                results[name] = figures()
     _report(results, sys.stdout.write)
     return 0
 

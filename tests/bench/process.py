@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -17,9 +18,13 @@ SAMPLE_S: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """`peaks_kib`: the highest resident memory of each process, by the name of its node or program."""
+    """`cpu_s`: user and system time of all its processes.
+
+    `peaks_kib`: the highest resident memory of each process, by the name of its node or program.
+    """
 
     wall_s: float
+    cpu_s: float
     peaks_kib: dict[str, int] = field(default_factory=dict)
 
 
@@ -35,6 +40,7 @@ def measure(argv: Sequence[str], directory: Path, *, peaks: bool = False) -> Mea
     """
     errors = directory / "stderr.txt"
     found: dict[str, int] = {}
+    before_s = _children_s()
     started = time.monotonic()
     with errors.open("wb") as stream:
         process = subprocess.Popen(
@@ -48,7 +54,13 @@ def measure(argv: Sequence[str], directory: Path, *, peaks: bool = False) -> Mea
     wall_s = time.monotonic() - started
     if process.returncode != 0:
         raise RuntimeError(f"{argv}: exit code {process.returncode}: {errors.read_text()[-500:]}")
-    return Measured(wall_s, found)
+    return Measured(wall_s, _children_s() - before_s, found)
+
+
+def _children_s() -> float:
+    """User and system time of all children that have ended, and of theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _sample(parent: int, peaks: dict[str, int]) -> None:
