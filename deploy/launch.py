@@ -32,8 +32,11 @@ if TYPE_CHECKING:
 
     from deploy.control import Control
 
-POLL_S: Final = 0.2
-"""Between two questions to the broker."""
+POLL_S: Final = 1.0
+"""Between two questions to the broker; it tells the end unasked."""
+
+MOURNING_POLL_S: Final = 0.2
+"""The same when a process has ended and the broker may know why."""
 
 START_POLL_S: Final = 0.02
 """Between two looks whether the broker listens."""
@@ -201,7 +204,7 @@ class _Watch:
         now_s = self._now_s()
         if now_s >= self._ask_at_s and self._broker_lives():
             self._control.ask()
-            self._ask_at_s = now_s + POLL_S
+            self._ask_at_s = now_s + (MOURNING_POLL_S if self._noticed else POLL_S)
         if (status := self._control.latest()) is not None:
             self._status = status
             if status.state is RunState.RUNNING:

@@ -10,20 +10,23 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 from machine.errors import LogError
-from machine.frame import class_of
-from machine.message import MessageClass
+from machine.frame import FIRST_DERIVED_TYPE, Frame
 from machine.recording.writer import RecordingWriter
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from machine.board import Board
-    from machine.frame import Frame
     from machine.recording.facts import Facts
     from machine.recording.place import Point
 
 
 FOREVER_NS: Final = 1 << 62
+
+
+def stamp(frame: Frame, seq: int) -> Frame:
+    """The frame with its place in the order.  _replace() would take twice as long."""
+    return Frame(frame.type, frame.source, frame.target, frame.icount, frame.payload, seq)
 
 
 class Ledger(Protocol):
@@ -68,8 +71,8 @@ class NullLedger:
     def enter(self, frame: Frame) -> Frame:
         """The frame with its stamp."""
         self.messages += 1
-        self.inputs += class_of(frame.type) is MessageClass.INPUT
-        return frame._replace(seq=self.messages)
+        self.inputs += frame.type < FIRST_DERIVED_TYPE
+        return stamp(frame, self.messages)
 
     def write_down(self) -> None:
         """Nothing is written."""
@@ -111,8 +114,8 @@ class LogLedger:
     def enter(self, frame: Frame) -> Frame:
         """The frame with its stamp."""
         self.messages += 1
-        self.inputs += class_of(frame.type) is MessageClass.INPUT
-        stamped = frame._replace(seq=self.messages)
+        self.inputs += frame.type < FIRST_DERIVED_TYPE
+        stamped = stamp(frame, self.messages)
         if not self._entered:
             self._entered_ns = self._now_ns()
         self._entered.append(stamped)

@@ -25,6 +25,7 @@ from replay_broker.outcome import Outcome, of_fault, torn
 from replay_broker.rebuilder import Rebuilder
 from replay_broker.session.base import Session, check_origin
 from replay_broker.session.record import RecordSession
+from replay_broker.turns import FAREWELL_S, LATECOMER_S, TICK_MS, Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -37,19 +38,16 @@ if TYPE_CHECKING:
     from replay_broker.sockets import Sockets, Taken
 
 HELLO_TIMEOUT_S: Final = 60.0
-FAREWELL_S: Final = 10.0
-"""How long the broker stays after the end for a control client to dismiss it."""
-LATECOMER_S: Final = 3.0
-"""How long a dismissed broker stays for nodes that have not yet come, to send them home."""
-TICK_MS: Final = 50
 REPLAYS: Final = (m.RunMode.REPLAY_LOG, m.RunMode.REPLAY_LIVE)
-NS_PER_MS: Final = 1_000_000
 _RELAYED: Final = (type_of(m.DmaRead), type_of(m.DmaData))
 _HELLO: Final = type_of(m.Hello)
 _QUIT: Final = type_of(m.Quit)
 _PAUSED: Final = type_of(m.Paused)
 _BACKEND_CHANGED: Final = type_of(m.BackendChanged)
 _SAVED: Final = type_of(m.Saved)
+_FAULT: Final = type_of(m.Fault)
+_OWN: Final = frozenset((_PAUSED, _SAVED, _BACKEND_CHANGED, *_RELAYED))
+"""Said by a node in the run, and no part of it."""
 
 
 class Server:
@@ -76,6 +74,7 @@ class Server:
         self._prepare: Callable[[], None] | None = prepare
         self.session: Session | None = None
         self.outcome: Outcome | None = None
+        self._turns = Turns()
         self._changes = BackendChanges()
         self._sockets = sockets
         self.outbox = Outbox(roster, sockets.tell_node, self._note)
@@ -105,6 +104,12 @@ class Server:
             self._sockets.watch(self._scrape.descriptor)
         while not self._over():
             self._sockets.wait(self._timeout_ms())
+            runs = self.session is not None and self.outcome is None
+            if self._sockets.only_bus and runs and self._turns.may_be_put_off():
+                if (came := self._sockets.next()) is not None:
+                    self._safely(lambda: self._on_bus(*came))  # it is called at once
+                self.outbox.flush()
+                continue
             if self._scrape is not None and self._sockets.is_ready(self._scrape.descriptor):
                 self._scrape.serve()
             self._drain(self._sockets.bus(), self._on_bus)
@@ -151,11 +156,8 @@ class Server:
             return 0
         if self.session is None or self.outcome is not None:
             return TICK_MS
-        waits = [self.session.timeout_ns()]
-        if self.taker is not None:
-            waits.append(self.taker.timeout_ns(time.monotonic_ns()))
-        wanted = [wait for wait in waits if wait is not None]
-        return -(-min(wanted) // NS_PER_MS) if wanted else TICK_MS
+        taker_ns = None if self.taker is None else self.taker.timeout_ns(time.monotonic_ns())
+        return self._turns.wait_ms(self.session.timeout_ns(), taker_ns)
 
     def _drain(self, came: Iterable[Taken], handle: Callable[[bytes, Sequence[bytes]], None]) -> None:
         """What has come; what it leads to goes out in one message for each node."""
@@ -199,6 +201,7 @@ class Server:
             self._safely(self.session.write_down)
 
     def _tick(self, started: float) -> None:
+        self._turns.taken()
         if self.leave_wanted:
             self.leave_wanted = False
             self.quit()
@@ -254,7 +257,7 @@ class Server:
         member.heard += 1
         if self.outbox.traffic is not None:
             self.outbox.traffic.received(frame.type, len(frame.payload))
-        if frame.type == type_of(m.Fault):
+        if frame.type == _FAULT:
             self._end(of_fault(member.name, decode(frame.type, frame.payload)))
             return
         if self.session is None:
@@ -268,17 +271,17 @@ class Server:
             self.session.quit()
         else:
             check_origin(frame, member.name, len(self.session.board.devices) + CPU + 1)
-            if frame.type == _PAUSED:
+            if frame.type not in _OWN:
+                self.session.handle(frame)
+            elif frame.type == _PAUSED:
                 self.session.stands_still()
             elif frame.type == _SAVED:
                 self._on_saved(frame)
             elif frame.type in _RELAYED:
                 self.census.relayed(frame)
                 self.outbox.queue(frame)
-            elif frame.type == _BACKEND_CHANGED:
-                self._changes.hear(member.name, decode(frame.type, frame.payload))
             else:
-                self.session.handle(frame)
+                self._changes.hear(member.name, decode(frame.type, frame.payload))
         self._notice_end()
 
     def _on_ready(self, member: Member, frame: Frame) -> None:

@@ -73,6 +73,11 @@ class Sockets:
         if self._gatekeeper is not None and self._gatekeeper.socket in self._ready:
             self._gatekeeper.serve()
 
+    @property
+    def only_bus(self) -> bool:
+        """Whether nobody but the machine's nodes has said something."""
+        return len(self._ready) == 1 and self._bus in self._ready
+
     def is_ready(self, descriptor: int) -> bool:
         """Whether a descriptor of watch() was readable."""
         return descriptor in self._ready
@@ -80,6 +85,10 @@ class Sockets:
     def bus(self) -> Iterator[Taken]:
         """What has come from the machine's nodes: ZeroMQ identity and parts."""
         return self._take_known(self._bus) if self._remote else self._take(self._bus)
+
+    def next(self) -> Taken | None:
+        """The first that has come from a node.  wait() tells of more sooner than a socket that is empty says so."""
+        return next(self.bus(), None)
 
     def control(self) -> Iterator[Taken]:
         """What has come from control clients."""

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from replay_broker.session.base import Send
 
 DMA_WRITE: Final = type_of(m.DmaWrite)
-TICK_NS: Final = 50_000_000
+TICK_NS: Final = 500_000_000
 NS_PER_S: Final = 1_000_000_000
 
 

@@ -11,7 +11,7 @@ from machine.errors import RemoteWireError
 from machine.icount import BROKER, CPU
 from replay_broker.inputs import PendingInputs
 from replay_broker.session.base import check_origin
-from replay_broker.session.record import RecordSession
+from replay_broker.session.record import TICK_NS, RecordSession
 from tests.unit.replay_broker.stage import BOARD, RTC, SERIAL, Stage, TalliedLedger, flow, frame_of, say
 
 
@@ -133,7 +133,7 @@ def test_with_sleep_an_idle_guest_waits_in_real_time_and_never_beyond_its_timer(
     assert played.stage.take() == []
     remaining = played.session.timeout_ns()
     assert remaining is not None
-    assert 0 < remaining <= 50_000_000
+    assert 0 < remaining <= TICK_NS
     played.submit(b"x", icount=50)
     target, sync_point = played.stage.take()[0]
     assert target == CPU
