@@ -22,7 +22,15 @@ import zstandard
 from machine.errors import LogError, MachineError, UsageError
 from machine.recording.facts import sha256_of
 from machine.recording.files import locate
-from machine.recording.layout import DIRECTORY_MODE, FILE_MODE, FILES_NAME, LOG_NAME, MACHINE_NAME, SUFFIX
+from machine.recording.layout import (
+    DIRECTORY_MODE,
+    FILE_MODE,
+    FILES_NAME,
+    LOG_NAME,
+    MACHINE_NAME,
+    SNAPSHOTS_NAME,
+    SUFFIX,
+)
 from machine.recording.reader import Recording
 
 if TYPE_CHECKING:
@@ -31,7 +39,9 @@ if TYPE_CHECKING:
 PACKED_SUFFIX: Final = f"{SUFFIX}.tar.zst"
 LEVEL: Final = 10
 _READ_BYTES: Final = 1 << 16
-_MEMBER: Final = re.compile(rf"{re.escape(MACHINE_NAME)}|{re.escape(LOG_NAME)}|{FILES_NAME}/[0-9a-f]{{64}}")
+_MEMBER: Final = re.compile(
+    rf"{re.escape(MACHINE_NAME)}|{re.escape(LOG_NAME)}|{FILES_NAME}/[0-9a-f]{{64}}|{SNAPSHOTS_NAME}/[0-9]{{8,}}\.(?:snapshot|pages)"
+)
 
 
 def pack(recording: Recording, target: Path, *, thin: bool, elsewhere: Callable[[], Sequence[Path]]) -> None:
@@ -43,6 +53,10 @@ def pack(recording: Recording, target: Path, *, thin: bool, elsewhere: Callable[
     if not thin:
         found = {file.sha256: locate(file, recording.path, elsewhere) for file in recording.facts.files}
         files += [(f"{FILES_NAME}/{digest}", path) for digest, path in sorted(found.items())]
+    if recording.facts.cut is not None:
+        # It cannot be replayed without the snapshot it begins at.
+        pages = sorted((recording.path / SNAPSHOTS_NAME).glob("0*.*"))
+        files += [(f"{SNAPSHOTS_NAME}/{path.name}", path) for path in pages]
     if target.exists():
         raise UsageError(f"{target}: exists already; give another name with -o")
     try:

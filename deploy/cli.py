@@ -34,6 +34,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "bisect": "find the first instruction behind which replays differ",
     "pack": "make one file of a recording, to be replayed elsewhere",
     "unpack": "restore what pack made",
+    "cut": "make a recording of a part of one",
     "redact": "copy a recording without the bytes of some channels",
 }
 """Each is a module of deploy/commands, imported when it is asked for: a machine's start waits for imports."""

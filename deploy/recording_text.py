@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from deploy.message_text import node_name
@@ -44,6 +45,7 @@ def describe(recording: Recording, overview: Overview) -> dict[str, object]:
             for file in recording.facts.files
         ],
         "versions": dict(recording.facts.versions),
+        "cut": None if recording.facts.cut is None else asdict(recording.facts.cut),
         "states": {node: dict(states) for node, states in recording.facts.states},
         "channels": [
             {
@@ -81,6 +83,10 @@ def render(recording: Recording, overview: Overview, facts: dict[str, object]) -
         ("final digest", summary.digest.hex()),
         ("versions", ", ".join(f"{name} {version}" for name, version in recording.facts.versions)),
     ]
+    if (cut := recording.facts.cut) is not None:
+        rows.append(
+            ("cut", f"out of {cut.of}, instructions {cut.begin:,} to {cut.end:,}, from message {cut.seq + 1:,} on")
+        )
     for node, states in recording.facts.states:
         rows.append((f"{node} states", ", ".join(f"{name} {version}" for name, version in states)))
     rows += [(file.role, f"{file.path}, {file.size:,} bytes, sha256 {file.sha256}") for file in recording.facts.files]
@@ -91,6 +97,8 @@ def render(recording: Recording, overview: Overview, facts: dict[str, object]) -
 def _end(facts: dict[str, object], summary: Summary) -> str:
     if facts["clean_end"]:
         return "clean"
+    if facts["cut"] and not summary.damage:
+        return "cut"
     extent = f"whole up to instruction {summary.instructions:,}, message {summary.messages:,}"
     return f"damaged: {extent}" if summary.damage else f"not closed, the run was cut short: {extent}"
 

@@ -37,9 +37,10 @@ def plan_replay(
         option = words.given()[0]
         raise UsageError(f"--{option} needs running devices: leave out --devices log, or say --devices live")
     end_icount = recording.end_icount
+    first = recording.begin_icount
     for option, goal in (("until", until), ("seek", seek)):
-        if goal is not None and not 0 <= goal <= end_icount:
-            raise UsageError(f"--{option} {goal} is outside the recording, which goes from 0 to {end_icount}")
+        if goal is not None and not first <= goal <= end_icount:
+            raise UsageError(f"--{option} {goal} is outside the recording, which goes from {first} to {end_icount}")
     if recording.facts.redacted:
         channels = ", ".join(recording.facts.redacted)
         raise LogError(f"{recording.path}: its bytes have been redacted ({channels}); it can be read, not replayed")
@@ -49,7 +50,7 @@ def plan_replay(
     if live:
         board = with_listeners(board, words)
     mode = RunMode.REPLAY_LIVE if live else RunMode.REPLAY_LOG
-    snapshot = 0
+    snapshot = recording.facts.cut.snapshot if recording.facts.cut is not None else 0
     if seek is not None:
         nodes = ("cpu", *(slot.name for slot in board.devices)) if live else ("cpu",)
         until, snapshot = seek, nearest_snapshot(recording, seek, nodes)
@@ -67,7 +68,7 @@ def built_files() -> tuple[Path, ...]:
 
 def unclosed(recording: Recording) -> str:
     """What the user is told of a recording without an end; "" of any other."""
-    if recording.clean_end:
+    if recording.clean_end or recording.facts.cut is not None:
         return ""
     extent = f"whole up to instruction {recording.end_icount:,}, message {recording.messages:,}"
     return f"{recording.path} was not closed, the run was cut short: it is {extent}"

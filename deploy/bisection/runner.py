@@ -25,14 +25,14 @@ Answer = dict[str, Any]
 class Runner:
     """One replay.  Requests may be sent to several runners before their answers are taken: they work side by side."""
 
-    def __init__(self, recording: Path, board: Board, perturbation: Mapping[str, int]) -> None:
+    def __init__(self, recording: Path, board: Board, perturbation: Mapping[str, int], snapshot: int = 0) -> None:
         options = [word for name, value in perturbation.items() for word in (f"--{name.replace('_', '-')}", str(value))]
         self._directory = tempfile.TemporaryDirectory(prefix="dejavm-bisect-")
         place = Path(self._directory.name)
         (place / "machine.toml").write_text(render_board(board))
         argv = [sys.executable, "-P", "-m", "cpu_node.timeline", str(recording.absolute())]
         self._process = subprocess.Popen(
-            [*argv, "--board", str(place / "machine.toml"), *options],
+            [*argv, "--board", str(place / "machine.toml"), "--snapshot", str(snapshot), *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=node_environment(place),

@@ -56,11 +56,9 @@ class LogParting:
 
 def find_parting(runners: Sequence[Runner], end: int) -> Parting | LogParting | None:
     """Where the runners part from each other or from the log; None if they do not."""
-    for runner in runners:
-        runner.take()
+    low = max(int(runner.take()["icount"]) for runner in runners)
     saved = _save(runners)
-    low = 0
-    stretch = max(SHORTEST, end // STRETCHES)
+    stretch = max(SHORTEST, (end - low) // STRETCHES)
     while True:
         goal = low + stretch
         ran = ask_all(runners, run_on=goal)

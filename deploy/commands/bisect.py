@@ -54,9 +54,12 @@ def run(options: argparse.Namespace) -> int:
 
 def _side_by_side(recording: Recording, options: argparse.Namespace) -> Parting | LogParting | None:
     """Two replays from the log, one of them under strain."""
-    board = plan_replay(recording, "log").board
+    run = plan_replay(recording, "log")
     plants = {plant: getattr(options, plant) for plant in PLANTS if getattr(options, plant) is not None}
-    with Runner(recording.path, board, {}) as plain, Runner(recording.path, board, plants or STRAIN) as strained:
+    with (
+        Runner(recording.path, run.board, {}, run.snapshot) as plain,
+        Runner(recording.path, run.board, plants or STRAIN, run.snapshot) as strained,
+    ):
         return find_parting((plain, strained), recording.end_icount)
 
 
@@ -66,6 +69,7 @@ def _with_devices(recording: Recording) -> LogParting | None:
     if outcome.exit_code != EXIT_DIVERGED:
         return None
     icount = outcome.status.icount
-    with Runner(recording.path, plan_replay(recording, "log").board, {}) as runner:
+    run = plan_replay(recording, "log")
+    with Runner(recording.path, run.board, {}, run.snapshot) as runner:
         runner.take()
         return LogParting(icount, " ".join(outcome.lines), runner.ask(look=icount, pages=[]))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from machine.board import Board
+    from machine.recording.facts import Facts
 
 HIGHEST_COUNT: Final = (1 << 64) - 1
 SHORT: Final = 256
@@ -65,7 +66,7 @@ def assemble(lines: Iterable[str], target: Target, machine: str | None = None) -
     path = target(board)
     writer = RecordingWriter(path, board, facts)
     try:
-        return _write(writer, path, board, rows if first is None else _again(first, rows))
+        return _write(writer, path, board, rows if first is None else _again(first, rows), facts)
     except BaseException:
         writer.abandon()
         shutil.rmtree(path, ignore_errors=True)
@@ -73,11 +74,12 @@ def assemble(lines: Iterable[str], target: Target, machine: str | None = None) -
 
 
 def _write(
-    writer: RecordingWriter, path: Path, board: Board, rows: Iterator[tuple[str, Mapping[str, object]]]
+    writer: RecordingWriter, path: Path, board: Board, rows: Iterator[tuple[str, Mapping[str, object]]], facts: Facts
 ) -> Assembled:
     reader = _RowReader(node_names(board))
-    chain = Chain()
-    icount = seq = host_ns = 0
+    chain = Chain() if facts.cut is None else Chain(facts.cut.point.chain)
+    icount = host_ns = 0
+    seq = 0 if facts.cut is None else facts.cut.seq
     for where, row in rows:
         try:
             frame = reader.frame(row, seq + 1)

@@ -43,7 +43,7 @@ def overview(recording: Recording) -> Overview:
     timeline = Timeline(recording.board.shift)
     frames = _seen(watched(recording.frames(), lambda: recording.messages), timeline)
     return Overview(
-        summarise(recording.board, frames, recording.facts.format), timeline, _host_span(recording.path / LOG_NAME)
+        summarise(recording.board, frames, recording.facts), timeline, _host_span(recording.path / LOG_NAME)
     )
 
 

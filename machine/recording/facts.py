@@ -8,13 +8,14 @@ import platform
 import secrets
 import sys
 import typing
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from machine.errors import LogError, UnknownLogVersion, UsageError
 from machine.message import WIRE_VERSION
+from machine.recording.cut import Cut, parse_cut
 from machine.recording.format import FORMAT_VERSION, READABLE_FORMATS
 
 if typing.TYPE_CHECKING:
@@ -58,6 +59,8 @@ class Facts:
     files: tuple[GuestFile, ...] = ()
     states: tuple[tuple[str, tuple[tuple[str, int], ...]], ...] = ()
     """The vmstates of each node, as (node, ((name, version), ...)); () in recordings that do not say."""
+    cut: Cut | None = None
+    """Where it begins, if it was cut out of another."""
     redacted: tuple[str, ...] = ()
     """Channels whose bytes have been replaced; such a recording can be read and not replayed."""
 
@@ -109,6 +112,9 @@ def render_facts(facts: Facts) -> str:
     lines += [f"{key} = {_toml(getattr(facts, key))}" for key in ("id", "format", "wire", "created")]
     if facts.redacted:
         lines.append(f"redacted = [{', '.join(_toml(channel) for channel in facts.redacted)}]")
+    if facts.cut is not None:
+        lines += ["", "[recording.cut]"]
+        lines += [f"{field.name} = {_toml(getattr(facts.cut, field.name))}" for field in fields(facts.cut)]
     lines += ["", "[recording.versions]"]
     lines += [f"{name} = {_toml(version)}" for name, version in facts.versions]
     for node, states in facts.states:
@@ -144,6 +150,7 @@ def parse_facts(table: object, source: str) -> Facts:
         versions=tuple((str(name), str(value)) for name, value in versions.items()),
         files=tuple(_parse_file(entry, source) for entry in files),
         states=tuple((node, _parse_states(states, source)) for node, states in _nodes(table, source).items()),
+        cut=parse_cut(table.get("cut"), source),
         redacted=tuple(str(channel) for channel in redacted),
     )
 

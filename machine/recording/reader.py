@@ -54,6 +54,7 @@ class Recording:
         Behind the last good one, TruncatedLog or CorruptRecord if the log is cut or damaged there; an
         unclosed log that was cut between two records just ends.
         """
+        start = self._behind(start)
         for chunk in self._walk(start.place).chunks():
             first = chunk[0].seq
             yield from chunk if first > start.seq else chunk[start.seq + 1 - first :]
@@ -69,6 +70,7 @@ class Recording:
                 f"{self.path}: format {self.facts.format} cannot be read from the middle; "
                 f"`dejavm dump --json` and `dejavm assemble` make one of format {FORMAT_VERSION}"
             )
+        start = self._behind(start)
         walk = self._walk(start.place)
         found, chain = start, Chain(start.chain)
         for chunk in walk.chunks():
@@ -83,12 +85,25 @@ class Recording:
             found = Point(walk.place, chunk[-1].seq, inputs, chain.digest())
         return found
 
+    @property
+    def beginning(self) -> Point:
+        """The point in front of its first message: power-on, or where it was cut out of another recording."""
+        return START if self.facts.cut is None else self.facts.cut.point
+
+    @property
+    def begin_icount(self) -> int:
+        """The instruction count at which a replay of it begins."""
+        return 0 if self.facts.cut is None else self.facts.cut.begin
+
+    def _behind(self, start: Point) -> Point:
+        return self.beginning if start == START else start
+
     def _walk(self, place: Place) -> LogWalk:
         return LogWalk(self.path / LOG_NAME, self.facts.id, self.facts.format, place)
 
     def summary(self) -> Summary:
         """What the recording comes to; reads all of it, tells damage instead of raising it."""
-        return summarise(self.board, self.frames(), self.facts.format)
+        return summarise(self.board, self.frames(), self.facts)
 
     @property
     def clean_end(self) -> bool:
@@ -118,7 +133,7 @@ class Recording:
     @cached_property
     def _tail(self) -> Tail | None:
         try:
-            return read_tail(self.path / LOG_NAME)
+            return read_tail(self.path / LOG_NAME, self.beginning.seq)
         except OSError as error:
             raise LogError(f"{self.path / LOG_NAME}: cannot read the log: {error.strerror}") from error
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from machine.board import Board
+    from machine.recording.facts import Facts
 
 SYNC_POINT: Final = type_of(SyncPoint)
 _END: Final = type_of(End)
@@ -53,12 +54,17 @@ class Summary:
     channels: tuple[ChannelCount, ...]
 
 
-def summarise(board: Board, frames: Iterator[Frame], log_format: int) -> Summary:
-    """Count what is good of a log; damage ends the count and is told, not raised."""
-    chain = chain_of(log_format)
+def summarise(board: Board, frames: Iterator[Frame], facts: Facts) -> Summary:
+    """Count what is good of a log; damage ends the count and is told, not raised.
+
+    Of a recording that was cut out of another the messages are its own; icount and time go on from there.
+    """
+    cut = facts.cut
+    chain = chain_of(facts.format) if cut is None else chain_of(facts.format, cut.point.chain)
     counts: Counter[tuple[int, int, int]] = Counter()
     sizes: Counter[tuple[int, int, int]] = Counter()
     clock = VirtualClock(board.shift)
+    clock.idle_ns = cut.idle_ns if cut else 0
     last: Frame | None = None
     damage = ""
     try:
@@ -71,7 +77,7 @@ def summarise(board: Board, frames: Iterator[Frame], log_format: int) -> Summary
                 clock.idle_ns += idle_ns_of(last)
     except (TruncatedLog, CorruptRecord) as error:
         damage = str(error)
-    icount = last.icount if last else 0
+    icount = last.icount if last else cut.icount if cut else 0
     return Summary(
         instructions=icount,
         virtual_ns=clock.at(icount),

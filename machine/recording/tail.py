@@ -42,16 +42,19 @@ class Tail:
     ended: bool
 
 
-def read_tail(path: Path) -> Tail | None:
-    """The tail of a closed log; None if the log is unclosed or its end is damaged.  OSError as the host has it."""
+def read_tail(path: Path, before: int = 0) -> Tail | None:
+    """The tail of a closed log; None if the log is unclosed or its end is damaged.  OSError as the host has it.
+
+    `before` is the seq of the last message that was left out in front of it (cut.py).
+    """
     with path.open("rb") as file:
         try:
-            return _read(file, os.fstat(file.fileno()).st_size)
+            return _read(file, os.fstat(file.fileno()).st_size, before)
         except (Damage, McapError, struct.error, ValueError, KeyError):
             return None
 
 
-def _read(file: BinaryIO, size: int) -> Tail | None:
+def _read(file: BinaryIO, size: int, before: int) -> Tail | None:
     if size < TRAILER_BYTES:
         return None
     file.seek(size - TRAILER_BYTES)
@@ -74,11 +77,11 @@ def _read(file: BinaryIO, size: int) -> Tail | None:
     counts = {channel: n for channel, n in statistics.channel_message_counts.items() if channel != routes.links}
     messages = sum(counts.values())
     inputs = sum(n for channel, n in counts.items() if class_of(routes[channel].type) is MessageClass.INPUT)
-    last = _last_frame(file, [r for r in records if isinstance(r, ChunkIndex)], routes, messages)
+    last = _last_frame(file, [r for r in records if isinstance(r, ChunkIndex)], routes, before + messages)
     return Tail(last.icount, messages, inputs, last.type == END_TYPE)
 
 
-def _last_frame(file: BinaryIO, indexes: list[ChunkIndex], routes: Routes, messages: int) -> Frame:
+def _last_frame(file: BinaryIO, indexes: list[ChunkIndex], routes: Routes, last_seq: int) -> Frame:
     """The last message, from the last chunk, whose frames are numbered backwards from the last."""
     last = max(indexes, key=lambda index: index.chunk_start_offset, default=None)
     if last is None or last.chunk_length > HIGHEST_CHUNK_BYTES:
@@ -89,7 +92,7 @@ def _last_frame(file: BinaryIO, indexes: list[ChunkIndex], routes: Routes, messa
         raise Damage("no chunk where the summary says")
     chunk = open_chunk(record[RECORD.size :])
     content = Content()
-    read_content(chunk, routes, messages + 1 - _count(chunk.data, routes.links), content)
+    read_content(chunk, routes, last_seq + 1 - _count(chunk.data, routes.links), content)
     return content.frames[-1]
 
 

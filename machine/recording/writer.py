@@ -64,8 +64,8 @@ class RecordingWriter:
         self._channels: dict[tuple[int, int, int], int] = {}
         self._schemas: dict[int, int] = {}
         self._id = facts.id
-        self._chain = Chain()
-        self._seq = 0
+        self._chain = Chain() if facts.cut is None else Chain(facts.cut.point.chain)
+        self._seq = 0 if facts.cut is None else facts.cut.seq
         self._icount = 0
         self._inputs = 0
         self._chunk_bytes = 0

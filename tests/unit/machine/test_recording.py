@@ -24,6 +24,7 @@ from machine.codec import MESSAGES
 from machine.errors import ChangedGuest, LogError, TruncatedLog, UnknownLogVersion, UsageError
 from machine.frame import Frame
 from machine.recording.chain import Chain
+from machine.recording.cut import Cut
 from machine.recording.facts import check_states, gather_facts
 from machine.recording.files import board_here
 from machine.recording.reader import Recording
@@ -309,3 +310,43 @@ def test_a_chain_can_be_looked_at_on_the_way() -> None:
         looked.digest()
         straight.add(frame)
     assert looked.digest() == straight.digest()
+
+
+CUT = Cut("11" * 16, seq=3, icount=1000, inputs=2, idle_ns=500, chain="ab" * 32, snapshot=1, begin=1001, end=4000)
+
+
+def test_a_cut_goes_on_with_seq_and_chain_of_the_whole(tmp_path: Path) -> None:
+    chain = Chain()
+    for frame in FRAMES[:3]:
+        chain.add(frame)
+    facts = replace(FACTS, cut=replace(CUT, chain=chain.digest().hex()))
+    path = write(tmp_path / "part.dejavm", FRAMES[3:], facts=facts, chunk=2)
+    part = Recording.open(path)
+    assert part.facts == facts
+    assert list(part.frames()) == list(FRAMES[3:])
+    assert part.clean_end
+    assert (part.messages, part.end_icount) == (6, 4000)
+    whole = Recording.open(write(tmp_path / "whole.dejavm"))
+    assert part.summary().digest == whole.summary().digest
+    assert part.summary().virtual_ns == whole.summary().virtual_ns
+    # With another beginning no chunk is believed.
+    (path / "machine.toml").write_text((path / "machine.toml").read_text().replace("seq = 3", "seq = 2"))
+    assert read_all(Recording.open(path))[0] == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error"),
+    [
+        ("seq = 3", "seq = -1", r"recording\.cut\.seq"),
+        ("snapshot = 1", 'snapshot = "1"', r"recording\.cut\.snapshot"),
+        ("ab" * 32, "ab" * 31, r"recording\.cut\.chain"),
+        ("ab" * 32, "zz" * 32, r"recording\.cut\.chain"),
+        ("begin = 1001\n", "", r"recording\.cut\.begin"),
+    ],
+)
+def test_a_cut_that_says_nonsense_is_refused(tmp_path: Path, old: str, new: str, error: str) -> None:
+    path = write(tmp_path / "x.dejavm", (), facts=replace(FACTS, cut=CUT))
+    machine = path / "machine.toml"
+    machine.write_text(machine.read_text().replace(old, new))
+    with pytest.raises(LogError, match=error):
+        Recording.open(path)

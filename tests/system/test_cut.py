@@ -1,0 +1,100 @@
+"""A part of a recording is a recording: it begins at a snapshot, replays, verifies, is packed and cut again."""
+
+from __future__ import annotations
+
+import shutil
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import pytest
+
+from machine.recording.chain import Chain
+from machine.recording.reader import Recording
+from tests.harness.guests import guest
+from tests.harness.machine import final_digest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.harness.machine import Home
+
+pytestmark = pytest.mark.system
+EXIT_USAGE, EXIT_UNREADABLE = 2, 4
+
+
+@pytest.fixture
+def whole(home: Home) -> Path:
+    """A recording with several snapshots."""
+    chatter = ("bare", "--kernel", guest("chatter"), "--serial", "null")
+    return home.record(*chatter, "--snapshot-every", "100ms")
+
+
+def _cut(home: Home, recording: Path, *options: str | Path) -> Path:
+    made = home.work / f"{recording.stem}-cut.dejavm"
+    done = home.run("cut", recording, *options)
+    assert done.exit_code == 0, done.stderr
+    return made
+
+
+def _digest_at(recording: Path, seq: int) -> str:
+    """The chain of a whole recording behind a message."""
+    chain = Chain()
+    for frame in islice(Recording.open(recording).frames(), seq):
+        chain.add(frame)
+    return chain.digest().hex()
+
+
+def test_a_cut_replays_both_ways_to_the_digest_the_whole_has_there(home: Home, whole: Path) -> None:
+    end = Recording.open(whole).end_icount
+    part = _cut(home, whole, "--from", str(end // 2), "--to", str(end * 3 // 4))
+    frames = list(Recording.open(part).frames())
+    assert 1 < frames[0].seq < frames[-1].seq
+    assert frames[-1].icount <= end * 3 // 4
+    digest = home.verify_both_ways(part)
+    assert digest == final_digest(part) == _digest_at(whole, frames[-1].seq)
+    # The same instruction is the same state, whichever of the two it is come to in.
+    stop = str(frames[-1].icount - 1000)
+    there, here = (home.run("replay", path, "--until", stop, "--json").json["digest"] for path in (whole, part))
+    assert there == here
+    assert home.run("bisect", part, "--json").json["same"] is True
+
+
+def test_a_cut_to_the_end_has_the_end_and_is_cut_again_and_packed(home: Home, whole: Path) -> None:
+    end = Recording.open(whole).end_icount
+    part = _cut(home, whole, "--from", str(end // 2))
+    assert Recording.open(part).clean_end
+    assert home.verify_both_ways(part) == final_digest(whole)
+    again = _cut(home, part, "--to", str(end * 3 // 4))
+    home.verify_both_ways(again)
+    packed = home.path / "part.dejavm.tar.zst"
+    assert home.run("pack", again, "-o", packed).exit_code == 0
+    digest = final_digest(again)
+    for path in (whole, part, again):
+        shutil.rmtree(path)
+    assert home.run("unpack", packed, "-o", "there.dejavm").exit_code == 0
+    assert home.verify_both_ways(home.work / "there.dejavm") == digest
+
+
+def test_without_a_snapshot_in_front_it_begins_at_power_on_and_says_so(home: Home) -> None:
+    recording = home.record("bare", "--kernel", guest("counters"), "--serial", "null")
+    end = Recording.open(recording).end_icount
+    done = home.run("cut", recording, "--from", str(end // 2), "--to", str(end // 2), "-o", "a-cut.dejavm")
+    assert done.exit_code == 0
+    assert "it begins at instruction 0: there is no snapshot" in done.stderr
+    home.verify_both_ways(home.work / "a-cut.dejavm")
+
+
+def test_what_cannot_be_cut_leaves_nothing(home: Home, whole: Path) -> None:
+    end = Recording.open(whole).end_icount
+    for low, high in ((0, end + 1), (2, 1), (-1, 5)):
+        done = home.run("cut", whole, f"--from={low}", f"--to={high}", "-o", "b.dejavm")
+        assert done.exit_code == EXIT_USAGE
+        assert f"goes from 0 to {end}" in done.complaint
+    part = _cut(home, whole, "--from", str(end // 2))
+    shutil.rmtree(part / "snapshots")
+    done = home.run("verify", part)
+    assert done.exit_code != 0
+    assert "snapshot" in done.complaint
+    done = home.run("cut", part, "-o", "b.dejavm")
+    assert done.exit_code == EXIT_UNREADABLE
+    assert not (home.work / "b.dejavm").exists()
