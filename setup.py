@@ -28,6 +28,7 @@ setup(
                 "cpu_node/native/core.c",
                 "cpu_node/native/count.c",
                 "cpu_node/native/code.c",
+                "cpu_node/native/cover.c",
                 "cpu_node/native/run.c",
                 "cpu_node/native/bus.c",
                 "cpu_node/native/state.c",

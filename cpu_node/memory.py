@@ -85,6 +85,10 @@ class GuestMemory:
             done += count
         return done
 
+    def page(self, number: int) -> bytes:
+        """One page, by its number from RAM_BASE on."""
+        return self._map[number * PAGE_BYTES : (number + 1) * PAGE_BYTES]
+
     def pages(self) -> Iterator[tuple[int, bytes]]:
         """Every page that is not all zero, as (page number, bytes), in order."""
         for start, end in self.extents():

@@ -25,6 +25,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "keygen": "make the keys of a machine whose processes are on several hosts",
     "replay": "run a recording again",
     "verify": "replay a recording and say whether it was bit-exact",
+    "analyse": "ask a question of a whole recording, in parts side by side",
     "info": "describe a recording",
     "snapshots": "list a recording's snapshots, or delete some",
     "dump": "print a recording's messages",

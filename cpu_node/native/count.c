@@ -93,6 +93,8 @@ static struct block decode(struct engine *e, uint64_t pc, uint32_t size)
     uint8_t code[MAX_BLOCK_BYTES + 4];
     struct block found = {pc, {{size, 0, 0}}};
     e->n_decoded++;
+    if (e->cover)
+        cover_block(e, pc, size);
     if (size <= MAX_BLOCK_BYTES && read_code(e, pc, code, size)) {
         found.insns = (uint16_t)count_bytes(e, code, size);
         found.flags = (uint16_t)e->arch->scan(code, size);
@@ -108,6 +110,8 @@ void on_translated(uc_engine *uc, uc_tb *cur, uc_tb *prev, void *user)
     struct block found = {cur->pc, {{cur->size, cur->icount, 0}}};
     bool fits = cur->size <= MAX_BLOCK_BYTES;
     e->n_translated++;
+    if (e->cover)
+        cover_block(e, cur->pc, cur->size);
     (void)uc;
     (void)prev;
     if (code_remember(e, cur->pc, cur->size, fits ? code : NULL) && fits)

@@ -40,6 +40,7 @@ static void engine_dealloc(struct engine *e)
     if (e->arch)
         e->arch->teardown(e);
     counting_teardown(e);
+    free(e->cover);
     free(e->code.bytes);
     Py_XDECREF(e->on_access);
     Py_XDECREF((PyObject *)e->core);
@@ -228,6 +229,8 @@ static PyMethodDef methods[] = {
     METHOD(drop_code, drop_code, METH_NOARGS),
     METHOD(flush_tlb, flush_tlb, METH_NOARGS),
     METHOD(after_firmware, after_firmware, METH_NOARGS),
+    {"cover", engine_cover, METH_NOARGS, "cover(): from here on note which blocks are executed."},
+    {"covered", engine_covered, METH_NOARGS, "covered() -> [(pc, bytes)]: the blocks, each once, in order."},
     METHOD(add_window, add_window, METH_VARARGS),
     METHOD(add_hole, add_hole, METH_VARARGS),
     METHOD(set_register, set_register, METH_VARARGS),

@@ -184,6 +184,7 @@ struct engine {
     uc_engine *uc; /* the core's */
     const struct arch *arch;
     void *arch_state;
+    struct cover *cover; /* NULL: nobody wants to know what is executed */
     PyObject *on_access; /* on_access(window, kind, offset, size, value) -> int */
 
     uint64_t icount;      /* retired, the whole current block included while it runs */
@@ -237,6 +238,11 @@ int core_add_registers(PyObject *module);
 /* count.c */
 int counting_setup(struct engine *e);
 void counting_teardown(struct engine *e);
+
+/* cover.c */
+void cover_block(struct engine *e, uint64_t pc, uint32_t size);
+PyObject *engine_cover(PyObject *self, PyObject *none);
+PyObject *engine_covered(PyObject *self, PyObject *none);
 void translations_forget(struct engine *e);
 bool translations_are_many(const struct engine *e);
 unsigned count_between(struct engine *e, uint64_t from, uint64_t to);

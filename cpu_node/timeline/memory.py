@@ -6,7 +6,6 @@ import mmap
 from typing import TYPE_CHECKING
 
 from cpu_node.memory import GuestMemory
-from machine.board import PAGE_BYTES
 from machine.errors import BoardError
 
 if TYPE_CHECKING:
@@ -27,15 +26,6 @@ class PrivateMemory(GuestMemory):
     def clear(self) -> None:
         """All zero, as at power-on."""
         self._map.madvise(mmap.MADV_DONTNEED)
-
-    @property
-    def view(self) -> memoryview:
-        """All of it, as it is."""
-        return self._view
-
-    def page(self, number: int) -> bytes:
-        """One page, by its number from RAM_BASE on."""
-        return self._map[number * PAGE_BYTES : (number + 1) * PAGE_BYTES]
 
     def extents(self) -> Iterator[tuple[int, int]]:
         """All of it."""

@@ -29,6 +29,7 @@ from machine.recording.snapshots.store import SnapshotStore
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from cpu_node.memory import GuestMemory
     from machine.board import Board
     from machine.message import Saved
     from machine.recording.reader import Recording
@@ -102,12 +103,20 @@ class TimelineLoop(Loop):
 class Player:
     """A machine that does again what was recorded, up to where it is told; from power-on, or from a snapshot."""
 
-    def __init__(self, recording: Recording, board: Board, perturbation: Perturbation, snapshot: int = 0) -> None:
+    def __init__(
+        self,
+        recording: Recording,
+        board: Board,
+        perturbation: Perturbation,
+        snapshot: int = 0,
+        memory: GuestMemory | None = None,
+    ) -> None:
+        """`memory` is another one than that which forks."""
         arch = ARCHES.get(board.cpu)
         if arch is None:
             raise BoardError(f"machine.cpu: {board.cpu} is not one of {', '.join(sorted(ARCHES))}")
         self._arch = arch
-        self.memory = PrivateMemory(board.memory)
+        self.memory: GuestMemory = memory if memory is not None else PrivateMemory(board.memory)
         loads = SnapshotStore(recording.path, recording.facts.id).read(snapshot) if snapshot else None
         self.link = LogLink(recording, point_of(loads) if loads is not None else START)
         clock = VirtualClock(board.shift)
@@ -157,6 +166,18 @@ class Player:
             self._loop.run_exactly(icount)
         except EndOfLog:
             return
+
+    def read(self, address: int, size: int) -> bytes:
+        """Guest physical memory; bytes outside of it are zero."""
+        return self.memory.read(address, size)
+
+    def cover(self) -> None:
+        """From here on note which blocks of instructions are executed."""
+        self.cpu.native.cover()
+
+    def covered(self) -> list[tuple[int, int]]:
+        """The blocks that were: first virtual address and bytes, each once, by address."""
+        return self.cpu.native.covered()
 
     def registers(self) -> tuple[int, ...]:
         """Every register; disturbs the engine's load reservation."""

@@ -34,6 +34,10 @@ class Symbols:
         except ValueError as error:
             raise UsageError(f"{path}: neither an ELF file nor a System.map: {error}") from error
 
+    def rows(self) -> list[tuple[int, str]]:
+        """First address and name of each, by address."""
+        return self._rows
+
     def name(self, address: int) -> str:
         """`start_kernel+0x1c`, or "" if no function begins at or before the address."""
         at = bisect.bisect_right(self._rows, address, key=lambda row: row[0]) - 1

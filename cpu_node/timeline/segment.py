@@ -1,0 +1,147 @@
+"""`python -m cpu_node.timeline.segment REC`: replay a recording from one snapshot to the next, and compare.
+
+Theory of operation.  A replay from the log needs nothing but the state it begins with and the messages behind it.  So a
+recording can be verified in parts, by anybody who has it: each part begins at a snapshot, compares every message on the
+way, and comes to the state and the memory that the next snapshot holds.  The last part comes to the recorded end.
+
+Lives here: one part.  Never here: which parts there are (deploy/analysis/).
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cpu_node.memory import GuestMemory
+from cpu_node.state import NodeState
+from cpu_node.timeline.perturb import Perturbation
+from cpu_node.timeline.player import CPU_NAME, Player
+from machine import vmstate
+from machine.analysis.table import make_analysis
+from machine.board import PAGE_BYTES, RAM_BASE, parse_board
+from machine.errors import Divergence, MachineError
+from machine.icount import Icount, Seq, Stamp
+from machine.node import die_with_parent, start_diagnostics
+from machine.recording.reader import Recording
+from machine.recording.snapshots.store import SnapshotStore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from machine.analysis.base import Analysis
+    from machine.message import Saved
+
+FOREVER: Final = 1 << 63
+
+
+class Segment:
+    """One part of a recording: from snapshot `first` (0: power-on) to snapshot `last` (0: the end)."""
+
+    def __init__(self, recording: Recording, player: Player, last: int, analysis: Analysis | None = None) -> None:
+        self._recording = recording
+        self._player = player
+        self._store = SnapshotStore(recording.path, recording.facts.id)
+        self._last = last
+        self._analysis = analysis
+
+    def run(self) -> None:
+        """Replay it; Divergence at the first difference."""
+        self._look_along_the_way()
+        if not self._last:
+            self._player.run_on(FOREVER)
+            self._check_end()
+            return
+        goal = self._store.read(self._last)
+        if not self._player.keep_at(goal.icount, self._arrived):
+            raise self._difference(goal.icount, "the snapshot's place", f"the recording's end at {self._player.icount}")
+
+    def _look_along_the_way(self) -> None:
+        """Stop where the analysis wants to look; not where the part ends."""
+        every = self._analysis.every if self._analysis is not None else 0
+        if not every:
+            return
+        assert self._analysis is not None
+        end = self._store.read(self._last).icount if self._last else self._recording.end_icount
+        goal = (self._player.icount // every + 1) * every
+        # A stop may overshoot to the next sync point, which must not be that of the next part's snapshot.
+        while goal + every < end and self._player.run_on(goal):
+            self._analysis.look(self._player)
+            goal = (self._player.icount // every + 1) * every
+
+    def _arrived(self, saved: Saved, icount: int) -> None:
+        goal = self._store.read(self._last)
+        if icount != goal.icount:
+            raise self._difference(goal.icount, f"a sync point at {goal.icount}", f"the next one at {icount}")
+        (state,) = (node.state for node in goal.nodes if node.name == CPU_NAME)
+        if _of_the_guest(saved.state) != _of_the_guest(state):
+            raise self._difference(icount, f"the CPU's state of snapshot {self._last}", "another one")
+        memory = GuestMemory(self._player.memory.size)
+        self._store.load_memory(self._last, memory.view)
+        for wanted, found in itertools.zip_longest(memory.pages(), self._player.memory.pages()):
+            if wanted != found:
+                number = min(page[0] for page in (wanted, found) if page is not None)
+                where = f"page {RAM_BASE + number * PAGE_BYTES:#x} as in snapshot {self._last}"
+                raise self._difference(icount, where, "other bytes")
+
+    def _check_end(self) -> None:
+        end = self._recording.end_icount
+        if self._recording.clean_end and self._player.icount != end:
+            raise self._difference(self._player.icount, f"the end at {end}", f"the end at {self._player.icount}")
+
+    def _difference(self, icount: int, expected: str, actual: str) -> Divergence:
+        stamp = Stamp(Icount(icount), Seq(self._player.link.seq))
+        return Divergence(stamp, CPU_NAME, "snapshot", expected, actual)
+
+
+def _of_the_guest(state: bytes) -> NodeState:
+    """A state without where the engine last ran on from: how often it has been stopped is the host's business."""
+    found = vmstate.decode(NodeState, state)
+    return replace(found, loop=replace(found.loop, ran_from=0))
+
+
+def replay_part(recording: Recording, player: Player, last: int, words: Sequence[str] | None) -> dict[str, object]:
+    """Replay a part to snapshot `last`; what its analysis has found, or the first difference.  UsageError."""
+    analysis = make_analysis(words[0], words[1:]) if words else None
+    if analysis is not None:
+        analysis.begin(player)
+    try:
+        Segment(recording, player, last, analysis).run()
+    except Divergence as error:
+        return {"divergence": str(error), "at": error.stamp.icount, "seq": error.stamp.seq}
+    return {"found": analysis.end(player)} if analysis is not None else {}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Replay one part and say on standard output, in JSON, how it went."""
+    parser = argparse.ArgumentParser(prog="cpu_node.timeline.segment")
+    parser.add_argument("recording", type=Path, help="the recording's directory")
+    parser.add_argument("--board", type=Path, required=True, help="its board, with the guest's files as they are here")
+    parser.add_argument("--first", type=int, default=0, metavar="N", help="begin at this snapshot; 0: at power-on")
+    parser.add_argument("--last", type=int, default=0, metavar="N", help="end at this snapshot; 0: at the end")
+    parser.add_argument("--analysis", nargs="+", metavar="WORD", help="an analysis and its words (docs/analysis.md)")
+    for field in fields(Perturbation):
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=int, help="for tests: a perturbation")
+    options = parser.parse_args(argv)
+    given = {field.name: getattr(options, field.name) for field in fields(Perturbation)}
+    perturbation = Perturbation(**{name: value for name, value in given.items() if value is not None})
+    start_diagnostics("segment")
+    die_with_parent()
+    try:
+        board = parse_board(options.board.read_text(), str(options.board))
+        recording = Recording.open(options.recording)
+        player = Player(recording, board, perturbation, options.first, GuestMemory(board.memory))
+        found = replay_part(recording, player, options.last, options.analysis)
+    except MachineError as error:
+        sys.stderr.write(f"segment: {error}\n")
+        return error.exit_code
+    sys.stdout.write(json.dumps({"icount": player.icount, **found}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

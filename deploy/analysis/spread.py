@@ -1,0 +1,71 @@
+"""Spreads tasks over processes of this host, or over a Dask cluster; answers come back in the order of the tasks.
+
+Lives here: who works.  Never here: what the work is.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
+
+from deploy.analysis.work import work
+from machine.errors import MachineError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from deploy.analysis.work import Task
+
+CONNECT_S: Final = 10
+
+
+def here(jobs: int) -> Callable[[Sequence[Task]], list[dict[str, Any]]]:
+    """So many processes at a time on this host."""
+
+    def spread(tasks: Sequence[Task]) -> list[dict[str, Any]]:
+        # A thread each, that waits for its process.
+        with ThreadPoolExecutor(jobs) as pool:
+            return list(pool.map(work, tasks))
+
+    return spread
+
+
+def on_cluster(address: str) -> Callable[[Sequence[Task]], list[dict[str, Any]]]:
+    """On the workers of a Dask scheduler, `tcp://HOST:PORT`; UsageError if it is not there."""
+    try:
+        from distributed import Client  # noqa: PLC0415  # an optional dependency
+    except ImportError as error:
+        raise UsageError("--scheduler needs Dask: pip install 'dejavm[dask]'") from error
+
+    def spread(tasks: Sequence[Task]) -> list[dict[str, Any]]:
+        try:
+            client = Client(address, timeout=CONNECT_S)  # type: ignore[no-untyped-call]  # Dask has none
+        except (OSError, TimeoutError, ValueError) as error:
+            raise UsageError(f"--scheduler {address}: no Dask scheduler there: {error}") from error
+        with client:
+            if not client.scheduler_info()["workers"]:
+                raise UsageError(f"--scheduler {address}: it has no workers; start some with: dask worker {address}")
+            futures = client.map(work, tasks, pure=False)
+            try:
+                answers: list[dict[str, Any]] = client.gather(futures)  # type: ignore[no-untyped-call]
+            except MachineError:
+                raise
+            except Exception as error:
+                raise MachineError(f"--scheduler {address}: a worker failed: {error}") from error
+            return answers
+
+    return spread
+
+
+def workers_of(address: str) -> int:
+    """How many processes a cluster runs at a time; UsageError."""
+    from distributed import Client  # noqa: PLC0415  # an optional dependency
+
+    with Client(address, timeout=CONNECT_S) as client:  # type: ignore[no-untyped-call]
+        return max(1, sum(int(threads) for threads in client.nthreads().values()))
+
+
+def own_jobs() -> int:
+    """As many as this host has processors for us."""
+    return len(os.sched_getaffinity(0))

@@ -1,0 +1,79 @@
+"""`dejavm analyse`: ask a question of a whole recording, in parts side by side."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deploy.library import open_recording
+from deploy.options import add_recording
+from deploy.reporting import complain, put
+from machine.errors import EXIT_DIVERGED, EXIT_DONE, UsageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable
+
+    from machine.recording.reader import Recording
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The arguments."""
+    add_recording(parser)
+    parser.add_argument(
+        "--ask", metavar="WORD", nargs="+", default=["coverage"],
+        help="coverage; changes ADDRESS [SIZE]; or MODULE:NAME of your own, and its words (default: coverage)",
+    )  # fmt: skip
+    parser.add_argument("--symbols", metavar="FILE", help="coverage by symbol: a vmlinux or a System.map")
+    parser.add_argument("--lcov", metavar="FILE", help="coverage by symbol as lcov's tracefile")
+    parser.add_argument("--jobs", type=int, metavar="N", help="in N parts, split at its snapshots, side by side")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="in parts, on the workers of this Dask scheduler")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Replay all parts with the question; the answer goes to standard output as JSON, or as a table."""
+    # Imported here: a machine's start imports this module's table only.
+    from deploy.analysis.verification import run_in_parts  # noqa: PLC0415
+    from machine.analysis.table import make_analysis  # noqa: PLC0415
+
+    if options.symbols is None and options.lcov is not None:
+        raise UsageError("--lcov: say with --symbols FILE where the symbols are")
+    if options.symbols is not None and options.ask[0] != "coverage":
+        raise UsageError("--symbols: only coverage is told by symbol")
+    # The workers' Python finds an analysis of the user's where he stands.
+    sys.path.insert(0, str(Path.cwd()))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH", ""), str(Path.cwd()))))
+    analysis = make_analysis(options.ask[0], options.ask[1:])
+    recording = open_recording(options.recording)
+    answers = run_in_parts(recording, options.jobs, options.scheduler, tuple(options.ask))
+    for answer in answers:
+        if "divergence" in answer:
+            complain(str(answer["divergence"]))
+            return EXIT_DIVERGED
+    found = analysis.combine([answer["found"] for answer in answers])
+    if options.symbols is None:
+        put(json.dumps(found))
+    else:
+        _by_symbol(recording, options, found)
+    return EXIT_DONE
+
+
+def _by_symbol(recording: Recording, options: argparse.Namespace, found: Any) -> None:  # noqa: ANN401  # JSON
+    from deploy.analysis.lcov import by_symbol, table, tracefile  # noqa: PLC0415
+    from deploy.bisection.symbols import Symbols  # noqa: PLC0415
+
+    symbols = by_symbol(found, Symbols.read(options.symbols).rows())
+    if options.lcov is not None:
+        _write(options.lcov, tracefile(recording.board.kernel, symbols))
+    for line in table(symbols):
+        put(line)
+
+
+def _write(path: str, lines: Iterable[str]) -> None:
+    try:
+        Path(path).write_text("".join(f"{line}\n" for line in lines))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot write: {error.strerror}") from error

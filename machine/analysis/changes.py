@@ -1,0 +1,58 @@
+"""When some bytes of memory changed, as far as one look in every so many instructions tells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from machine.analysis.base import Analysis
+
+if TYPE_CHECKING:
+    from machine.analysis.base import Replayed
+
+LARGEST: Final = 4096
+POINTER: Final = 8
+
+
+class Changes(Analysis):
+    """`ADDRESS [SIZE]`, guest physical: rows of [behind this icount, at or before that one, bytes before, bytes after].
+
+    What changes and changes back between two looks is not seen.
+    """
+
+    every: ClassVar[int] = 1 << 16
+
+    def __init__(self, *words: str) -> None:
+        match words:
+            case (address,):
+                self._address, self._size = int(address, 0), POINTER
+            case (address, size):
+                self._address, self._size = int(address, 0), int(size, 0)
+            case _:
+                raise ValueError("changes takes an ADDRESS and perhaps a SIZE")
+        if not 0 < self._size <= LARGEST:
+            raise ValueError(f"changes watches 1 to {LARGEST} bytes, not {self._size}")
+        self._rows: list[list[Any]] = []
+        self._first = self._last = b""
+        self._looked = 0
+
+    def begin(self, machine: Replayed) -> None:
+        """What is there."""
+        self._first = self._last = machine.read(self._address, self._size)
+        self._looked = machine.icount
+
+    def look(self, machine: Replayed) -> None:
+        """What is there now."""
+        now = machine.read(self._address, self._size)
+        if now != self._last:
+            self._rows.append([self._looked, machine.icount, self._last.hex(), now.hex()])
+        self._last, self._looked = now, machine.icount
+
+    def end(self, machine: Replayed) -> Any:  # noqa: ANN401  # JSON
+        """This part's rows."""
+        self.look(machine)
+        return self._rows
+
+    def combine(self, parts: Sequence[Any]) -> Any:  # noqa: ANN401  # JSON
+        """All rows: where one part ends the next begins, with the same memory."""
+        return [row for part in parts for row in part]

@@ -1,0 +1,136 @@
+"""A recording verified and analysed in parts, here and on a Dask cluster: the answer of one pass."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from machine.board import render_board
+from machine.recording.files import board_here
+from machine.recording.reader import Recording
+from tests.harness.guests import guest
+from tests.harness.machine import TIMEOUT_S
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.harness.machine import Home
+
+pytestmark = pytest.mark.system
+
+EVERY = 3_000_000
+SYMBOLS = "0000000080200000 T begin\n0000000080200100 T middle\n0000000080210000 T never\n"
+MINE = """
+from machine.analysis.base import Analysis
+
+class Looks(Analysis):
+    every = 1 << 20
+
+    def begin(self, machine):
+        self.looks = 0
+
+    def look(self, machine):
+        self.looks += 1
+
+    def end(self, machine):
+        return [self.looks, machine.icount]
+
+    def combine(self, parts):
+        return {"looks": sum(looks for looks, _ in parts), "end": parts[-1][1], "parts": len(parts)}
+"""
+
+
+@pytest.fixture
+def recording(home: Home) -> Path:
+    """A guest that computes, and snapshots of it."""
+    path = home.record("bare", "--kernel", guest("compute"), "--serial", "null")
+    made = home.run("snapshots", path, "--make", str(EVERY))
+    assert made.exit_code == 0, made.stderr
+    return path
+
+
+def verdict(home: Home, recording: Path, *args: str) -> dict[str, Any]:
+    """What verify says, but how long it took and in how many parts."""
+    done = home.run("verify", recording, "--json", *args)
+    assert done.exit_code == 0, done.stderr
+    return {key: value for key, value in done.json.items() if key not in ("seconds", "parts")}
+
+
+def test_parts_give_the_answer_of_one_pass(home: Home, recording: Path) -> None:
+    whole = verdict(home, recording)
+    assert verdict(home, recording, "--jobs", "1") == whole
+    assert verdict(home, recording, "--jobs", "3") == whole
+    assert home.run("verify", recording, "--json", "--jobs", "3").json["parts"] == 3
+    assert home.run("verify", recording, "--jobs", "0").exit_code == 2
+
+
+def test_a_bit_that_flips_is_seen_where_the_next_part_begins(home: Home, recording: Path) -> None:
+    opened = Recording.open(recording)
+    board = home.file("board.toml", render_board(board_here(opened, tuple)))
+    command = [sys.executable, "-P", "-m", "cpu_node.timeline.segment", str(recording), "--board", str(board)]
+    flip = ["--last", "1", "--flip-at", "1000000", "--flip-bit", str(8 * (32 << 20))]
+    env = home.environment()
+    done = subprocess.run([*command, *flip], capture_output=True, text=True, timeout=TIMEOUT_S, check=True, env=env)
+    found = json.loads(done.stdout)
+    assert "expected page 0x82000000 as in snapshot 1; actual other bytes" in found["divergence"]
+    assert found["at"] >= EVERY
+
+
+def test_coverage_by_symbol_is_the_same_in_any_number_of_parts(home: Home, recording: Path) -> None:
+    symbols = home.file("System.map", SYMBOLS)
+    one = home.run("analyse", recording, "--ask", "coverage", "--jobs", "1")
+    three = home.run("analyse", recording, "--ask", "coverage", "--jobs", "3")
+    assert one.stdout == three.stdout
+    assert json.loads(one.stdout)[0][0] >= 0x80200000
+    named = home.run("analyse", recording, "--symbols", symbols, "--lcov", home.work / "c.info", "--jobs", "2")
+    assert named.exit_code == 0, named.stderr
+    assert next(line.split()[-1] for line in named.stdout.splitlines()) == "begin"
+    assert "FNDA:0,never" in (home.work / "c.info").read_text()
+
+
+def test_an_analysis_of_one_s_own_runs_the_same_way(home: Home, recording: Path) -> None:
+    home.file("mine.py", MINE)
+    done = home.run("analyse", recording, "--jobs", "2", "--ask", "mine:Looks")
+    assert done.exit_code == 0, done.stderr
+    assert (done.json["parts"], done.json["end"]) == (2, Recording.open(recording).end_icount)
+    assert done.json["looks"] > 3
+
+
+def test_a_dask_cluster_gives_the_answer_of_one_pass(home: Home, recording: Path) -> None:
+    whole = verdict(home, recording)
+    with dask(home) as address:
+        assert verdict(home, recording, "--scheduler", address) == whole
+        assert home.run("verify", recording, "--json", "--scheduler", address).json["parts"] == 2
+    done = home.run("verify", recording, "--scheduler", address)
+    assert (done.exit_code, "no Dask scheduler there" in done.complaint) == (2, True), done.stderr
+
+
+@contextmanager
+def dask(home: Home) -> Iterator[str]:
+    """The address of a scheduler on the loopback with two workers of one thread each."""
+    place = home.work / "scheduler.json"
+    command = [sys.executable, "-m", "dask"]
+    scheduler = ["scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(place)]
+    worker = ["worker", "--scheduler-file", str(place), "--nthreads", "1", "--no-nanny", "--no-dashboard"]
+    worker += ["--host", "127.0.0.1"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": home.environment(), "cwd": home.work}
+    started = [subprocess.Popen([*command, *scheduler], **quiet)]  # type: ignore[call-overload]  # the same for all
+    try:
+        home.await_path(place)
+        started += [subprocess.Popen([*command, *worker], **quiet) for _ in range(2)]  # type: ignore[call-overload]
+        address = str(json.loads(place.read_text())["address"])
+        wait = f"from distributed import Client; Client({address!r}).wait_for_workers(2, timeout={TIMEOUT_S})"
+        subprocess.run([sys.executable, "-c", wait], check=True, timeout=TIMEOUT_S, env=home.environment())
+        yield address
+    finally:
+        # A worker that is told to terminate waits for a scheduler that was told so, too.
+        for process in started:
+            process.kill()
+        for process in started:
+            process.wait(TIMEOUT_S)

@@ -1,0 +1,111 @@
+"""Recordings in parts, what is pure of it: the parts, their answers put together, coverage by symbol."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploy.analysis.lcov import by_symbol, table, tracefile
+from deploy.analysis.segments import plan_segments
+from machine.analysis.changes import Changes
+from machine.analysis.coverage import Coverage, join
+from machine.analysis.table import make_analysis
+from machine.errors import UsageError
+
+stretches = st.lists(
+    st.tuples(st.integers(0, 500), st.integers(1, 40)).map(lambda pair: (pair[0], pair[0] + pair[1])), max_size=20
+)
+
+
+@given(
+    snapshots=st.lists(st.tuples(st.integers(0, 1000), st.integers(1, 99)), max_size=20),
+    end=st.integers(1, 1000),
+    parts=st.integers(1, 8),
+)
+def test_the_parts_are_the_whole_recording_and_begin_where_others_end(
+    snapshots: list[tuple[int, int]], end: int, parts: int
+) -> None:
+    segments = plan_segments(snapshots, end, parts)
+    assert 1 <= len(segments) <= parts
+    assert (segments[0].first, segments[0].start_icount) == (0, 0)
+    assert (segments[-1].last, segments[-1].end_icount) == (0, end)
+    for before, after in itertools.pairwise(segments):
+        assert (before.last, before.end_icount) == (after.first, after.start_icount)
+        assert (before.end_icount, before.last) in snapshots
+        assert before.start_icount < before.end_icount < after.end_icount
+
+
+def test_parts_are_about_as_long_as_each_other() -> None:
+    segments = plan_segments([(icount, icount // 10) for icount in range(10, 1000, 10)], 1000, 4)
+    assert [segment.end_icount for segment in segments] == [250, 500, 750, 1000]
+
+
+@given(first=stretches, second=stretches)
+def test_coverage_of_parts_is_that_of_the_whole(first: list[tuple[int, int]], second: list[tuple[int, int]]) -> None:
+    whole = Coverage().combine([join(first), join(second)])
+    assert whole == join(first + second)
+    addresses = {address for start, end in first + second for address in range(start, end)}
+    assert {address for start, end in whole for address in range(start, end)} == addresses
+    assert all(one[1] < other[0] for one, other in itertools.pairwise(whole))
+
+
+def test_coverage_is_laid_over_symbols() -> None:
+    symbols = [(100, "first"), (120, "second"), (140, "never")]
+    found = by_symbol([[90, 104], [110, 130]], symbols)
+    assert [(symbol.name, symbol.hit, symbol.size) for symbol in found] == [
+        ("first", 7, 10), ("second", 5, 10), ("never", 0, 0),
+    ]  # fmt: skip
+    lines = list(tracefile("image", found))
+    assert lines[:2] == ["TN:", "SF:image"]
+    assert "FN:11,second" in lines
+    assert "FNDA:0,never" in lines
+    assert (lines.count("DA:1,1"), lines.count("DA:4,0"), lines[-1]) == (1, 1, "end_of_record")
+    assert [line.split()[-1] for line in table(found)] == ["first", "second"]
+
+
+class Still:
+    """A machine whose memory the test changes."""
+
+    icount = 0
+    memory = b"\0"
+
+    def read(self, address: int, size: int) -> bytes:
+        """The byte that there is."""
+        return self.memory * size
+
+    def cover(self) -> None:
+        """Nothing runs."""
+
+    def covered(self) -> list[tuple[int, int]]:
+        """Nothing ran."""
+        return []
+
+
+def test_changes_are_told_with_the_looks_between_which_they_happened() -> None:
+    machine, changes = Still(), Changes("0x80000000", "2")
+    changes.begin(machine)
+    for icount, memory in ((10, b"\0"), (20, b"\1"), (30, b"\1")):
+        machine.icount, machine.memory = icount, memory
+        changes.look(machine)
+    machine.icount, machine.memory = 40, b"\2"
+    rows = changes.end(machine)
+    assert rows == [[10, 20, "0000", "0101"], [30, 40, "0101", "0202"]]
+    assert changes.combine([rows, []]) == rows
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("nothing",), "there is no analysis nothing"),
+        (("machine.errors:UsageError",), "is no machine.analysis.base.Analysis"),
+        (("changes",), "takes an ADDRESS"),
+        (("changes", "here"), "invalid literal"),
+        (("coverage", "more"), "takes no words"),
+    ],
+)
+def test_an_analysis_that_cannot_be_made_says_why(words: tuple[str, ...], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        make_analysis(words[0], words[1:])
