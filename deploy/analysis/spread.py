@@ -32,23 +32,13 @@ def here(jobs: int) -> Callable[[Sequence[Task]], list[dict[str, Any]]]:
 
 
 def on_cluster(address: str) -> Callable[[Sequence[Task]], list[dict[str, Any]]]:
-    """On the workers of a Dask scheduler, `tcp://HOST:PORT`; UsageError if it is not there."""
-    try:
-        from distributed import Client  # noqa: PLC0415  # an optional dependency
-    except ImportError as error:
-        raise UsageError("--scheduler needs Dask: pip install 'dejavm[dask]'") from error
+    """On the workers of a Dask scheduler, `tcp://HOST:PORT`; UsageError if it is not there or has none."""
 
     def spread(tasks: Sequence[Task]) -> list[dict[str, Any]]:
-        try:
-            client = Client(address, timeout=CONNECT_S)  # type: ignore[no-untyped-call]  # Dask has none
-        except (OSError, TimeoutError, ValueError) as error:
-            raise UsageError(f"--scheduler {address}: no Dask scheduler there: {error}") from error
-        with client:
-            if not client.scheduler_info()["workers"]:
-                raise UsageError(f"--scheduler {address}: it has no workers; start some with: dask worker {address}")
+        with _connect(address) as client:
             futures = client.map(work, tasks, pure=False)
             try:
-                answers: list[dict[str, Any]] = client.gather(futures)  # type: ignore[no-untyped-call]
+                answers: list[dict[str, Any]] = client.gather(futures)
             except MachineError:
                 raise
             except Exception as error:
@@ -59,11 +49,24 @@ def on_cluster(address: str) -> Callable[[Sequence[Task]], list[dict[str, Any]]]
 
 
 def workers_of(address: str) -> int:
-    """How many processes a cluster runs at a time; UsageError."""
-    from distributed import Client  # noqa: PLC0415  # an optional dependency
+    """How many processes a cluster runs at a time; UsageError if it is not there or has no workers."""
+    with _connect(address) as client:
+        return sum(int(threads) for threads in client.nthreads().values())
 
-    with Client(address, timeout=CONNECT_S) as client:  # type: ignore[no-untyped-call]
-        return max(1, sum(int(threads) for threads in client.nthreads().values()))
+
+def _connect(address: str) -> Any:  # noqa: ANN401  # Dask has no types
+    try:
+        from distributed import Client  # noqa: PLC0415  # an optional dependency
+    except ImportError as error:
+        raise UsageError("--scheduler needs Dask: pip install 'dejavm[dask]'") from error
+    try:
+        client: Any = Client(address, timeout=CONNECT_S)  # type: ignore[no-untyped-call]
+    except (OSError, TimeoutError, ValueError) as error:
+        raise UsageError(f"--scheduler {address}: no Dask scheduler there: {error}") from error
+    if not client.nthreads():
+        client.close()
+        raise UsageError(f"--scheduler {address}: it has no workers; start some with: dask worker {address}")
+    return client
 
 
 def own_jobs() -> int:
