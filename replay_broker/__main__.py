@@ -106,10 +106,9 @@ class SessionMaker:
 
         path = self._options.recording
         recording_id = Recording.open(path).facts.id
-        there = SnapshotStore(path, recording_id).list()
         nodes = {member.number: name for name, member in self._roster.members.items()}
         store = StoreProcess(path, recording_id, self._options.snapshot_budget)
-        first = 1 + max((head.number for head in there), default=0)
+        first = SnapshotStore(path, recording_id).next_number()
         taker = Taker(recording_id, nodes, tell, store, first, self._options.snapshot_every)
         taker.loaded(self._options.snapshot)
         return taker

@@ -32,6 +32,7 @@ def main() -> int:
     for line in sys.stdin.buffer:
         sys.stdout.write(jobs.do(line) + "\n")
         sys.stdout.flush()
+    jobs.close()
     return 0
 
 

@@ -17,6 +17,7 @@ from machine.recording.snapshots.snapshot import Snapshot
 from machine.vmstate import decode, encode, vmstate
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 MAGIC: Final = b"DVSNAP1\n"
@@ -26,6 +27,8 @@ is 2^76 bytes; and who can choose pages so that they collide writes into his own
 LEVEL: Final = 3
 HIGHEST_BYTES: Final = 1 << 28
 """Of an unpacked file: what is larger is no snapshot of ours."""
+HIGHEST_NAME: Final = "highest"
+"""The highest number that a snapshot has had which is gone, in decimal: no number is given twice."""
 _NAME: Final = re.compile(r"(\d{8,})\.(snapshot|pages)")
 Signature = tuple[int, int, int]
 """What a file changes in when it becomes another: inode, bytes, nanoseconds of its last change."""
@@ -63,6 +66,15 @@ def number_of(name: str) -> tuple[int, str] | None:
     """The number in a file's name, and whether it is a `snapshot` or `pages`; None for any other file."""
     found = _NAME.fullmatch(name)
     return (int(found[1]), found[2]) if found else None
+
+
+def highest_number(folder: Path, files: Iterable[tuple[int, str]]) -> int:
+    """The highest number that a snapshot has or has had, 0 if there was none."""
+    try:
+        gone = int((folder / HIGHEST_NAME).read_text())
+    except (OSError, ValueError):
+        gone = 0
+    return max((gone, *(number for number, _ in files)))
 
 
 def files_of(folder: Path) -> dict[tuple[int, str], Signature]:

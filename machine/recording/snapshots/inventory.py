@@ -7,6 +7,7 @@ Never here: the order in which files come and go.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from machine.errors import SnapshotError
@@ -16,7 +17,7 @@ from machine.recording.snapshots.pagemap import PACK_SHIFT, spot
 from machine.recording.snapshots.store import Head, content_of, head_of, map_of, shares
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from machine.recording.snapshots.files import Signature, SnapshotFile
@@ -33,6 +34,7 @@ class Entry:
     memory: int
     page_map: PageMap
     packs: tuple[int, ...]
+    content: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class Inventory:
     packs: dict[int, Stored] = field(default_factory=dict)
     spots: dict[bytes, int] = field(default_factory=dict)
     """The hash of a page -> where it is."""
+    held: dict[int, Entry] = field(default_factory=dict)
+    """Snapshots that are gone and that the next one may still build on: their pages stay."""
     unreadable: int = 0
     """Snapshots that are there and cannot be used."""
 
@@ -80,7 +84,17 @@ class Inventory:
         missing = [pack for pack in packs if pack not in self.packs]
         if missing or self.content(page_map) != file.content:
             raise SnapshotError(f"{folder}: snapshot {file.snapshot.number} lacks pages")
-        self.snapshots[file.snapshot.number] = Entry(head_of(file, size), file.snapshot.memory, page_map, packs)
+        head = head_of(file, size)
+        self.snapshots[head.number] = Entry(head, file.snapshot.memory, page_map, packs, file.content)
+
+    def hold(self, number: int, entry: Entry) -> None:
+        """Let the next snapshot build on one that is gone, if all its pages are here."""
+        try:
+            if self.content(entry.page_map) == entry.content:
+                self.held[number] = entry
+        except (SnapshotError, KeyError):
+            # Somebody else has taken its pages away with it.
+            return
 
     def store_pack(self, folder: Path, number: int, recording_id: str) -> None:
         """Take in a pack's file, in place of what was known of it; SnapshotError if it is damaged."""
@@ -111,18 +125,22 @@ class Inventory:
 
     def needed(self) -> set[int]:
         """The packs that some snapshot needs."""
-        return {pack for entry in self.snapshots.values() for pack in entry.packs}
+        return {pack for entry in self._holders() for pack in entry.packs}
 
     def alive(self, packs: Collection[int]) -> dict[int, bytearray]:
         """For each of these packs a byte for each slot up to its last: 1 if some snapshot needs it."""
         marks = {number: bytearray(_slots(self.packs[number])) for number in packs}
-        for entry in self.snapshots.values():
+        for entry in self._holders():
             if marks.keys().isdisjoint(entry.packs):
                 continue
             for _, count, pack, slot in entry.page_map.runs():
                 if pack in marks:
                     marks[pack][slot : slot + count] = ALIVE * count
         return marks
+
+    def _holders(self) -> Iterator[Entry]:
+        """Everybody for whom pages stay."""
+        return chain(self.snapshots.values(), self.held.values())
 
     def ordered(self) -> list[Entry]:
         """The snapshots by icount and number."""

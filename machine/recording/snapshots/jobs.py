@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from machine.errors import MachineError, UsageError
@@ -43,6 +44,12 @@ class Jobs:
             return json.dumps({"number": number, "error": str(error)})
         except OSError as error:
             return json.dumps({"number": number, "error": f"cannot read the staged pages: {error.strerror}"})
+
+    def close(self) -> None:
+        """There are no more."""
+        # What cannot be tidied up now the next writer finds.
+        with suppress(MachineError):
+            self._writer.close()
 
     def _add(self, snapshot: Snapshot, job: Job) -> Mapping[str, object]:
         granule = _number(job, "granule")

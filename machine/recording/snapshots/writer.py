@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from hashlib import blake2b
 from itertools import accumulate
@@ -20,8 +20,10 @@ from machine.errors import ForeignSnapshot, LogError, MissingSnapshot, SnapshotE
 from machine.recording.layout import DIRECTORY_MODE, SNAPSHOTS_NAME
 from machine.recording.snapshots.files import (
     HASH_BYTES,
+    HIGHEST_NAME,
     SnapshotFile,
     files_of,
+    highest_number,
     pack_file,
     pack_path,
     snapshot_path,
@@ -55,6 +57,8 @@ class SnapshotWriter:
         self._seen: Mapping[tuple[int, str], Signature] | None = None
         self._inventory = Inventory()
         self._highest = 0
+        self._last = 0
+        """The snapshot that was added last: the next one may build on it, even if somebody deletes it before."""
 
     def add(self, snapshot: Snapshot, pages: Iterable[tuple[int, bytes | memoryview]], base: int | None) -> Head:
         """Write a snapshot; its head.  Number 0 stands for the next one.
@@ -67,10 +71,12 @@ class SnapshotWriter:
             raise ForeignSnapshot(
                 f"a snapshot of recording {snapshot.recording} does not belong in recording {self._recording_id}"
             )
-        with self._locked() as files:
+        with self._locked():
             number = snapshot.number or self._highest + 1
-            if {(number, "snapshot"), (number, "pages")} & files.keys():
-                raise SnapshotError(f"{self._folder}: there is a snapshot {number} already; give it another number")
+            if number <= self._highest:
+                raise SnapshotError(
+                    f"{self._folder}: there is or was a snapshot {number}; the next is {self._highest + 1}"
+                )
             before = self._map_of(base, snapshot.memory)
             try:
                 changes = self._write_pages(number, pages)
@@ -79,6 +85,8 @@ class SnapshotWriter:
             except BaseException:
                 pack_path(self._folder, number).unlink(missing_ok=True)
                 raise
+            self._last = number
+            self._let_go()
             return replace(self._inventory.snapshots[number].head, bytes=self._inventory.sizes()[number])
 
     def delete(self, number: int) -> None:
@@ -91,6 +99,12 @@ class SnapshotWriter:
                 self._sweep()
             else:
                 self._tidy(packs)
+
+    def close(self) -> None:
+        """Nothing will be added any more: what was kept only to build on goes."""
+        if self._inventory.held:
+            with self._locked():
+                self._let_go()
 
     def thin(self, keep: Collection[int] = ()) -> tuple[int, ...]:
         """Drop what a recording can do without (thinning.py); the numbers dropped.
@@ -120,7 +134,7 @@ class SnapshotWriter:
     def _map_of(self, base: int | None, memory: int) -> PageMap:
         if base is None:
             return PageMap()
-        entry = self._inventory.snapshots.get(base)
+        entry = self._inventory.snapshots.get(base) or self._inventory.held.get(base)
         if entry is None:
             raise MissingSnapshot(f"{self._folder}: there is no whole snapshot {base} to build on")
         if entry.memory != memory:
@@ -171,9 +185,16 @@ class SnapshotWriter:
 
     def _remove(self, number: int) -> tuple[int, ...] | None:
         """Take a snapshot's file away; the packs that it needed, None if it could not be read."""
+        if number == self._highest:
+            # If there is no room even for this, deleting makes some; then a number may come twice.
+            with suppress(LogError), Part(self._folder / HIGHEST_NAME) as part:
+                part.write(str(number).encode())
+                part.keep()
         self._unlink(snapshot_path(self._folder, number))
         entry = self._inventory.snapshots.pop(number, None)
         if entry is not None:
+            if number == self._last:
+                self._inventory.hold(number, entry)
             return entry.packs
         self._inventory.unreadable -= 1
         return None
@@ -208,6 +229,12 @@ class SnapshotWriter:
             return
         self._inventory.store_pack(self._folder, number, self._recording_id)
 
+    def _let_go(self) -> None:
+        """Keep no pages for snapshots that are gone."""
+        packs = {pack for entry in self._inventory.held.values() for pack in entry.packs}
+        self._inventory.held.clear()
+        self._tidy(packs)
+
     def _unlink(self, path: Path) -> None:
         try:
             path.unlink()
@@ -227,7 +254,7 @@ class SnapshotWriter:
             files: Mapping[tuple[int, str], Signature] = files_of(self._folder)
             if files != self._seen:
                 files = self._load(files)
-                self._highest = max((self._highest, *(number for number, _ in files)))
+                self._highest = max(self._highest, highest_number(self._folder, files))
             # Should something go wrong from here on, the folder is looked at anew.
             self._seen = None
             yield files
@@ -240,7 +267,10 @@ class SnapshotWriter:
         """Learn what is there; what a killed writer has left goes.  The files that stay."""
         for path in self._folder.glob(f"*{PART_SUFFIX}"):
             self._unlink(path)
-        self._inventory = Inventory.of(self._folder, self._recording_id, files)
+        before, self._inventory = self._inventory, Inventory.of(self._folder, self._recording_id, files)
+        last = before.snapshots.get(self._last) or before.held.get(self._last)
+        if last is not None and self._last not in self._inventory.snapshots:
+            self._inventory.hold(self._last, last)
         self._sweep()
         return files_of(self._folder)
 

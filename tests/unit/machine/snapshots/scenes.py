@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from hypothesis import strategies as st
 
 from machine.recording.place import Place
+from machine.recording.snapshots.files import HIGHEST_NAME
 from machine.recording.snapshots.snapshot import PAGE_BYTES, NodeState, Snapshot
 
 if TYPE_CHECKING:
@@ -80,5 +81,5 @@ def seen(memory: Mapping[int, bytes]) -> Memory:
 
 
 def files(recording: Path) -> dict[str, bytes]:
-    """Everything in a recording's snapshots."""
-    return {path.name: path.read_bytes() for path in (recording / "snapshots").iterdir()}
+    """Everything in a recording's snapshots but the highest number there was."""
+    return {path.name: path.read_bytes() for path in (recording / "snapshots").iterdir() if path.name != HIGHEST_NAME}

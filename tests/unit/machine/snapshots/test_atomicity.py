@@ -218,11 +218,12 @@ def test_who_reads_while_others_write_sees_whole_snapshots_only(
 def test_a_snapshot_that_is_deleted_while_it_is_loaded_is_missing_not_damaged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    writer, store = scene(tmp_path), SnapshotStore(tmp_path, RECORDING)
+    scene(tmp_path)
+    store = SnapshotStore(tmp_path, RECORDING)
     open_pack = SnapshotStore._open
 
     def deleted_first(store: SnapshotStore, pack: int) -> object:
-        writer.delete(1)
+        SnapshotWriter(tmp_path, RECORDING).delete(1)
         return open_pack(store, pack)
 
     monkeypatch.setattr(SnapshotStore, "_open", deleted_first)

@@ -80,6 +80,30 @@ def test_it_writes_what_is_staged_and_what_changes_then(tmp_path: Path, process:
     assert str(staging) not in open_files
 
 
+def test_one_that_is_deleted_may_still_be_built_on_by_the_next(tmp_path: Path) -> None:
+    first, changes, last = plain(1, 200), plain(2, 16, first=32), plain(3, 16, first=480)
+    staged = [tmp_path / f"staging{n}" for n in range(3)]
+    granules = [stage(path, memory) for path, memory in zip(staged, (first, changes, last), strict=True)]
+    jobs: list[dict[str, object]] = [
+        job(1, staged[0], granules[0], None),
+        {"delete": 1},
+        job(2, staged[1], granules[1], 1),
+        {"delete": 2},
+        job(3, staged[2], granules[2], 2),
+        {"delete": 3},
+        job(4, staged[2], granules[2], 3),
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in jobs)
+    done = subprocess.run([*PROGRAM, str(tmp_path), RECORDING], input=text, capture_output=True, text=True, check=True)
+    assert "error" not in done.stdout
+    assert loaded(SnapshotStore(tmp_path, RECORDING), 4) == {**first, **changes, **last}
+    text += json.dumps({"delete": 4}) + "\n"
+    for path in (tmp_path / "snapshots").iterdir():
+        path.unlink()
+    subprocess.run([*PROGRAM, str(tmp_path), RECORDING], input=text, capture_output=True, text=True, check=True)
+    assert files(tmp_path) == {}, "in the end nothing is held"
+
+
 def test_jobs_wait_in_the_pipe_and_it_ends_with_them(tmp_path: Path) -> None:
     staging = tmp_path / "staging"
     granules = stage(staging, plain(1, 200))

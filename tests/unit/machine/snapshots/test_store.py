@@ -113,9 +113,23 @@ def test_number_0_is_the_next_one_and_a_number_that_is_taken_is_refused(tmp_path
     writer = SnapshotWriter(tmp_path, RECORDING)
     assert [writer.add(snapshot(0, icount=5), (), None).number for _ in range(3)] == [1, 2, 3]
     before = files(tmp_path)
-    with pytest.raises(SnapshotError, match="there is a snapshot 2 already"):
+    with pytest.raises(SnapshotError, match="there is or was a snapshot 2; the next is 4"):
         SnapshotWriter(tmp_path, RECORDING).add(snapshot(2), (), None)
     assert files(tmp_path) == before
+
+
+def test_no_number_is_given_twice_whoever_deletes_and_whoever_asks(tmp_path: Path) -> None:
+    """Somebody may still mean the old one: a machine that knows what has changed since then."""
+    store = SnapshotStore(tmp_path, RECORDING)
+    assert store.next_number() == 1
+    one = SnapshotWriter(tmp_path, RECORDING)
+    one.add(snapshot(0), pages(plain(1, 4)), None)
+    for number in range(1, 5):
+        SnapshotWriter(tmp_path, RECORDING).delete(number)
+        assert store.next_number() == number + 1
+        assert SnapshotWriter(tmp_path, RECORDING).add(snapshot(0), (), None).number == number + 1
+    with pytest.raises(MissingSnapshot, match="no whole snapshot 1 to build on"):
+        one.add(snapshot(0), (), 1)
 
 
 def test_another_recordings_snapshot_is_refused_and_both_ids_are_shown(tmp_path: Path) -> None:
@@ -182,6 +196,7 @@ def test_pages_go_with_the_last_snapshot_that_needs_them(tmp_path: Path) -> None
     assert (tmp_path / "snapshots/00000001.pages").stat().st_size < whole / 2
     assert loaded(store, 3) == {**memory, **changes, **more}
     writer.delete(3)
+    writer.close()
     assert files(tmp_path) == {}
 
 
