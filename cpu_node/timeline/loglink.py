@@ -45,6 +45,8 @@ class LogLink(Link):
         self._sync_points = (f.icount for f in _of_the_cpu(recording, start) if f.type == SYNC_POINT)
         self.next_sync = next(self._sync_points, None)
         """The instruction count of the next sync point to be opened."""
+        self.waits_at: int | None = None
+        """Where the CPU waits for something that the log does not have."""
         self._in_sync_point = False
         self.on_saved: Callable[[Saved, int], None] = _nobody
         """Hears the state that was wanted, and the instruction count it is of."""
@@ -82,6 +84,7 @@ class LogLink(Link):
         if ahead is None:
             raise EndOfLog
         if ahead.source == CPU:
+            self.waits_at = icount
             raise silence(ahead, f"the CPU waits at {icount}", self._name)
         if ahead.icount != icount:
             raise self._misplaced(ahead, icount)

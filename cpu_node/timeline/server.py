@@ -57,7 +57,9 @@ class Server:
         try:
             more = self._player.run_on(int(request["run_on"]))
         except Divergence as error:
-            return {"icount": self._player.icount, "more": False, "divergence": str(error), "at": error.stamp.icount}
+            waits_at = self._player.link.waits_at
+            stands = self._player.icount if waits_at is None else waits_at
+            return {"icount": stands, "more": False, "divergence": str(error), "at": error.stamp.icount}
         return {"icount": self._player.icount, "more": more, "seq": self._player.link.seq}
 
     def _look(self, request: Request) -> Request:

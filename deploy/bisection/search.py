@@ -77,6 +77,35 @@ def find_parting(runners: Sequence[Runner], end: int) -> Parting | LogParting | 
         saved = _save(runners, saved)
 
 
+def find_wrong_message(runner: Runner, end: int) -> LogParting | None:
+    """Where one replay is not what was recorded; None if it is.  Takes the time of a replay."""
+    low = int(runner.take()["icount"])
+    saved = _save([runner])
+    stretch = max(SHORTEST, (end - low) // STRETCHES)
+    while True:
+        ran = runner.ask(run_on=low + stretch)
+        if "divergence" in ran:
+            runner.ask(restore=True)
+            return _wrong_message(runner, ran)
+        if not ran["more"] or ran["icount"] >= end:
+            return None
+        low = int(ran["icount"])
+        saved = _save([runner], saved)
+
+
+def _wrong_message(runner: Runner, parted: Answer) -> LogParting:
+    """The first difference from the log, and the machine in front of it, as far as it comes."""
+    # A message that is missing is missed at the stamp of the next one; the CPU waits for it before that.
+    icount = min(int(parted["at"]), int(parted["icount"]))
+    try:
+        before = runner.ask(look=icount, pages=[])
+    except MachineError:
+        before = None
+    if before is not None and before["icount"] != icount:
+        before = None
+    return LogParting(icount, str(parted["divergence"]), before)
+
+
 def _save(runners: Sequence[Runner], older: Sequence[int] = ()) -> list[int]:
     """Save all, and give up what was saved before."""
     saved = [int(answer["saved"]) for answer in ask_all(runners, save=True)]
@@ -119,11 +148,13 @@ def _follow(runners: Sequence[Runner], at: int, low: int) -> int:
 def _at_a_message(runners: Sequence[Runner], low: int, parted: Sequence[Answer]) -> Parting | LogParting:
     """A run has said something else than was recorded.  If the other has not, it was different before."""
     first = min(parted, key=lambda answer: int(answer["at"]))
-    icount = int(first["at"])
+    if len(parted) == len(runners):
+        return _wrong_message(runners[0], first)
+    icount = min(int(first["at"]), int(first["icount"]))
     looks = ask_all(runners, look=icount)
-    if len(parted) < len(runners) and not _same(*looks):
+    if not _same(*looks):
         return _narrow(runners, low, icount, _differing_pages(*looks))
-    return LogParting(icount, str(first["divergence"]), looks[0] if looks[0]["icount"] == icount else None)
+    return LogParting(icount, str(first["divergence"]), looks[0])
 
 
 def _same(left: Answer, right: Answer) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from deploy.bisection.report import describe, sentences
 from deploy.bisection.runner import Runner
-from deploy.bisection.search import LogParting, find_parting
+from deploy.bisection.search import LogParting, find_parting, find_wrong_message
 from deploy.bisection.symbols import Symbols
 from deploy.launch import launch
 from deploy.library import open_recording
@@ -53,9 +53,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _side_by_side(recording: Recording, options: argparse.Namespace) -> Parting | LogParting | None:
-    """Two replays from the log, one of them under strain."""
+    """A replay from the log; if that is what was recorded, two side by side, one of them under strain."""
     run = plan_replay(recording, "log")
     plants = {plant: getattr(options, plant) for plant in PLANTS if getattr(options, plant) is not None}
+    if not plants:
+        with Runner(recording.path, run.board, {}, run.snapshot) as alone:
+            if (wrong := find_wrong_message(alone, recording.end_icount)) is not None:
+                return wrong
     with (
         Runner(recording.path, run.board, {}, run.snapshot) as plain,
         Runner(recording.path, run.board, plants or STRAIN, run.snapshot) as strained,

@@ -9,7 +9,8 @@ import pytest
 
 from machine.board import RAM_BASE
 from machine.codec import type_of
-from machine.message import IrqLevel
+from machine.icount import CPU
+from machine.message import Done, IrqLevel
 from machine.recording.reader import Recording
 from machine.recording.writer import RecordingWriter
 from tests.harness.guests import BARE, echo_script, guest, saboteur
@@ -76,6 +77,22 @@ def test_a_dropped_message_is_found_where_it_is_missed(home: Home) -> None:
     assert "divergence" in found
     assert dropped.icount <= found["icount"] <= dropped.icount + 5000
     assert found["pc"]
+
+
+def test_a_dropped_answer_is_found_at_the_instruction_that_waits_for_it(home: Home) -> None:
+    recording = Recording.open(echo(home))
+    frames = list(recording.frames())
+    dropped = [frame for frame in frames if frame.type == type_of(Done) and frame.target == CPU][5]
+    path = home.work / "unanswered.dejavm"
+    writer = RecordingWriter(path, recording.board, replace(recording.facts, id="33" * 16))
+    for seq, frame in enumerate((frame for frame in frames if frame is not dropped), 1):
+        writer.append(frame._replace(seq=seq), 0)
+    writer.finish()
+    found = bisect(home, path)
+    assert found["exit"] == DIVERGED
+    assert f"the CPU waits at {dropped.icount}" in found["divergence"]
+    assert found["icount"] == dropped.icount
+    assert found["instruction"]
 
 
 def test_a_device_with_a_hidden_clock_is_found_with_the_instruction_that_asked_it(home: Home) -> None:

@@ -33,16 +33,19 @@ def test_with_sleep_on_a_nap_is_recorded_in_real_time_and_replayed_at_once(home:
     path, seconds = _record(home, "on")
     assert seconds >= NAP_S
     for devices in ("log", "live"):
-        done = home.run("verify", path, "--devices", devices, "--json")
+        # Starting takes its time, on a busy host more: what a replay takes that stops in front of the nap.
+        started = home.run("replay", path, "--devices", devices, "--until", "1000")
+        assert started.exit_code == 0, started.stderr
+        done = home.run("verify", path, "--devices", devices)
         assert done.exit_code == 0, done.stderr
-        assert done.json["seconds"] < NAP_S
+        assert done.seconds - started.seconds < NAP_S
     assert home.run("info", path, "--json").json["virtual_ns"] >= NAP_NS
 
 
 def test_with_sleep_off_a_nap_takes_no_time(home: Home) -> None:
-    path, seconds = _record(home, "off")
-    assert seconds < NAP_S
-    assert home.run("info", path, "--json").json["virtual_ns"] >= NAP_NS
+    path, _ = _record(home, "off")
+    facts = home.run("info", path, "--json").json
+    assert facts["host_ns"] < NAP_NS <= facts["virtual_ns"]
     home.verify_both_ways(path)
 
 
