@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from replay_broker.monitor.address import Address, forget, listen, parse_address
+from machine.listening import Address, forget, listen, parse_address
 
 if TYPE_CHECKING:
     import socket

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from machine.errors import UsageError
+from machine.listening import parse_address
 from replay_broker.monitor import monitor as monitor_module
-from replay_broker.monitor.address import parse_address
 from replay_broker.monitor.documents import DEEPEST, LONGEST, Documents, Forgotten, Overlong
 from replay_broker.monitor.monitor import ALLOWANCE, AT_ONCE, MOST_CLIENTS, Monitor
 from tests.unit.replay_broker.monitor_stage import BOARD, Theatre

@@ -1,4 +1,4 @@
-"""Where the monitor listens, in QEMU's words for -qmp and -monitor."""
+"""Where a server listens that controls a machine, in QEMU's words for -qmp, -monitor and -gdb."""
 
 from __future__ import annotations
 
