@@ -1,10 +1,23 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 STOP_SYNC: int
 STOP_IDLE: int
 STOP_FIRMWARE: int
 STOP_EXACT: int
 STOP_STUCK: int
+STOP_BREAK: int
+STOP_WATCH: int
+STOP_DEVICE: int
+STOP_STEP: int
+
+MAX_BREAKS: int
+MAX_WATCHES: int
+
+HIT_READ: int
+HIT_WRITE: int
+HIT_BREAK: int
+HIT_DEVICE: int
+HIT_ASKED: int
 
 UC_RISCV_REG_X1: int
 UC_RISCV_REG_X10: int
@@ -130,6 +143,15 @@ class Engine:
     def restore_window(
         self, window: int, queue: bytes, gathered: list[tuple[int, int, int, int, bytes]], raised: bool, /
     ) -> None: ...
+    @property
+    def pc(self) -> int: ...
+    @property
+    def hit(self) -> tuple[int, int, int, int, int] | None: ...
+    def set_points(self, breaks: Sequence[int], watches: Sequence[tuple[int, int, int]], exact: bool, /) -> None: ...
+    def begin(self, stepping: bool, noting: bool, anew: bool, /) -> None: ...
+    def wrote(self, address: int, size: int, in_access: bool, /) -> None: ...
+    def keep(self) -> None: ...
+    def put_back(self) -> None: ...
 
 def watch_writes(address: int, size: int, granule: int, /) -> None: ...
 def take_written() -> list[int]: ...

@@ -5,6 +5,7 @@ Lives here: which window belongs to which node, effects.  Never here: when the C
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from cpu_node.timers import DeviceTimers, TimersState
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from machine.board import Board
     from machine.clock import VirtualClock
 
+OnDma = Callable[[str, int, int, bool], None]
+"""on_dma(device, guest physical address, bytes, whether the CPU is in the middle of an access)"""
 TELL: Final = 0
 """The access kind with which the engine asks to tell a device what was gathered, and no more."""
 RAISE: Final = 4
@@ -48,6 +51,9 @@ class Bus:
         self._clock = clock
         self._board = board
         self.timers = DeviceTimers(TimersState())
+        self.on_dma: OnDma | None = None
+        """A debugger's: called behind each write of a device to memory."""
+        self._in_access = False
         self._cpu: Cpu
         self._host: Host
         self._nodes: dict[int, int] = {}
@@ -66,6 +72,13 @@ class Bus:
 
     def access(self, window: int, kind: int, offset: int, size: int, value: int) -> int:
         """An access the engine could not serve itself; the CPU stands in the middle of it."""
+        self._in_access = True
+        try:
+            return self._access(window, kind, offset, size, value)
+        finally:
+            self._in_access = False
+
+    def _access(self, window: int, kind: int, offset: int, size: int, value: int) -> int:
         cpu = self._cpu
         node = self._nodes.get(window)
         if node is None:
@@ -124,6 +137,8 @@ class Bus:
                 cpu.native.push_fifo(window, data)
             case DmaWrite(address, data):
                 cpu.store(address, data)
+                if self.on_dma is not None:
+                    self.on_dma(self._board.devices[source - FIRST_DEVICE].name, address, len(data), self._in_access)
             case DmaRead(address, size):
                 self._link.send(DmaData(self._host.read_memory(address, size)), source, icount)
             case TimerArm(timer, delay_ns):

@@ -7,7 +7,7 @@ Never here: what a delivery does to the machine (cpu_node/bus.py).
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
+from typing import Final, Protocol
 
 from machine.codec import decode, name_of, type_of
 from machine.errors import Divergence, RemoteWireError
@@ -28,6 +28,16 @@ _SHUTDOWN: Final = type_of(Shutdown)
 _GRANT: Final = type_of(Grant)
 
 
+class Visitor(Protocol):
+    """A debugger, as far as the link knows it."""
+
+    def wait(self, *, standing: bool) -> None:
+        """Wait until it or the broker wants something; deal with it, if it is the visitor who does.
+
+        `standing`: the CPU stands between two instructions, and may be held.
+        """
+
+
 class Link:
     """Frames to and from the broker, seen from the one CPU."""
 
@@ -39,6 +49,10 @@ class Link:
     """It wants to be told the state."""
     save_whole = False
     """And all of memory."""
+    asleep = False
+    """The guest waits for an interrupt: the CPU stands between two instructions while it waits for a frame."""
+    visitor: Visitor | None = None
+    """Somebody who may want something while the CPU waits."""
 
     def __init__(self, port: Port) -> None:
         self._port = port
@@ -100,10 +114,9 @@ class Link:
         ShutDown if the machine ends; Divergence if the delivery is of another instruction count.
         """
         while True:
-            frame = self._waiting.popleft() if self._waiting else self._port.receive()
-            assert frame is not None
-            if self._is_flow(frame):
-                continue
+            while not self._waiting:
+                self._take_in()
+            frame = self._waiting.popleft()
             self._count()
             message = decode(frame.type, frame.payload)
             if frame.type != _GRANT and frame.icount != icount:
@@ -111,7 +124,12 @@ class Link:
             return frame, message
 
     def _take_in(self) -> None:
-        frame = self._port.receive()
+        """Wait until somebody has said something, and take it in if it was the broker."""
+        timeout_s = None
+        if self.visitor is not None and not self._port.pending():
+            self.visitor.wait(standing=self.asleep or self.paused)
+            timeout_s = 0
+        frame = self._port.receive(timeout_s)
         if frame is not None and not self._is_flow(frame):
             self._waiting.append(frame)
 

@@ -32,6 +32,7 @@ from machine.message import (
 
 if TYPE_CHECKING:
     from cpu_node.bus import Bus
+    from cpu_node.debugger import Debugger
     from cpu_node.engine import Cpu
     from cpu_node.keeper import Keeper
     from cpu_node.link import Link
@@ -69,6 +70,9 @@ class Loop:
         """Why the engine has stopped, when that has not been dealt with; at power-on that is a sync point."""
         self._loaded = False
         """The state is a saved one, and the broker has not said how far to run."""
+        self.debugger: Debugger | None = None
+        self._unserved = False
+        """The engine has stopped for somebody outside: what an access has asked for is still to come."""
 
     def run(self, stop_at: int | None = None) -> None:
         """Run until the machine ends, or stand still at `stop_at` and wait for the end; ShutDown ends it."""
@@ -118,6 +122,8 @@ class Loop:
     def _stretch(self) -> None:
         """Run the engine until it stops, and deal with why; or stand still, where nothing is under way."""
         native, link = self._native, self._link
+        if self.debugger is not None:
+            self.debugger.between()
         # The descriptor speaks only of what comes from now on.
         native.woken = (link.look() and self._until is None) or link.save_wanted
         if link.pause_at is not None and native.icount >= link.pause_at:
@@ -129,17 +135,27 @@ class Loop:
         elif self._stop_at is not None and native.icount >= self._stop_at:
             self._stand_still()
         elif self._kept is None:
-            self._set_deadline()
-            self._ran_from = native.icount
-            reason = native.run()
-            if native.icount >= native.target:
-                # Standing still comes before what happens at an instruction.
-                self._kept = None if reason == _engine.STOP_EXACT else reason
-            else:
-                self._deal_with(reason)
+            self._run()
         else:
             reason, self._kept = self._kept, None
             self._deal_with(reason)
+
+    def _run(self) -> None:
+        self._set_deadline()
+        native = self._native
+        self._ran_from = native.icount
+        reason = native.run()
+        if self.debugger is not None and self.debugger.came_back(reason):
+            self._unserved = True
+        elif any(native.icount >= at for at in self._targets()):
+            # Standing still comes before what happens at an instruction.
+            self._kept = None if reason == _engine.STOP_EXACT else reason
+            self._unserved = self._kept is None
+        else:
+            self._deal_with(reason)
+
+    def _targets(self) -> list[int]:
+        return [at for at in (self._stop_at, self._link.pause_at) if at is not None]
 
     def _deal_with(self, reason: int) -> None:
         if self._loaded:
@@ -166,8 +182,14 @@ class Loop:
         for time_ns in (self._cpu.platform.timer_ns(), self._bus.timers.next_ns(), self._wake_ns):
             if time_ns is not None:
                 deadline = min(deadline, self._clock.icount_at(time_ns))
+        targets, debugger = self._targets(), self.debugger
+        if debugger is not None:
+            deadline = min(deadline, debugger.pause_at)
+            targets.append(debugger.target)
+        if self._unserved:
+            deadline = min(deadline, self._native.deadline)
+            self._unserved = False
         self._native.deadline = deadline
-        targets = [at for at in (self._stop_at, self._link.pause_at) if at is not None]
         self._native.target = min(targets, default=NEVER)
 
     def _stuck(self) -> None:
@@ -229,7 +251,9 @@ class Loop:
             armed = (self._cpu.platform.timer_ns(), self._bus.timers.next_ns())
             timers = [t for t in armed if t is not None and t < END_OF_TIME_NS]
             timer_ns = max(0, min(timers) - now_ns) if timers else None
+            self._link.asleep = True
             self._synchronise(icount, Sync(idle=True, timer_ns=timer_ns))
+            self._link.asleep = False
             self._expire(icount)
 
     def _synchronise(self, icount: int, sync: Sync) -> None:

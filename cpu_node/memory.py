@@ -55,6 +55,11 @@ class GuestMemory:
         """All of it, to be written; translations of code that is overwritten are the caller's to drop."""
         return self._view
 
+    @property
+    def end(self) -> int:
+        """The guest physical address behind the last byte."""
+        return RAM_BASE + self.size
+
     def holds(self, address: int, size: int) -> bool:
         """Whether a guest physical range lies inside."""
         return address >= RAM_BASE and address + size - RAM_BASE <= self.size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -98,6 +98,19 @@ class Inspect:
 
 
 @dataclass(frozen=True, slots=True)
+class Debugging:
+    """The CPU as gdb knows it."""
+
+    architecture: str
+    features: tuple[tuple[str, tuple[tuple[str, int, str], ...]], ...]
+    """gdb's features with their registers as (name, bits, gdb's type), in the order of gdb's numbers."""
+    view: Callable[[tuple[int, ...], int, int], Mapping[str, int]]
+    """view(registers, icount, virtual ns) -> every register of the features by name."""
+    put: Callable[[Core, str, int], bool]
+    """put(core, name, value): set a register; False if it cannot be set by that name."""
+
+
+@dataclass(frozen=True, slots=True)
 class ArchSpec:
     """One row of the architecture table."""
 
@@ -108,3 +121,4 @@ class ArchSpec:
     device_tree: Callable[[Board, tuple[int, int] | None], bytes]
     """device_tree(board, (initrd start, initrd end) or None) -> flattened tree."""
     inspect: Inspect
+    debugging: Debugging

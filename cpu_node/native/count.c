@@ -99,6 +99,8 @@ static struct block decode(struct engine *e, uint64_t pc, uint32_t size)
         found.insns = (uint16_t)count_bytes(e, code, size);
         found.flags = (uint16_t)e->arch->scan(code, size);
     }
+    if (points_touch(e, pc, size))
+        found.flags |= BLOCK_BREAK;
     return found;
 }
 
@@ -116,6 +118,8 @@ void on_translated(uc_engine *uc, uc_tb *cur, uc_tb *prev, void *user)
     (void)prev;
     if (code_remember(e, cur->pc, cur->size, fits ? code : NULL) && fits)
         found.flags = (uint16_t)e->arch->scan(code, cur->size);
+    if (points_touch(e, cur->pc, cur->size))
+        found.flags |= BLOCK_BREAK;
     if (e->translations.used >= e->most_translations)
         return;
     if (fits && !e->partial) /* else cut short at the address to stop at */
@@ -136,7 +140,7 @@ static void after_clearing(struct engine *e)
 }
 
 /* Whether what the blocks before and after this boundary hold wants a stop. */
-static bool special(struct engine *e, unsigned next_flags)
+static bool special(struct engine *e, const struct block *next)
 {
     if (e->block.flags & BLOCK_CLEARS)
         after_clearing(e);
@@ -147,7 +151,18 @@ static bool special(struct engine *e, unsigned next_flags)
         }
         e->block.flags &= (uint16_t)~BLOCK_FENCE_I;
     }
-    if (next_flags & BLOCK_EMULATE) {
+    if (e->points.met) {
+        request_stop(e, STOP_DEVICE);
+        return true;
+    }
+    if (points_stepped(e, next->pc)) {
+        request_stop(e, STOP_STEP);
+        return true;
+    }
+    if ((next->flags & BLOCK_BREAK) && points_due(e, next->pc, next->size))
+        return true;
+    /* Running to an exact instruction minds such instructions by itself. */
+    if ((next->flags & BLOCK_EMULATE) && e->target - e->icount >= next->insns) {
         request_stop(e, STOP_EMULATE);
         return true;
     }
@@ -165,8 +180,9 @@ static bool stops_before(const struct translation *row, uint64_t pc, uint32_t si
     struct block found = row->block;
     if (found.pc != pc || found.size != size)
         found = decode(e, pc, size);
-    if ((found.flags | e->block.flags) && special(e, found.flags))
+    if (((found.flags | e->block.flags) || points_attentive(e)) && special(e, &found))
         return true;
+    found.flags &= (uint16_t)~BLOCK_BREAK;
     if (near && e->target - e->icount < found.insns) {
         request_stop(e, STOP_EXACT);
         return true;

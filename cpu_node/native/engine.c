@@ -41,6 +41,7 @@ static void engine_dealloc(struct engine *e)
         e->arch->teardown(e);
     counting_teardown(e);
     free(e->cover);
+    points_teardown(e);
     free(e->code.bytes);
     Py_XDECREF(e->on_access);
     Py_XDECREF((PyObject *)e->core);
@@ -221,6 +222,14 @@ static PyObject *window_state(struct engine *e, PyObject *arg)
     return PyErr_Occurred() ? NULL : Py_BuildValue("NNNN", registers, queue, gathered, PyBool_FromLong(w->raised));
 }
 
+PyDoc_STRVAR(set_points_doc,
+             "set_points(breaks, watches, exact): virtual addresses; (first, last, HIT_READ | HIT_WRITE) of physical\n"
+             "memory; exact: stop behind the instruction, else the last access is only noted.");
+PyDoc_STRVAR(begin_doc, "begin(stepping, noting, anew): what the next runs are for; anew: the breakpoint here counts.");
+PyDoc_STRVAR(wrote_doc, "wrote(address, size, in_access): a device has written to guest memory.");
+PyDoc_STRVAR(keep_doc, "keep(): remember the CPU, to be looked at.");
+PyDoc_STRVAR(put_back_doc, "put_back(): the CPU as it was when it was kept.");
+
 #define METHOD(name, function, flags) {#name, (PyCFunction)(void (*)(void))function, flags, name##_doc}
 static PyMethodDef methods[] = {
     METHOD(run, engine_run_method, METH_NOARGS),
@@ -241,6 +250,11 @@ static PyMethodDef methods[] = {
     {"resume", (PyCFunction)engine_resume, METH_O, "resume(icount): stand at a sync point, nothing translated."},
     {"restore_window", (PyCFunction)engine_restore_window, METH_VARARGS,
      "restore_window(window, queue, gathered, raised): and no register is named any more."},
+    METHOD(set_points, points_set, METH_VARARGS),
+    METHOD(begin, points_begin, METH_VARARGS),
+    METHOD(wrote, points_wrote, METH_VARARGS),
+    METHOD(keep, points_keep, METH_NOARGS),
+    METHOD(put_back, points_put_back, METH_NOARGS),
     {NULL, NULL, 0, NULL},
 };
 
@@ -275,6 +289,18 @@ static PyMemberDef members[] = {
     {NULL, 0, 0, 0, NULL},
 };
 
+static PyObject *get_pc(struct engine *e, void *closure)
+{
+    (void)closure;
+    return PyLong_FromUnsignedLongLong(engine_pc(e));
+}
+
+static PyGetSetDef properties[] = {
+    {"pc", (getter)get_pc, NULL, "the address of the next instruction", NULL},
+    {"hit", (getter)points_hit, NULL, "the last point met: (kind, icount, pc, address, size), or None", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
 static PyTypeObject engine_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "cpu_node._engine.Engine",
@@ -286,6 +312,7 @@ static PyTypeObject engine_type = {
     .tp_dealloc = (destructor)engine_dealloc,
     .tp_methods = methods,
     .tp_members = members,
+    .tp_getset = properties,
 };
 
 static PyMethodDef functions[] = {
@@ -312,5 +339,16 @@ PyMODINIT_FUNC PyInit__engine(void)
     PyModule_AddIntConstant(m, "STOP_FIRMWARE", STOP_FIRMWARE);
     PyModule_AddIntConstant(m, "STOP_EXACT", STOP_EXACT);
     PyModule_AddIntConstant(m, "STOP_STUCK", STOP_STUCK);
+    PyModule_AddIntConstant(m, "STOP_BREAK", STOP_BREAK);
+    PyModule_AddIntConstant(m, "STOP_WATCH", STOP_WATCH);
+    PyModule_AddIntConstant(m, "STOP_DEVICE", STOP_DEVICE);
+    PyModule_AddIntConstant(m, "STOP_STEP", STOP_STEP);
+    PyModule_AddIntConstant(m, "MAX_BREAKS", MAX_BREAKS);
+    PyModule_AddIntConstant(m, "MAX_WATCHES", MAX_WATCHES);
+    PyModule_AddIntConstant(m, "HIT_READ", HIT_READ);
+    PyModule_AddIntConstant(m, "HIT_WRITE", HIT_WRITE);
+    PyModule_AddIntConstant(m, "HIT_BREAK", HIT_BREAK);
+    PyModule_AddIntConstant(m, "HIT_DEVICE", HIT_DEVICE);
+    PyModule_AddIntConstant(m, "HIT_ASKED", HIT_ASKED);
     return m;
 }

@@ -21,6 +21,8 @@
 #define MAX_WINDOWS 64
 #define MAX_REGISTERS 255
 #define MAX_POSTED 4096
+#define MAX_BREAKS 1024
+#define MAX_WATCHES 64
 #define FIFO_BYTES 65536u
 /* Rows for translations; all translations are dropped before they run out. */
 #define TRANSLATIONS (1u << 20)
@@ -35,6 +37,10 @@ enum stop_reason {
     STOP_FIRMWARE, /* the guest called the firmware */
     STOP_EXACT,    /* the instruction asked for is the next one */
     STOP_STUCK,    /* the guest's trap handler traps at its first instruction: it would for ever */
+    STOP_BREAK,    /* the instruction at a breakpoint is the next one */
+    STOP_WATCH,    /* the instruction before has reached watched memory */
+    STOP_DEVICE,   /* a device has written to watched memory while it was asked */
+    STOP_STEP,     /* a step has come to another instruction without retiring one */
     STOP_ERROR,    /* a Python exception is set, or the engine cannot go on */
     STOP_FLUSH,    /* internal: all translations are to be dropped */
     STOP_STALE,    /* internal: those of code that has changed must be dropped */
@@ -42,6 +48,7 @@ enum stop_reason {
     STOP_FAULT,    /* internal: an access to nothing; the trap is entered outside the engine's loop */
     STOP_RESTART,  /* internal: a test wants a stop for nothing */
     STOP_PART,     /* internal: run part_from up to part_to first */
+    STOP_TO_BREAK, /* internal: run part_from up to the breakpoint at part_to first */
     STOP_TRAPPED,  /* internal: a trap was entered while only part of a block was to run */
 };
 
@@ -50,6 +57,7 @@ enum block_flag {
     BLOCK_FENCE_I = 1,   /* ends in an instruction that makes code writes visible */
     BLOCK_EMULATE = 2,   /* holds an instruction that must be emulated from the instruction counter */
     BLOCK_CLEARS = 4,    /* may clear a page-table entry's accessed or dirty bit */
+    BLOCK_BREAK = 8,    /* holds a breakpoint's address */
 };
 
 /* A block of guest code.  The hook that runs before each compares and copies everything but the pc at once. */
@@ -126,6 +134,39 @@ struct window {
     struct access posted[MAX_POSTED];
     int posted_count;
     bool raised; /* the interrupt line, by a store the device has not been told of */
+};
+
+/* What has been met, and what a watchpoint minds.  HIT_ASKED: the device was being asked by the instruction. */
+enum hit_kind { HIT_READ = 1, HIT_WRITE = 2, HIT_BREAK = 4, HIT_DEVICE = 8, HIT_ASKED = 16 };
+
+struct watch {
+    struct engine *engine;
+    uint64_t first, last; /* physical addresses */
+    unsigned kinds;
+    uc_hook hook;
+};
+
+struct hit {
+    unsigned kind; /* 0: none */
+    uint64_t icount, pc; /* in front of the instruction */
+    uint64_t address;
+    uint32_t size;
+};
+
+/* Breakpoints, watchpoints, steps. */
+struct points {
+    uint64_t breaks[MAX_BREAKS]; /* virtual addresses */
+    int break_count;
+    struct watch watches[MAX_WATCHES];
+    int watch_count;
+    uc_hook each;
+    bool passing; /* a load that has been met is done again */
+    bool exact; /* the engine can be stopped behind each instruction */
+    bool met; /* a device has written to what is watched */
+    bool stepping, noting; /* noting: what is met is written down, and the machine goes on */
+    uint64_t here_icount, here_pc; /* where it was let go: nothing is met there */
+    struct hit hit; /* the last one */
+    uc_context *kept;
 };
 
 struct register_name {
@@ -229,6 +270,7 @@ struct engine {
     struct code_log code;
     struct window *windows[MAX_WINDOWS];
     int window_count;
+    struct points points;
 };
 
 /* core.c */
@@ -263,6 +305,23 @@ void update_check(struct engine *e);
 void request_stop(struct engine *e, enum stop_reason reason);
 enum stop_reason engine_run(struct engine *e);
 void chaos(struct engine *e);
+
+void drop_all_translations(struct engine *e);
+
+/* points.c */
+bool points_touch(const struct engine *e, uint64_t pc, uint32_t size);
+bool points_attentive(const struct engine *e);
+bool points_stepped(struct engine *e, uint64_t pc);
+bool points_due(struct engine *e, uint64_t pc, uint32_t size);
+bool points_settle(struct engine *e);
+bool points_reached(struct engine *e, uint64_t pc);
+void points_teardown(struct engine *e);
+PyObject *points_set(struct engine *e, PyObject *args);
+PyObject *points_begin(struct engine *e, PyObject *args);
+PyObject *points_wrote(struct engine *e, PyObject *args);
+PyObject *points_hit(struct engine *e, void *closure);
+PyObject *points_keep(struct engine *e, PyObject *none);
+PyObject *points_put_back(struct engine *e, PyObject *none);
 
 /* bus.c */
 int window_add(struct engine *e, uint64_t base, uint64_t size);

@@ -56,7 +56,7 @@ void update_check(struct engine *e)
         uint64_t near = e->target > MAX_BLOCK_INSNS ? e->target - MAX_BLOCK_INSNS : 0;
         at = near < at ? near : at;
     }
-    if (e->stop != STOP_NONE || e->partial || e->woken || e->chaos_stop || e->chaos_tb || e->chaos_tlb)
+    if (e->stop != STOP_NONE || e->partial || e->woken || points_attentive(e) || e->chaos_stop || e->chaos_tb || e->chaos_tlb)
         at = 0;
     e->check_at = at;
 }
@@ -216,13 +216,36 @@ static void run_to_target(struct engine *e)
         run_part(e, start, pc);
 }
 
-static void drop_all_translations(struct engine *e)
+void drop_all_translations(struct engine *e)
 {
     uc_ctl_flush_tb(e->uc);
     uc_ctl_flush_tlb(e->uc);
     code_forget(e);
     translations_forget(e);
     e->n_flushes++;
+}
+
+static bool go_on(struct engine *e, uc_err err);
+
+/* The engine has left at an access that is watched; false: the caller of run() is told. */
+static bool pass_access(struct engine *e)
+{
+    e->part_to = 0;
+    if (points_settle(e))
+        return false;
+    if (!e->part_to) {
+        e->stop = STOP_NONE;
+        return true;
+    }
+    e->stop = STOP_NONE;
+    e->points.passing = true;
+    bool passed = run_part(e, e->part_from, e->part_to);
+    e->points.passing = false;
+    if (passed) {
+        e->stop = STOP_WATCH;
+        return false;
+    }
+    return e->stop == STOP_NONE || go_on(e, UC_ERR_OK);
 }
 
 /* What follows from how the engine came back; false: the caller of run() is told. */
@@ -247,6 +270,13 @@ static bool go_on(struct engine *e, uc_err err)
         e->stop = STOP_NONE;
         run_part(e, e->part_from, e->part_to);
         return e->stop == STOP_NONE || go_on(e, UC_ERR_OK);
+    case STOP_TO_BREAK:
+        e->stop = STOP_NONE;
+        if (run_part(e, e->part_from, e->part_to) && points_reached(e, e->part_to))
+            e->stop = STOP_BREAK;
+        return e->stop == STOP_NONE || go_on(e, UC_ERR_OK);
+    case STOP_WATCH:
+        return pass_access(e);
     case STOP_EXACT:
         e->stop = STOP_NONE;
         run_to_target(e);
@@ -295,6 +325,8 @@ enum stop_reason engine_run(struct engine *e)
         update_check(e);
         if (e->icount == e->target)
             return e->stop = STOP_EXACT;
+        if (points_stepped(e, engine_pc(e)))
+            return e->stop = STOP_STEP;
         if (translations_are_many(e))
             drop_all_translations(e);
         uc_err err = uc_emu_start(e->uc, engine_pc(e), NO_UNTIL, 0, 0);

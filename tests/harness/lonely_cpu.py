@@ -107,8 +107,8 @@ class LonelyCpu:
         self.bus = Bus(board, self.link, clock)
         self.cpu = Cpu(board, arch, self.memory, self.bus.access)
         self._keeper = MemoryKeeper(board, arch, self.cpu, self.bus, self.memory, DIGEST_EVERY)
-        self._loop = Loop(self.cpu, self.bus, self.memory, self.link, clock, self._keeper)
-        self.bus.attach(self.cpu, self._loop)
+        self.loop = Loop(self.cpu, self.bus, self.memory, self.link, clock, self._keeper)
+        self.bus.attach(self.cpu, self.loop)
         self._keeper.power_on()
 
     def save(self) -> NodeState:
@@ -120,7 +120,7 @@ class LonelyCpu:
         """Go on from a saved state."""
         self._loaded = vmstate.decode(NodeState, state)
         self._keeper.coming = memory
-        self._loop.load(Load(state))
+        self.loop.load(Load(state))
         self.link.granted()
 
     _loaded: NodeState | None = None
@@ -128,7 +128,7 @@ class LonelyCpu:
     def run(self) -> str:
         """Run to the guest's end; its console."""
         try:
-            self._loop.run()
+            self.loop.run()
         except Over:
             return self.link.said.decode()
         raise AssertionError("the guest ended without switching itself off")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from cpu_node.arch.riscv64 import debugging
 from cpu_node.arch.riscv64.devicetree import build_device_tree
 from cpu_node.arch.riscv64.inspect import NAMES, disassemble, physical
 from cpu_node.arch.riscv64.platform import RiscvPlatform
-from cpu_node.arch.spec import ArchSpec, Inspect
+from cpu_node.arch.spec import ArchSpec, Debugging, Inspect
 
 RISCV64: Final = ArchSpec(
     name="riscv64",
@@ -15,4 +16,5 @@ RISCV64: Final = ArchSpec(
     create=RiscvPlatform,
     device_tree=build_device_tree,
     inspect=Inspect(names=NAMES, pc="pc", physical=physical, disassemble=disassemble),
+    debugging=Debugging(debugging.ARCHITECTURE, debugging.FEATURES, debugging.view, debugging.put),
 )

@@ -1,0 +1,171 @@
+"""Breakpoints, watchpoints, steps and looks of a debugger: each stop exact, and the run as if nobody had looked."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cpu_node._engine import HIT_READ, HIT_WRITE
+from cpu_node.arch import ARCHES
+from cpu_node.debugger import Debugger, Order, Standing, Stop, Why
+from machine.clock import VirtualClock
+from tests.harness.guests import guest
+from tests.harness.lonely_cpu import LonelyCpu
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+DATA = 0x8021_0000
+BOTH = HIT_READ | HIT_WRITE
+A0, A1, A6, A7, T1, T2, T3, T4, T5, T6 = 10, 11, 16, 17, 6, 7, 28, 29, 30, 31
+ROUNDS = 200
+
+
+def _li(register: int, value: int) -> int:
+    return 0x13 | register << 7 | (value & 0xFFF) << 20
+
+
+def _atomic(kind: int, width: int, target: int, address: int, source: int = 0) -> int:
+    return 0x2F | target << 7 | width << 12 | address << 15 | source << 20 | kind << 27
+
+
+def reserving() -> bytes:
+    """200 rounds of lr.w, addi, sc.w on one word and an amoadd.d on another; a3 counts what sc.w has not stored."""
+    head = [0x17 | A0 << 7 | 0x10 << 12, 0x13 | A1 << 7 | A0 << 15 | 64 << 20, _li(T5, 3), _li(T6, ROUNDS), _li(T3, 0)]
+    body = [
+        _atomic(2, 2, T1, A0),
+        0x13 | T1 << 7 | T1 << 15 | 1 << 20,
+        _atomic(3, 2, T2, A0, T1),
+        0x33 | T3 << 7 | T3 << 15 | T2 << 20,
+        _atomic(0, 3, T4, A1, T5),
+        0x13 | T6 << 7 | T6 << 15 | 0xFFF << 20,
+    ]
+    back = -4 * len(body)
+    branch = (back >> 11 & 1) << 7 | (back >> 1 & 0xF) << 8 | (back >> 5 & 0x3F) << 25 | (back >> 12 & 1) << 31
+    store = 0x23 | 2 << 12 | A0 << 15 | T3 << 20 | 8 << 7
+    off = [0x37 | A7 << 7 | 0x53525 << 12, 0x13 | A7 << 7 | A7 << 15 | 0x354 << 20, _li(A6, 0), _li(A0, 0), _li(A1, 0)]
+    return struct.pack("<20I", *head, *body, 0x63 | 1 << 12 | T6 << 15 | branch, store, *off, 0x73, 0)
+
+
+class Looker(Debugger):
+    """Looks at everything at each stop, and goes on as a function says."""
+
+    def __init__(self, lonely: LonelyCpu, following: Callable[[Stop], Order]) -> None:
+        memory = lonely.memory
+        standing = Standing(ARCHES["riscv64"], lonely.cpu, memory, VirtualClock())
+        super().__init__(standing, lonely.cpu)
+        self._following = following
+        self.interrupted = True
+        self.stops: list[Stop] = []
+
+    def attend(self) -> None:
+        """Nobody says anything."""
+
+    def stand(self, stop: Stop) -> Order:
+        """See Debugger."""
+        self.stops.append(stop)
+        registers = self.standing.registers()
+        assert registers["pc"] == stop.pc
+        assert registers["instret"] == stop.icount
+        return self._following(stop)
+
+
+def run(kernel: Path, following: Callable[[Stop], Order] | None = None, points: object = None) -> tuple[object, Looker]:
+    """A guest's run: what tells it from others; and who has looked."""
+    lonely = LonelyCpu(kernel)
+    looker = Looker(lonely, following or (lambda _: Order()))
+    if following is not None:
+        lonely.loop.debugger = looker
+    if points is not None:
+        looker.standing.set_points(*points)  # type: ignore[misc] # a pair
+    said = lonely.run()
+    return (said, lonely.cpu.native.icount, lonely.memory.digest()), looker
+
+
+@pytest.fixture
+def atomics(tmp_path: Path) -> Path:
+    """The image of a program whose reservations anything disturbs."""
+    kernel = tmp_path / "atomics.bin"
+    kernel.write_bytes(reserving())
+    return kernel
+
+
+def test_each_instruction_is_stepped_through_and_looked_at_without_a_trace(atomics: Path) -> None:
+    plain, _ = run(atomics)
+    stepped, looker = run(atomics, lambda _: Order(step=True))
+    assert stepped == plain
+    steps = [stop.icount for stop in looker.stops]
+    assert steps[:1400] == list(range(1400))
+
+
+@pytest.mark.parametrize("kinds", [HIT_READ, HIT_WRITE, BOTH])
+def test_a_watched_atomic_does_what_it_does_once(atomics: Path, kinds: int) -> None:
+    plain, _ = run(atomics)
+    watched, looker = run(atomics, lambda _: Order(), ((), [(DATA, DATA + 0x7F, kinds)]))
+    assert watched == plain
+    assert len(looker.stops) > 2 * ROUNDS
+
+
+@pytest.mark.parametrize("name", ["traps", "selfmod", "midfault"])
+def test_a_machine_stands_right_behind_each_access(name: str) -> None:
+    plain, _ = run(guest(name))
+    left = 3000
+
+    def following(stop: Stop) -> Order:
+        nonlocal left
+        left -= 1
+        if stop.why is Why.WATCH:
+            assert stop.hit is not None
+            assert stop.icount == stop.hit.icount + 1
+            assert stop.pc - stop.hit.pc in (2, 4)
+        if not left:
+            looker.standing.set_points((), ())
+        return Order()
+
+    lonely = LonelyCpu(guest(name))
+    looker = Looker(lonely, following)
+    lonely.loop.debugger = looker
+    looker.standing.set_points((), [(DATA, DATA + 0x1F_FFFF, BOTH)])
+    said = lonely.run()
+    assert (said, lonely.cpu.native.icount, lonely.memory.digest()) == plain
+    assert left <= 0
+
+
+@pytest.mark.parametrize("name", ["traps", "midfault"])
+def test_every_breakpoint_is_met_in_front_of_its_instruction(name: str) -> None:
+    plain, _ = run(guest(name))
+    addresses = tuple(0x8020_0000 + 2 * n for n in range(512))
+    left = 3000
+
+    def following(stop: Stop) -> Order:
+        nonlocal left
+        left -= 1
+        assert stop.why in (Why.BREAK, Why.INTERRUPT)
+        assert stop.why is Why.INTERRUPT or stop.pc in addresses
+        if not left:
+            looker.standing.set_points((), ())
+        return Order()
+
+    lonely = LonelyCpu(guest(name))
+    looker = Looker(lonely, following)
+    lonely.loop.debugger = looker
+    looker.standing.set_points(addresses, ())
+    said = lonely.run()
+    assert (said, lonely.cpu.native.icount, lonely.memory.digest()) == plain
+    places = [(stop.icount, stop.pc) for stop in looker.stops]
+    assert len(set(places[1:])) == len(places) - 1
+
+
+def test_what_is_noted_is_the_last_and_stops_nothing(atomics: Path) -> None:
+    plain, _ = run(atomics)
+    points = ((0x8020_0014,), [(DATA, DATA + 3, HIT_WRITE)])
+    orders = iter((Order(until=1000, noting=True),))
+    noted, looker = run(atomics, lambda _: next(orders, Order(until=1 << 40, noting=True)), points)
+    assert noted == plain
+    hit = looker.stops[1].hit
+    assert hit is not None
+    assert looker.stops[1].icount == 1000
+    assert 990 <= hit.icount < 1000
