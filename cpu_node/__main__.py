@@ -28,6 +28,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             f"--chaos-{name}", type=int, default=0, metavar="BLOCKS", help=f"for tests: {what} once in so many blocks"
         )
+    parser.add_argument("--gdb", metavar="ADDRESS", help="serve gdb there")
+    parser.add_argument("--halted", action="store_true", help="stand before the first instruction until gdb comes")
+    parser.add_argument("--gdb-writes", action="store_true", help="gdb may change the machine")
+    parser.add_argument("--qmp", metavar="PATH", help="the monitor's socket, by which gdb ends the machine")
     parser.add_argument("--chaos-seed", type=int, default=1, help="for tests: seed of the perturbations")
 
 
@@ -57,8 +61,18 @@ def main(arguments: NodeArguments, port: Port) -> None:
     else:
         keeper.power_on()
     cpu.native.wake_fd = port.wake_fd
-    announce_ready(port, CpuState, type(cpu.platform.state), type(bus.timers.state))
-    loop.run(options.stop_at)
+    states = (CpuState, type(cpu.platform.state), type(bus.timers.state))
+    if options.gdb is None:
+        announce_ready(port, *states)
+        loop.run(options.stop_at)
+        return
+    # Imported here: who starts a machine without gdb does not wait for it.
+    from cpu_node.gdbstub.joining import join_gdb  # noqa: PLC0415
+
+    with join_gdb(options, arch, (cpu, bus, memory, link, clock), loop) as stub:
+        cpu.native.wake_fd = stub.join(port.wake_fd)
+        announce_ready(port, *states)
+        loop.run(options.stop_at)
 
 
 if __name__ == "__main__":

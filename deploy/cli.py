@@ -33,12 +33,16 @@ COMMANDS: Final[Mapping[str, str]] = {
     "diff": "compare two recordings",
     "export": "write a recording's packets, terminal or time line for other programs",
     "bisect": "find the first instruction behind which replays differ",
+    "gdb": "debug a recording with gdb, forwards and backwards",
     "pack": "make one file of a recording, to be replayed elsewhere",
     "unpack": "restore what pack made",
     "cut": "make a recording of a part of one",
     "redact": "copy a recording without the bytes of some channels",
 }
 """Each is a module of deploy/commands, imported when it is asked for: a machine's start waits for imports."""
+
+STARTING: Final = ("gdb",)
+"""Those that start another program, whose arguments stand behind `--`."""
 
 EPILOG: Final = (
     "exit codes: 0 done, 1 the guest or a process failed, 2 usage, 3 the replay diverged or the recordings differ, "
@@ -50,7 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; its exit code.  Every expected failure is one line on standard error."""
     words = sys.argv[1:] if argv is None else argv
     asked = next((word for word in words if word in COMMANDS), None)
+    words, others = split_words(words, asked)
     options = build_parser(asked).parse_args(words)
+    if others is not None:
+        options.arguments = others
     command = _module(options.command)
     try:
         code = int(command.run(options))
@@ -66,6 +73,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_FAILED
     return code
+
+
+def split_words(words: Sequence[str], asked: str | None) -> tuple[Sequence[str], Sequence[str] | None]:
+    """Our words and, behind `--`, those of a program that the subcommand starts; argparse would mix them up."""
+    if asked not in STARTING or "--" not in words:
+        return words, None
+    place = words.index("--")
+    return words[:place], words[place + 1 :]
 
 
 def build_parser(asked: str | None) -> argparse.ArgumentParser:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from deploy.devices import DeviceWords
+from deploy.plan import GdbPlace
 from deploy.resolve import MachineOptions
 from deploy.snapshotting import add_snapshot_options
+from machine.errors import UsageError
+from machine.listening import parse_address
 
 if TYPE_CHECKING:
     import argparse
@@ -34,6 +37,7 @@ DEVICE_OPTIONS: Final = {
 """Kind of device -> what its option takes, and the help's line."""
 
 
+QEMU_GDB: Final = "tcp::1234"
 MONITORS: Final = {"qmp": "QMP", "monitor": "the monitor's line mode"}
 """Option, the broker's too -> what is spoken there."""
 
@@ -52,6 +56,7 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
     add_device_options(parser)
     add_monitor_options(parser)
     add_snapshot_options(parser)
+    add_gdb(parser)
 
 
 def add_device_options(parser: argparse.ArgumentParser) -> None:
@@ -72,6 +77,25 @@ def add_monitor_options(parser: argparse.ArgumentParser) -> None:
 def monitor_arguments(options: argparse.Namespace) -> tuple[str, ...]:
     """What add_monitor_options() has parsed, as the broker's arguments."""
     return tuple(part for name in MONITORS for word in getattr(options, name) for part in (f"--{name}", word))
+
+
+def add_gdb(parser: argparse.ArgumentParser) -> None:
+    """--gdb, -s, -S."""
+    parser.add_argument("--gdb", metavar="ADDRESS", help="let gdb come to unix:PATH or tcp:HOST:PORT (docs/gdb.md)")
+    parser.add_argument(
+        "-s", dest="gdb", action="store_const", const=QEMU_GDB, help=f"short for --gdb {QEMU_GDB}, as in QEMU"
+    )
+    parser.add_argument("-S", dest="halted", action="store_true", help="do not start before gdb says so")
+
+
+def gdb_place(options: argparse.Namespace) -> GdbPlace | None:
+    """What add_gdb() has parsed; UsageError."""
+    if options.gdb is None:
+        if options.halted:
+            raise UsageError("-S waits for gdb: say where it may come, --gdb ADDRESS or -s")
+        return None
+    parse_address(options.gdb, "--gdb")
+    return GdbPlace(options.gdb, halted=options.halted)
 
 
 def device_words(options: argparse.Namespace) -> DeviceWords:
@@ -104,6 +128,11 @@ def add_recording(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "recording", nargs="?", metavar="REC", help="a recording's directory (default: the newest in ./recordings)"
     )
+
+
+def add_until(parser: argparse._ActionsContainer, what: str) -> None:
+    """--until."""
+    parser.add_argument("--until", metavar="ICOUNT", type=int, help=what)
 
 
 def add_json(parser: argparse.ArgumentParser, what: str) -> None:

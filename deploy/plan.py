@@ -30,6 +30,14 @@ _MODULE: Final = ("-P", "-m")
 
 
 @dataclass(frozen=True, slots=True)
+class GdbPlace:
+    """Where gdb may come, and whether the machine waits for it before its first instruction."""
+
+    address: str
+    halted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Launch:
     """One run: the machine, what the broker does with the log, where that is and where to stop.
 
@@ -49,6 +57,7 @@ class Launch:
     """The snapshot to start a replay from, 0 for power-on."""
     rebuild: bool = False
     """A process that dies while the guest is recorded is started again, and the broker makes it what it was."""
+    gdb: GdbPlace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +105,7 @@ def plan_processes(launch: Launch, places: Places, python: str = sys.executable)
     run = (python, *_MODULE)
     plans = [
         ProcessPlan(BROKER, (*run, "replay_broker", *machine, *_broker_arguments(launch, places))),
-        ProcessPlan(CPU, (*run, "cpu_node", "--node", CPU, *node, *stop)),
+        ProcessPlan(CPU, (*run, "cpu_node", "--node", CPU, *node, *stop, *_gdb_arguments(launch, places))),
     ]
     if launch.mode is not RunMode.REPLAY_LOG:
         for slot in launch.board.devices:
@@ -108,6 +117,17 @@ def plan_processes(launch: Launch, places: Places, python: str = sys.executable)
 def uses_terminal(word: str) -> bool:
     """Whether a backend is the terminal that we were started on, perhaps with the monitor beside it."""
     return re.split("[:,]", word.removeprefix("mon:"), maxsplit=1)[0] == TERMINAL_BACKEND
+
+
+def _gdb_arguments(launch: Launch, places: Places) -> tuple[str, ...]:
+    if launch.gdb is None:
+        return ()
+    arguments = ["--gdb", launch.gdb.address, "--qmp", str(places.directory / "qmp")]
+    if launch.gdb.halted:
+        arguments.append("--halted")
+    if launch.mode is RunMode.NONE:
+        arguments.append("--gdb-writes")
+    return tuple(arguments)
 
 
 def _broker_arguments(launch: Launch, places: Places) -> tuple[str, ...]:

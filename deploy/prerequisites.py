@@ -19,6 +19,7 @@ TEST_PACKAGES = (
     ("passt", "passt"),
     ("ip", "iproute2"),
     ("qemu-system-riscv64", "qemu-system-misc"),
+    ("gdb-multiarch", "gdb-multiarch"),
 )
 """Programs that only tests use, Debian's packages with them."""
 SYSTEM_PROGRAMS = "/usr/sbin:/sbin"

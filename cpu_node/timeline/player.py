@@ -29,6 +29,7 @@ from machine.recording.snapshots.store import SnapshotStore
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from cpu_node.debugger import Debugger
     from cpu_node.memory import GuestMemory
     from machine.board import Board
     from machine.message import Saved
@@ -115,7 +116,7 @@ class Player:
         arch = ARCHES.get(board.cpu)
         if arch is None:
             raise BoardError(f"machine.cpu: {board.cpu} is not one of {', '.join(sorted(ARCHES))}")
-        self._arch = arch
+        self.arch = arch
         self.memory: GuestMemory = memory if memory is not None else PrivateMemory(board.memory)
         loads = SnapshotStore(recording.path, recording.facts.id).read(snapshot) if snapshot else None
         self.link = LogLink(recording, point_of(loads) if loads is not None else START)
@@ -125,6 +126,7 @@ class Player:
         perturbation.begin(self.cpu)
         keeper = Keeper(board, arch, self.cpu, bus, self.memory, DIGEST_EVERY, NoStaging(self.memory))
         self._loop = TimelineLoop(self.cpu, bus, self.memory, self.link, clock, keeper)
+        self.bus, self.clock = bus, clock
         self._loop.perturbation = perturbation
         bus.attach(self.cpu, self._loop)
         if loads is None:
@@ -179,6 +181,12 @@ class Player:
         """The blocks that were: first virtual address and bytes, each once, by address."""
         return self.cpu.native.covered()
 
+    def run(self, debugger: Debugger) -> None:
+        """Run for a debugger, who stops it wherever it wants; EndOfLog where the recording is over, Divergence."""
+        self._loop.debugger = debugger
+        self.bus.on_dma = debugger.device_wrote
+        self._loop.run()
+
     def registers(self) -> tuple[int, ...]:
         """Every register; disturbs the engine's load reservation."""
         return self.cpu.platform.registers()
@@ -195,7 +203,7 @@ class Player:
     def instruction(self) -> dict[str, object]:
         """The instruction that comes next: its address and its words, and the names of the registers."""
         values = self.registers()
-        inspect = self._arch.inspect
+        inspect = self.arch.inspect
         pc = values[inspect.names.index(inspect.pc)]
         physical = inspect.physical(values, pc, self.memory.read)
         code = b"" if physical is None else self.memory.read(physical, CODE_BYTES)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from deploy.environment import cache_directory
 from deploy.launch import launch
 from deploy.library import new_path
-from deploy.options import add_machine_options, add_on_death, machine_options, monitor_arguments
+from deploy.options import add_machine_options, add_on_death, gdb_place, machine_options, monitor_arguments
 from deploy.plan import Launch
 from deploy.reporting import complain, say
 from deploy.resolve import resolve_board
@@ -40,7 +40,9 @@ def run(options: argparse.Namespace) -> int:
         path,
         monitor=monitor_arguments(options),
         snapshots=snapshot_arguments(options),
-        rebuild=options.on_death == "rebuild",
+        # Who holds a CPU by gdb holds none that stands in for it.
+        rebuild=options.on_death == "rebuild" and options.gdb is None,
+        gdb=gdb_place(options),
     )
     outcome = launch(launched)
     for line in outcome.lines:

@@ -6,20 +6,23 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from deploy.debugging import serve
 from deploy.launch import launch
 from deploy.library import open_recording
 from deploy.options import (
     add_device_options,
     add_devices,
+    add_gdb,
     add_json,
     add_monitor_options,
     add_recording,
     device_words,
+    gdb_place,
     monitor_arguments,
 )
 from deploy.replaying import damage_behind, plan_replay, unclosed
 from deploy.reporting import complain, put, say
-from machine.errors import EXIT_DONE, EXIT_UNREADABLE
+from machine.errors import EXIT_DONE, EXIT_UNREADABLE, UsageError
 from machine.message import RunState
 
 if TYPE_CHECKING:
@@ -35,18 +38,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_device_options(parser)
     add_monitor_options(parser)
     goal = parser.add_mutually_exclusive_group()
-    goal.add_argument("--until", metavar="ICOUNT", type=int, help="stop exactly at this instruction")
+    goal.add_argument(
+        "--until", metavar="ICOUNT", type=int, help="stop exactly at this instruction; with --gdb: begin there"
+    )
     goal.add_argument(
         "--seek", metavar="ICOUNT", type=int, help="the same by the shortest way: from the last snapshot before"
     )
+    add_gdb(parser)
     add_json(parser, "print icount and digest as JSON")
 
 
 def run(options: argparse.Namespace) -> int:
     """Replay; where it stopped and the digest there."""
     recording = open_recording(options.recording)
-    planned = plan_replay(recording, options.devices, device_words(options), options.until, options.seek)
-    outcome = launch(replace(planned, monitor=monitor_arguments(options)))
+    place = gdb_place(options)
+    words = device_words(options)
+    if place is not None and options.devices != "live" and not words.given():
+        return serve(recording, place.address, options.until if options.seek is None else options.seek)
+    if place is not None and (options.until is not None or options.seek is not None):
+        raise UsageError("--until with --gdb needs --devices log: a machine whose devices run cannot begin there")
+    planned = plan_replay(recording, options.devices, words, options.until, options.seek)
+    outcome = launch(replace(planned, monitor=monitor_arguments(options), gdb=place))
     for line in outcome.lines:
         complain(line)
     if outcome.exit_code == EXIT_DONE:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from deploy.commands import record
 from deploy.environment import cache_directory
 from deploy.launch import launch
-from deploy.options import add_machine_options, add_on_death, machine_options, monitor_arguments
+from deploy.options import add_machine_options, add_on_death, gdb_place, machine_options, monitor_arguments
 from deploy.plan import Launch
 from deploy.reporting import complain
 from deploy.resolve import resolve_board
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     if snapshot_arguments(options):
         raise UsageError("--snapshot-every: there is no recording to keep snapshots in; name one with -o")
     board = resolve_board(options.board, machine_options(options), cache_directory())
-    outcome = launch(Launch(board, RunMode.NONE, monitor=monitor_arguments(options)))
+    outcome = launch(Launch(board, RunMode.NONE, monitor=monitor_arguments(options), gdb=gdb_place(options)))
     for line in outcome.lines:
         complain(line)
     return outcome.exit_code

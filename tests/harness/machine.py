@@ -188,6 +188,13 @@ class Home:
             assert time.monotonic() < deadline, left
             time.sleep(POLL_S)
 
+    def await_bytes(self, path: Path, data: bytes, timeout_s: float = TIMEOUT_S) -> None:
+        """Wait for what another process writes to a file."""
+        deadline = time.monotonic() + timeout_s
+        while not path.exists() or data not in path.read_bytes():
+            assert time.monotonic() < deadline, f"{path}: {data!r} never came"
+            time.sleep(POLL_S)
+
     def left_behind(self) -> list[str]:
         """What is still there after every command has ended: processes, and files of running machines."""
         deadline = time.monotonic() + LEAVING_S

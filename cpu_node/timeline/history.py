@@ -1,0 +1,264 @@
+"""The history of a recording: where it stands now, marks along the way, and how to get anywhere, backwards too.
+
+Theory of operation.  A mark is a process that stands at a sync point that has been dealt with.  To be at an
+instruction, the nearest mark before it is forked and the fork runs there exactly.  An instruction count may be where
+the CPU stands several times, when a trap, an interrupt or the firmware comes in between; the program counter tells
+these apart, for none comes twice.  `first` is the one where the count was reached.
+
+Going back to a breakpoint or watchpoint: from each mark, the last first, a fork runs up to the next one and notes the
+last point that it meets.  Two run at a time.
+
+Lives here: positions.  Never here: what gdb says.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final, Protocol
+
+from cpu_node._engine import HIT_BREAK
+from cpu_node.debugger import Hit, Order, Stop, Why
+from cpu_node.timeline.marks import Marks
+from cpu_node.timeline.replica import NO_POINTS, Replica
+from cpu_node.timeline.scan import Scan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cpu_node.timeline.replica import Points
+
+SPACING: Final = 1 << 26
+"""Instructions between two marks where the history runs forward: a third of a second."""
+NEAR: Final = (1 << 23, 1 << 20, 1 << 17)
+"""Marks are left that far before where somebody went to: going back from there is probable."""
+SIDE_BY_SIDE: Final = 2
+"""Windows that are searched at the same time; more would not be faster on fewer processors."""
+
+
+class Interrupted(Exception):
+    """Whoever waits for the history wants it to stop."""
+
+
+class Patience(Protocol):
+    """Whoever waits."""
+
+    def wait(self, replicas: Sequence[Replica]) -> Replica:
+        """The first of these that has something to say; Interrupted."""
+
+
+class History:
+    """One recording, from power-on to its end."""
+
+    def __init__(self, origin: Replica, end_icount: int, patience: Patience) -> None:
+        self._origin = origin
+        self._marks = Marks(origin)
+        self._patience = patience
+        self.end_icount = end_icount
+        self.present = origin.fork()
+        self.present.first = True
+
+    def close(self) -> None:
+        """End every process."""
+        self.present.end()
+        self._marks.close()
+
+    def forward(self, points: Points, *, step: bool) -> Stop:
+        """To the next point, or one instruction on; END where the recording is over."""
+        present = self.present
+        if step:
+            before = present.icount
+            present.resume(Order(step=True), points)
+            stop = self._interruptible(present)
+            present.first = stop.why is Why.STEP and stop.icount > before
+            return stop
+        anew = False
+        while True:
+            pause_at = (present.icount // SPACING + 1) * SPACING
+            present.resume(Order(pause_at=pause_at, anew=anew), points)
+            stop = self._interruptible(present)
+            if stop.why is not Why.PAUSED:
+                return stop
+            anew = True
+            self._marks.add(present.fork(), present.icount)
+
+    def seek(self, icount: int) -> Stop:
+        """To an instruction; Interrupted, and it stands where it stood."""
+        self._move(self._land(icount))
+        return self.present.stop
+
+    def back_step(self) -> Stop:
+        """To the instruction before; BEGIN at power-on; Interrupted."""
+        now = self.present.stop
+        if not self.present.first:
+            found = self._land(now.icount)
+            if found.stop.pc != now.pc:
+                self._move(self._last_before(found, now.icount, now.pc))
+                return self._as(Why.STEP)
+            if self.present.served:
+                self._move(found)
+                return self._as(Why.STEP)
+            found.end()
+        if now.icount == 0:
+            return self._as(Why.BEGIN)
+        self._move(self._last_before(self._land(now.icount - 1), now.icount, now.pc))
+        return self._as(Why.STEP)
+
+    def back_to_point(self, points: Points) -> Stop:
+        """To the last point before; BEGIN if there is none; Interrupted, and it stands where it stood."""
+        now = self.present.stop
+        hit = self._within_instruction(now, points)
+        if hit is None:
+            hit = self._search(points, now)
+        if hit is None:
+            self._move(self._land(0))
+            return self._as(Why.BEGIN)
+        if hit.kind == HIT_BREAK:
+            self._move(self._land(hit.icount, hit.pc))
+            return self._as(Why.BREAK, hit)
+        self._move(self._behind(hit, points))
+        return self._as(Why.WATCH, hit)
+
+    def unmoved(self) -> Stop:
+        """Where it stands, after going back has been interrupted."""
+        return self._as(Why.INTERRUPT)
+
+    def go_to(self, replica: Replica) -> Stop:
+        """To where a replica stands that is kept elsewhere."""
+        self._move(replica.fork())
+        return self.present.stop
+
+    def _as(self, why: Why, hit: Hit | None = None) -> Stop:
+        stop = self.present.stop
+        self.present.stop = Stop(why, stop.icount, stop.pc, hit, stop.now_ns, stop.seq)
+        return self.present.stop
+
+    def _move(self, replica: Replica) -> None:
+        self.present.end()
+        self.present = replica
+        self._marks.thin(replica.icount)
+        _reap()
+
+    def _interruptible(self, replica: Replica) -> Stop:
+        """Wait for a replica; whoever is impatient has it stop where it has come to."""
+        try:
+            self._patience.wait((replica,))
+        except Interrupted:
+            replica.interrupt()
+        return replica.take()
+
+    def _run(self, replica: Replica, order: Order, points: Points = NO_POINTS) -> Stop:
+        """Have a replica run; Interrupted, and it is gone."""
+        replica.resume(order, points)
+        try:
+            self._patience.wait((replica,))
+        except Interrupted:
+            replica.end()
+            raise
+        return replica.take()
+
+    def _land(self, icount: int, pc: int | None = None) -> Replica:
+        """A replica that stands at an instruction count for the first time, or at a program counter there."""
+        replica = self._marks.before(icount).fork()
+        for distance in NEAR:
+            if icount - distance >= replica.icount + distance:
+                self._run(replica, Order(pause_at=icount - distance))
+                if replica.icount >= icount:  # no sync point for so long
+                    replica.end()
+                    replica = self._marks.before(icount).fork()
+                    break
+                self._marks.add(replica.fork(), icount)
+        if replica.icount < icount:
+            self._run(replica, Order(until=icount))
+        replica.first = True
+        if pc is not None and replica.stop.pc != pc:
+            self._run(replica, Order(until=icount + 1), ((pc,), ()))
+        return replica
+
+    def _last_before(self, replica: Replica, icount: int, pc: int) -> Replica:
+        """Where the CPU stands last before it stands at a place; the replica stands before that."""
+        previous = replica
+        while True:
+            following = previous.fork()
+            self._run(following, Order(step=True))
+            if following.icount >= icount and (following.icount > icount or following.stop.pc == pc):
+                following.end()
+                return previous
+            if following.icount == icount and previous.icount < icount:
+                # The count is reached, at another place than the one we came from.
+                following.end()
+                return previous
+            if following.stop.why in (Why.END, Why.DIVERGED):
+                following.end()
+                return previous
+            previous.end()
+            previous = following
+
+    def _behind(self, hit: Hit, points: Points) -> Replica:
+        """A replica that stands behind an access that has been met: gdb undoes it by itself, and compares."""
+        if not hit.between:
+            return self._land(hit.icount + 1)
+        replica = self._land(hit.icount)
+        self._run(replica, Order(step=True), ((), points[1]))
+        return replica
+
+    def _within_instruction(self, now: Stop, points: Points) -> Hit | None:
+        """The last point at the same instruction count, where the CPU stood before or a device has written."""
+        if self.present.first or not any(points):
+            return None
+        replica, hit = self._land(now.icount), None
+        arrived = False
+        while not arrived and replica.icount == now.icount:
+            arrived = replica.stop.pc == now.pc
+            if arrived and self.present.served:
+                break
+            if not arrived and replica.stop.pc in points[0]:
+                hit = Hit(HIT_BREAK, now.icount, replica.stop.pc, replica.stop.pc, 0)
+            self._run(replica, Order(step=True), ((), points[1]))
+            if replica.served:
+                hit = replica.stop.hit
+                self._run(replica, Order(step=True))
+        replica.end()
+        return hit
+
+    def _search(self, points: Points, now: Stop) -> Hit | None:
+        """The last point in front of the present, window by window."""
+        if not any(points):
+            return None
+        starts = self._marks.all_before(now.icount)
+        ends: list[Replica | None] = [*starts[1:], None]
+        windows = list(zip(starts, ends, strict=True))
+        running: list[Scan] = []
+        try:
+            while windows or running:
+                while windows and len(running) < SIDE_BY_SIDE:
+                    start, end = windows.pop()
+                    running.append(Scan(start, now.icount if end is None else end.icount, points, exact=end is None))
+                found = self._patience.wait([scan.replica for scan in running])
+                next(scan for scan in running if scan.replica is found).take()
+                while running and running[0].done:
+                    scan = running.pop(0)
+                    marks = scan.close()
+                    if scan.hit is None:
+                        _end_all(marks)
+                        continue
+                    for mark in marks:
+                        self._marks.add(mark, scan.hit.icount)
+                    return scan.hit
+            return None
+        finally:
+            for scan in running:
+                _end_all(scan.close())
+
+
+def _end_all(replicas: Sequence[Replica]) -> None:
+    for replica in replicas:
+        replica.end()
+
+
+def _reap() -> None:
+    """Forget children that have ended; those of forks come to us when their parents are gone."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return

@@ -1,0 +1,115 @@
+"""gdb in front of a recording: its server's process, and gdb itself beside it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from deploy.environment import node_environment
+from deploy.replaying import plan_replay
+from machine.board import render_board
+from machine.errors import EXIT_DONE, EXIT_USAGE, MachineError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from machine.recording.reader import Recording
+
+COMMANDS: Final = """\
+set architecture riscv:rv64
+define when
+  monitor when
+end
+document when
+Instructions, virtual time and messages up to here.
+end
+define seek
+  monitor seek $arg0
+  maintenance flush register-cache
+  frame
+end
+document seek
+Go to an instruction: seek ICOUNT.
+end
+define restart-at
+  monitor restart $arg0
+  maintenance flush register-cache
+  frame
+end
+document restart-at
+Go to a place that `monitor checkpoint` has kept: restart-at N.
+end
+define events
+  monitor events
+end
+document events
+The messages around here.
+end
+"""
+"""gdb's own words for what moves it behind its back."""
+
+
+def serve(recording: Recording, address: str, until: int | None) -> int:
+    """Serve gdb in front of a recording until one kills it or Ctrl-C comes; the exit code."""
+    with _server(recording, address, until) as server:
+        try:
+            return server.wait()
+        except KeyboardInterrupt:
+            # The server has the terminal's signal too.
+            server.wait()
+            return EXIT_DONE
+
+
+def debug(recording: Recording, until: int | None, program: str, arguments: Sequence[str]) -> int:
+    """gdb on this terminal in front of a recording; gdb's exit code."""
+    if shutil.which(program) is None:
+        raise UsageError(f"{program} is not installed; on Debian: apt install gdb-multiarch")
+    with tempfile.TemporaryDirectory(prefix="dejavm-gdb-") as directory:
+        commands, place = Path(directory, "commands"), Path(directory, "gdb")
+        commands.write_text(f"{COMMANDS}target remote {place}\n")
+        with _server(recording, f"unix:{place}", until, "--once", "--quiet"):
+            # Ctrl-C is gdb's: it interrupts the machine.
+            before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+            try:
+                return subprocess.run(
+                    [program, "-q", "-x", str(commands), *arguments], check=False, preexec_fn=_heed_interrupts
+                ).returncode
+            finally:
+                signal.signal(signal.SIGINT, before)
+
+
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@contextmanager
+def _server(recording: Recording, address: str, until: int | None, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The server's process, which listens; MachineError if it does not, with what it says on standard error."""
+    planned = plan_replay(recording, "log", until=until)
+    with tempfile.TemporaryDirectory(prefix="dejavm-gdb-") as directory:
+        place = Path(directory)
+        board = place / "machine.toml"
+        board.write_text(render_board(planned.board))
+        reading, writing = os.pipe()
+        argv = [sys.executable, "-P", "-m", "cpu_node.gdbstub", str(recording.path.absolute()), "--board", str(board)]
+        argv += ["--gdb", address, "--ready", str(writing), *options]
+        argv += [] if until is None else ["--until", str(until)]
+        process = subprocess.Popen(argv, env=node_environment(place), pass_fds=(writing,))
+        os.close(writing)
+        with os.fdopen(reading, "rb") as ready:
+            listening = ready.read()
+        try:
+            if not listening:
+                code = process.wait()
+                raise (UsageError if code == EXIT_USAGE else MachineError)("gdb's server has ended; it said why")
+            yield process
+        finally:
+            process.terminate()
+            process.wait()
