@@ -42,7 +42,7 @@ def main(arguments: NodeArguments, port: Port) -> None:
     if arch is None:
         raise BoardError(f"machine.cpu: {board.cpu} is not one of {', '.join(sorted(ARCHES))}")
     memory = GuestMemory(board.memory)
-    introduce(port, arguments, memory.path)
+    welcome = introduce(port, arguments, memory.path)
     clock = VirtualClock(board.shift)
     link = Link(port)
     bus = Bus(board, link, clock)
@@ -56,7 +56,7 @@ def main(arguments: NodeArguments, port: Port) -> None:
     loop = Loop(cpu, bus, memory, link, clock, keeper)
     bus.attach(cpu, loop)
     arguments.diagnostics.icount = lambda: cpu.native.icount
-    if options.incoming:
+    if options.incoming or welcome.rebuild:
         loop.load(link.await_load())
     else:
         keeper.power_on()

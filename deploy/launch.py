@@ -19,7 +19,7 @@ from deploy.children import Child, Children
 from deploy.environment import runtime_directory
 from deploy.host_signals import EndingSignals
 from deploy.outcome import TERMINAL_STATES, Death, Outcome, judge, judge_death
-from deploy.plan import BROKER, CPU, Launch, Places, ProcessPlan, plan_processes
+from deploy.plan import BROKER, Launch, Places, ProcessPlan, plan_processes
 from deploy.progress import Progress, Screen
 from deploy.terminal import KeptTerminal, is_owned
 from machine.board import render_board
@@ -49,9 +49,6 @@ LAST_WORD_S: Final = 0.3
 
 QUIT_S: Final = 15.0
 """How long a run may take to end after it was asked to."""
-
-NOT_REBUILT: Final = (BROKER, CPU)
-"""Processes that nobody can make what they were."""
 
 LEAVE_S: Final = 15.0
 """How long processes may take to leave after an orderly end; the broker closes the log in it."""
@@ -194,7 +191,7 @@ class _Watch:
         One that has ended by itself has told the broker why.
         """
         rebuilds = self._run.rebuild and self._run.mode is RunMode.RECORD and self._status.state is RunState.RUNNING
-        if not rebuilds or child.name in NOT_REBUILT or (child.exit_code or 0) >= 0:
+        if not rebuilds or child.name == BROKER or (child.exit_code or 0) >= 0:
             return False
         self._noticed.pop(child.name, None)
         self._children.restart(child)

@@ -116,6 +116,7 @@ class SessionMaker:
 
 def _recorder(options: argparse.Namespace, board: Board, roster: Roster) -> Begin:
     from replay_broker.ledger import LogLedger, NullLedger  # noqa: PLC0415
+    from replay_broker.session.lasting import LastingSession  # noqa: PLC0415
     from replay_broker.session.record import RecordSession  # noqa: PLC0415
 
     if MODES[options.mode] is RunMode.NONE:
@@ -126,7 +127,7 @@ def _recorder(options: argparse.Namespace, board: Board, roster: Roster) -> Begi
 
     def begin(send: Callable[[Frame], None]) -> Session:
         known = replace(facts, states=tuple((node, tuple(states.items())) for node, states in roster.states().items()))
-        return RecordSession(board, send, LogLedger(options.recording, board, known))
+        return LastingSession(board, send, LogLedger(options.recording, board, known))
 
     return begin
 
@@ -186,6 +187,7 @@ def main(argv: Sequence[str]) -> int:
         rebuild = options.on_death == "rebuild"
         server = Server(sockets, roster, mode, maker.begin, maker.prepare, monitor, rebuild=rebuild)
         if options.recording is not None:
+            server.rebuilder.recording = options.recording
             server.make_taker = lambda: maker.snapshots(server.outbox.say)
         if maker.incoming is not None:
             server.door.loads = maker.incoming.loads

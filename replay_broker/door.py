@@ -90,5 +90,5 @@ class Door:
                 self._came(member)
                 welcome = m.Welcome(member.number, self._mode, self._roster.memory_path, rebuild=begun)
                 self._tell(member.identity, welcome)
-                if member.name in self.loads and not begun:
+                if member.name in self.loads:
                     self._tell(member.identity, self.loads[member.name])

@@ -125,11 +125,10 @@ class Losses:
         """A successor is there."""
         self._lost[number].retelling = retelling
 
-    def find(self, number: int, icount: int) -> None:
-        """A successor is as far as its predecessor was."""
+    def find(self, number: int, icount: int, messages: int) -> None:
+        """A successor is as far as its predecessor was, by so many messages."""
         loss = self._lost.pop(number)
         pause_ms = round((time.monotonic() - loss.since_s) * MS)
-        messages = loss.retelling.messages if loss.retelling is not None else 0
         name, pid = loss.member.name, loss.member.pid
         log.warning("%s: process %d stands in for it after %d ms, %d messages", name, pid, pause_ms, messages)
         data = {"node": name, "pid": pid, "icount": icount, "pause-ms": pause_ms, "messages": messages}

@@ -10,21 +10,28 @@ from typing import TYPE_CHECKING, Final, Protocol
 from machine import message as m
 from machine.codec import decode, encode, type_of
 from machine.frame import Frame
-from machine.icount import BROKER
+from machine.icount import BROKER, CPU
+from machine.recording.reader import Recording
+from machine.recording.snapshots.store import SnapshotStore
 from replay_broker.losses import Losses
 from replay_broker.past import Retelling
-from replay_broker.session.record import RecordSession
+from replay_broker.retrace import Retrace, SoFar
+from replay_broker.session.lasting import LastingSession
+from replay_broker.snapshots.incoming import POWER_ON, Incoming, read_incoming
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from replay_broker.changes import BackendChanges
+    from replay_broker.door import Door
     from replay_broker.outbox import Outbox
     from replay_broker.roster import Member, Roster
     from replay_broker.session.base import Session
     from replay_broker.snapshots.taker import Taker
 
 READY: Final = type_of(m.Ready)
+CPU_NAME: Final = "cpu"
 CHECKPOINT: Final = type_of(m.Checkpoint)
 
 
@@ -34,6 +41,10 @@ class Host(Protocol):
     @property
     def taker(self) -> Taker | None:
         """What takes snapshots."""
+
+    @property
+    def door(self) -> Door:
+        """Who comes in, and what is told on the way."""
 
     @property
     def outbox(self) -> Outbox:
@@ -62,6 +73,12 @@ class Rebuilder:
         self._changes = changes
         self._wanted = wanted
         self._losses = Losses(host.hear)
+        self.recording: Path | None = None
+        """Where the recording is."""
+        self._incoming = POWER_ON
+        self._retrace: Retrace | None = None
+        self._postponed: list[tuple[Member, Frame]] = []
+        """Devices that have come while the CPU was not there."""
 
     @property
     def descriptor(self) -> int:
@@ -91,20 +108,70 @@ class Rebuilder:
         """A node's process has died; whether another may stand in for it."""
         self._roster.bury(member)
         self._changes.give_up_on(member.name, f"the process of {member.name} has died")
-        if not self._wanted or not isinstance(session, RecordSession) or member.number not in session.pasts:
+        if not self._wanted or not isinstance(session, LastingSession):
             return False
-        self._losses.lose(member, session.pasts[member.number].unanswered, session.icount)
+        if member.number == CPU:
+            self._lose_cpu(session)
+            self._losses.lose(member, None, session.icount)
+        else:
+            self._losses.lose(member, session.pasts[member.number].unanswered, session.icount)
         return True
+
+    def _lose_cpu(self, session: LastingSession) -> None:
+        """Nothing is said to it before another is as far; that one begins at the newest snapshot, or at power-on."""
+        self._retrace = None
+        if self._host.taker is not None:
+            self._host.taker.cpu_lost(session)
+        session.lose_cpu()
+        self._host.outbox.detours[CPU] = lambda _: None
+        assert self.recording is not None
+        self._incoming = self._newest(self.recording)
+        self._host.door.loads = {CPU_NAME: self._incoming.loads.get(CPU_NAME, m.Load())}
+
+    @staticmethod
+    def _newest(recording: Path) -> Incoming:
+        there = SnapshotStore(recording, Recording.open(recording).facts.id).list()
+        return read_incoming(recording, there[-1].number) if there else POWER_ON
+
+    def _begin_cpu(self, session: LastingSession) -> None:
+        """The CPU's successor is ready: take it along the log."""
+        assert self.recording is not None
+        session.mark()
+        outbox = self._host.outbox
+        recording = SoFar.of(self.recording, session.messages)
+        start = self._incoming.point
+        self._retrace = Retrace(recording, outbox.send, start, lambda: session.is_stopped)
+        outbox.detours[CPU] = self._retrace.keep
+        self._retrace.start()
+
+    def _retraced(self, member: Member, session: LastingSession) -> None:
+        """The CPU is as far as its predecessor was: the recording goes on."""
+        assert self._retrace is not None
+        retrace, self._retrace = self._retrace, None
+        del self._host.outbox.detours[CPU]
+        retrace.finish()
+        for each in self._roster.members.values():
+            if each.number != CPU:
+                self._host.outbox.say(m.MemoryMoved(self._roster.memory_path), each.number)
+        session.regain_cpu(owes_grant=retrace.owes_grant)
+        member.gone = False
+        self._host.door.loads = {}
+        self._losses.find(CPU, session.icount, retrace.messages)
+        postponed, self._postponed = self._postponed, []
+        for device, frame in postponed:
+            self._begin(device, frame, session)
 
     def check(self) -> None:
         """MachineError, or Divergence, when a node has been gone for too long."""
         self._losses.check()
 
-    def takes(self, member: Member, frame: Frame, session: RecordSession) -> bool:
+    def takes(self, member: Member, frame: Frame, session: LastingSession) -> bool:
         """Whether a node's word is about its past; Divergence if it is not what was said then."""
         if frame.type == READY:
-            self._begin(member, frame, session)
+            self._on_ready(member, frame, session)
             return True
+        if member.number == CPU:
+            return self._retraces(member, frame, session)
         if frame.type == CHECKPOINT:
             message = decode(frame.type, frame.payload)
             assert isinstance(message, m.Checkpoint)
@@ -117,7 +184,26 @@ class Rebuilder:
             self._finish(member, session)
         return True
 
-    def _begin(self, member: Member, frame: Frame, session: RecordSession) -> None:
+    def _on_ready(self, member: Member, frame: Frame, session: LastingSession) -> None:
+        if member.number == CPU:
+            member.ready = True
+            self._begin_cpu(session)
+        elif self._losses.is_lost(CPU):
+            # What it reads of memory must be what is there now.
+            self._postponed.append((member, frame))
+        else:
+            self._begin(member, frame, session)
+
+    def _retraces(self, member: Member, frame: Frame, session: LastingSession) -> bool:
+        """Whether the CPU's word is one of the past's; Divergence if it is not what was said then."""
+        if self._retrace is None:
+            return False
+        self._retrace.handle(frame)
+        if self._retrace.over:
+            self._retraced(member, session)
+        return True
+
+    def _begin(self, member: Member, frame: Frame, session: LastingSession) -> None:
         """A successor has come and says from where it needs the past."""
         message = decode(frame.type, frame.payload)
         assert isinstance(message, m.Ready)
@@ -134,8 +220,9 @@ class Rebuilder:
         if retelling.over:
             self._finish(member, session)
 
-    def _finish(self, member: Member, session: RecordSession) -> None:
+    def _finish(self, member: Member, session: LastingSession) -> None:
         member.gone = False
-        self._losses.find(member.number, session.icount)
+        retelling = self._losses.retelling(member.number)
+        self._losses.find(member.number, session.icount, retelling.messages if retelling is not None else 0)
         if self._host.taker is not None:
             self._host.taker.ask_again(member.number)

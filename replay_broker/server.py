@@ -24,7 +24,7 @@ from replay_broker.outbox import Outbox
 from replay_broker.outcome import Outcome, of_fault, torn
 from replay_broker.rebuilder import Rebuilder
 from replay_broker.session.base import Session, check_origin
-from replay_broker.session.record import RecordSession
+from replay_broker.session.lasting import LastingSession
 from replay_broker.turns import FAREWELL_S, LATECOMER_S, TICK_MS, Turns
 
 if TYPE_CHECKING:
@@ -78,8 +78,8 @@ class Server:
         self._changes = BackendChanges()
         self._sockets = sockets
         self.outbox = Outbox(roster, sockets.tell_node, self._note)
-        self._rebuilder = Rebuilder(self, roster, self._changes, wanted=rebuild and mode is m.RunMode.RECORD)
-        self.door = Door(roster, mode, self.outbox.tell, self._rebuilder.watch)
+        self.rebuilder = Rebuilder(self, roster, self._changes, wanted=rebuild and mode is m.RunMode.RECORD)
+        self.door = Door(roster, mode, self.outbox.tell, self.rebuilder.watch)
         sockets.refuse = self.door.refuse
         self._clients = Clients(self, sockets.tell_client, self.door.refuse)
         self._early: list[tuple[int, Frame]] = []
@@ -95,7 +95,7 @@ class Server:
 
     def run(self) -> None:
         """Serve until the run is over and a control client has dismissed the broker."""
-        self._sockets.watch(self._rebuilder.descriptor)
+        self._sockets.watch(self.rebuilder.descriptor)
         if self._monitor is not None:
             self._monitor.attach(self)
             self._sockets.watch(self._monitor.descriptor)
@@ -113,7 +113,7 @@ class Server:
             if self._scrape is not None and self._sockets.is_ready(self._scrape.descriptor):
                 self._scrape.serve()
             self._drain(self._sockets.bus(), self._on_bus)
-            if self._sockets.is_ready(self._rebuilder.descriptor):
+            if self._sockets.is_ready(self.rebuilder.descriptor):
                 self._safely(self._look_for_deaths)
             self._drain(self._sockets.control(), self._clients.take)
             self._prepare_once()
@@ -124,7 +124,7 @@ class Server:
             self._monitor.close()
         if self.taker is not None:
             self.taker.close()
-        self._rebuilder.close()
+        self.rebuilder.close()
         self._sockets.close()
 
     def _serve_monitor(self, monitor: Monitor, *, ready: bool) -> None:
@@ -178,13 +178,13 @@ class Server:
     def _tick_session(self) -> None:
         assert self.session is not None
         self.session.tick()
-        self._rebuilder.check()
+        self.rebuilder.check()
         if self.taker is not None and self.session.outcome is None:
             self.taker.tick(self.session, time.monotonic_ns())
 
     def _look_for_deaths(self) -> None:
         if self.outcome is None:
-            self._rebuilder.look(self.session)
+            self.rebuilder.look(self.session)
 
     def is_near(self, member: Member) -> bool:
         """Whether a node is on this host."""
@@ -265,7 +265,7 @@ class Server:
             return
         if frame.source != number:
             raise RemoteWireError(f"{member.name} speaks as node {frame.source}")
-        if isinstance(self.session, RecordSession) and self._rebuilder.takes(member, frame, self.session):
+        if isinstance(self.session, LastingSession) and self.rebuilder.takes(member, frame, self.session):
             pass
         elif frame.type == _QUIT:
             self.session.quit()
@@ -337,7 +337,7 @@ class Server:
         if member is None or self.outcome is not None or member.pid not in (0, pid):
             return
         self.hear("NODE_ENDED", {"node": node, "pid": pid, "detail": detail})
-        if self._rebuilder.hear_of(member, self.session):
+        if self.rebuilder.hear_of(member, self.session):
             return
         self._end(Outcome(m.RunState.FAILED, detail=f"{node}, process {pid}, {detail}"))
 

@@ -122,6 +122,15 @@ class Taker:
         if self._asking and CPU in self._told and number not in self._told:
             self._send(Save(), number)
 
+    def cpu_lost(self, session: Session) -> None:
+        """The CPU's process has died: its successor has to tell everything anew."""
+        if self._asking and self._request is not None:
+            self._waiting.appendleft(self._request)
+            self._request = None
+        self._asking = session.saving = False
+        self._told.clear()
+        self._base = None
+
     def give_up(self, why: str) -> None:
         """The run is over: nobody gets a snapshot any more but those that are being written."""
         requests = [*self._waiting, *([self._request] if self._request is not None and self._asking else [])]

@@ -1,9 +1,10 @@
-"""A device's process that dies, by SIGKILL, so many steps after the past was over for it; and its successors.
+"""A node's process that dies, by SIGKILL, so many steps after the past was over for it; and its successors.
 
     python -m tests.harness.dying STEPS LIVES COUNTER python -P -m devices --node ...
 
 A step is a message taken, a message queued, or a breath about to be sent: every place inside an access comes up.
-With a `+` behind STEPS each process lives one step longer than the one before; with a `!` it dies in its past, too.
+With a `+` behind STEPS each process lives one step longer than the one before; with a `!` it dies in its past, too;
+with a `*` as well, and each lives STEPS longer than the one before, as one must that is told all of its past.
 COUNTER is a file in which each leaves a byte; the one that finds LIVES of them does not die.
 """
 
@@ -71,14 +72,16 @@ class Dying:
 
 
 def main(argv: list[str]) -> None:
-    """Be the device, for a while."""
+    """Be the node, for a while."""
     steps, lives, counter, *command = argv
     path = Path(counter)
     lived = path.stat().st_size if path.exists() else 0
     with path.open("ab") as file:
         file.write(b".")
     if lived < int(lives):
-        Dying(int(steps.rstrip("+!")) + lived * steps.endswith("+"), in_past=steps.endswith("!")).install()
+        number = int(steps.rstrip("+!*"))
+        more = lived * (number if steps.endswith("*") else steps.endswith("+"))
+        Dying(number + more, in_past=steps.endswith(("!", "*"))).install()
     module = command[command.index("-m") + 1]
     sys.argv = [module, *command[command.index("-m") + 2 :]]
     runpy.run_module(module, run_name="__main__")

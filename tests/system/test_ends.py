@@ -68,7 +68,7 @@ def test_a_signal_ends_a_busy_run_in_order(home: Home) -> None:
     home.verify_both_ways(path)
 
 
-@pytest.mark.parametrize("name", ["cpu", "broker"])
+@pytest.mark.parametrize("name", ["broker"])
 def test_a_killed_process_is_named_and_what_was_recorded_replays(home: Home, name: str) -> None:
     running, path = _start(home)
     _wait_for_a_chunk(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -156,3 +157,56 @@ def test_without_a_log_a_process_that_dies_ends_the_run(home: Home) -> None:
         done = running.finish()
     assert done.exit_code == EXIT_FAILED
     assert "rtc0 was killed by SIGKILL" in done.complaint
+
+
+@pytest.mark.parametrize("steps", ["9*", "14*"])
+def test_a_cpu_that_dies_again_and_again_goes_on_where_it_was(home: Home, steps: str) -> None:
+    line = Line(home, _dying(home, "cpu", steps))
+    for number in range(20):
+        line.echo(b"line %d" % number)
+    said = line.end()
+    assert said.count("stands in for it") == LIVES
+    assert typed(line.path) == b"".join(b"line %d\n" % number for number in range(20)) + END
+    home.verify_both_ways(line.path)
+
+
+def test_a_busy_cpu_that_is_killed_begins_again_at_the_newest_snapshot(home: Home) -> None:
+    path, out = home.work / "a.dejavm", home.work / "out.txt"
+    words = ("--kernel", guest("chatter"), "--serial", f"file:{out}", "--snapshot-every", "200ms")
+    running = home.start("record", "bare", *words, "-o", path)
+    with Qmp(home) as qmp:
+        home.await_path(out)
+        _await_growth(out, 0)
+        for _ in range(2):
+            size = out.stat().st_size
+            pid = home.pid_of("cpu")
+            os.kill(pid, signal.SIGKILL)
+            back = qmp.await_event("DEJAVM_NODE_BACK")
+            qmp.events.clear()
+            assert back["data"]["node"] == "cpu"
+            _await_growth(out, size)
+    done = running.finish()
+    assert done.exit_code == 0, done.stderr
+    assert out.read_bytes() == console(path)
+    home.verify_both_ways(path)
+
+
+def test_a_cpu_and_a_device_that_are_killed_at_once_both_come_back(home: Home) -> None:
+    line = Line(home)
+    with Qmp(home) as qmp:
+        for number in range(3):
+            line.echo(b"before %d" % number)
+            for name in ("cpu", "serial0"):
+                os.kill(home.pid_of(name), signal.SIGKILL)
+            line.echo(b"behind %d" % number)
+            for _ in range(2):
+                qmp.events.remove(qmp.await_event("DEJAVM_NODE_BACK"))
+    line.end()
+    home.verify_both_ways(line.path)
+
+
+def _await_growth(path: Path, size: int) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while path.stat().st_size <= size:
+        assert time.monotonic() < deadline, "the guest does not go on"
+        time.sleep(0.005)

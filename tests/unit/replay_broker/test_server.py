@@ -15,7 +15,7 @@ from machine.port import Port
 from replay_broker import server as server_module
 from replay_broker.roster import Roster
 from replay_broker.server import Server
-from replay_broker.session.record import RecordSession
+from replay_broker.session.lasting import LastingSession
 from replay_broker.sockets import Sockets
 from tests.unit.replay_broker.stage import BOARD, RTC, SERIAL, TalliedLedger, frame_of
 
@@ -39,7 +39,7 @@ class Running:
             Sockets(self.bus, f"ipc://{directory}/c"),
             Roster.of(NAMES),
             m.RunMode.RECORD,
-            lambda send: RecordSession(BOARD, send, self.ledger),
+            lambda send: LastingSession(BOARD, send, self.ledger),
             monitor=monitor,
             rebuild=rebuild,
         )
