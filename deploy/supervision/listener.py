@@ -24,6 +24,7 @@ from deploy.supervision.daemon import Supervisor
 from deploy.supervision.place import ServicePlaces
 from deploy.supervision.report import reach
 from machine.errors import RemoteWireError
+from machine.fdstore import FdStore
 from machine.leaving import leave
 from machine.message import ProcessEnded, Status
 from machine.node import die_with_parent, start_diagnostics
@@ -131,6 +132,8 @@ class Listener:
         self._supervisor = supervisor
         self._events = events
         self._control = reach(places)
+        self._store = FdStore(places.directory)
+        """What processes that die leave to those that supervisor starts in their place."""
         self._end: End | None = None
         self._exits: dict[str, str] = {}
         self._broker_gone_s: float | None = None
@@ -141,12 +144,14 @@ class Listener:
         poller = select.poll()
         poller.register(sys.stdin.fileno(), select.POLLIN)
         poller.register(self._control.wake_fd, select.POLLIN)
+        poller.register(self._store.fd, select.POLLIN)
         while True:
             self._control.ask()
             for descriptor, _ in poller.poll(POLL_S * 1000):
                 if descriptor == sys.stdin.fileno():
                     for event in self._events.take():
                         self._on_event(event)
+            self._store.serve()
             self._hear()
             self._clear_away()
 

@@ -8,6 +8,7 @@ import signal
 import socket
 import stat
 import sys
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from tests.harness.service import Service, scrape
 if TYPE_CHECKING:
     from tests.harness.machine import Home
 
+REBUILT_S = 60.0
 pytestmark = pytest.mark.system
 
 
@@ -94,6 +96,10 @@ def test_a_device_that_is_killed_while_it_is_recorded_comes_back(home: Home) -> 
     os.kill(pid, signal.SIGKILL)
     machine.await_ps(lambda ps: next(n["pid"] for n in ps["nodes"] if n["name"] == "serial0") not in (0, pid))
     assert "was killed by SIGKILL" in home.run("logs", "--name", "m", "listener").stdout
+    deadline = time.monotonic() + REBUILT_S
+    while "stands in for it" not in home.run("logs", "--name", "m", "broker").stdout:
+        assert time.monotonic() < deadline, home.run("logs", "--name", "m").stdout
+    assert next(n["pid"] for n in machine.ps()["nodes"] if n["name"] == "serial0") != pid
     machine.down()
     assert recording is not None
     home.verify_both_ways(recording)
