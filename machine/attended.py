@@ -26,7 +26,6 @@ class AttendedPort(Port):
     def __init__(self, endpoint: str) -> None:
         super().__init__(endpoint)
         self._serve: dict[int, Callable[[], None]] = {}
-        self._beside = select.poll()
         self._epoll = select.epoll()
         self._epoll.register(super().wake_fd, select.EPOLLIN)
         self.traffic = Traffic()
@@ -34,7 +33,6 @@ class AttendedPort(Port):
     def attend(self, descriptor: int, serve: Callable[[], None]) -> None:
         """Call `serve` when the descriptor is readable."""
         self._serve[descriptor] = serve
-        self._beside.register(descriptor, select.POLLIN)
         self._epoll.register(descriptor, select.EPOLLIN)
 
     def queue(self, message: Message, target: int, icount: int) -> None:
@@ -67,9 +65,12 @@ class AttendedPort(Port):
         else:
             super().close(linger_ms)
 
-    def _attend(self) -> None:
-        for descriptor, _ in self._beside.poll(0):
-            self._serve[descriptor]()
+    def _attend(self, timeout_s: float | None = 0.0) -> None:
+        """Wait for anything, and serve what is not the broker's."""
+        for descriptor, _ in self._epoll.poll(timeout_s):
+            serve = self._serve.get(descriptor)
+            if serve is not None:
+                serve()
 
     def _check(self) -> None:
         """Raise what has been noticed; called when nothing more is there to be taken."""
@@ -77,12 +78,12 @@ class AttendedPort(Port):
     def _fetch(self, timeout_s: float | None) -> bool:
         # The host's clock bounds a wait here, and means nothing to the guest.
         deadline = None if timeout_s is None else time.monotonic() + timeout_s  # noqa: TID251
-        while True:
-            self._attend()
-            if super()._fetch(0):
-                return True
+        left: float | None = timeout_s
+        while not super()._fetch(0):
             self._check()
-            left = None if deadline is None else deadline - time.monotonic()  # noqa: TID251
-            if left is not None and left <= 0:
-                return False
-            self._epoll.poll(left)
+            self._attend(left)
+            if deadline is not None:
+                if left is not None and left <= 0:
+                    return super()._fetch(0)
+                left = max(0.0, deadline - time.monotonic())  # noqa: TID251
+        return True

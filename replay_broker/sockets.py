@@ -156,11 +156,11 @@ class Sockets:
             return
         for _ in range(AT_ONCE):
             try:
-                frames = socket.recv_multipart(zmq.NOBLOCK, copy=False)
+                first = socket.recv(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
-            identity, *parts = (frame.bytes for frame in frames)
-            user = _user_of(frames[-1])
+            identity, user = first.bytes, _user_of(first)
+            parts = socket.recv_multipart() if first.more else []
             if self._users.setdefault(identity, user) != user:
                 self.refuse(f"a message with {user or 'nobody'}'s key from a connection of another")
                 continue

@@ -21,10 +21,11 @@ from tests.bench.download import measure_download
 from tests.bench.keys import measure_keys
 from tests.bench.machine import measure_machine
 from tests.bench.process import Measured, measure
+from tests.bench.service import measure_service
 from tests.bench.store import measure_store
 
 Figures = dict[str, float | int]
-WORKLOADS: Final = ("boot", "print", "download", "keys", "store", "broker", "machine")
+WORKLOADS: Final = ("boot", "print", "download", "keys", "store", "broker", "machine", "service")
 
 
 class Bench:
@@ -110,6 +111,7 @@ def main() -> int:
             "store": lambda: measure_store(place, guest.kernel, rounds),
             "broker": lambda: measure_broker(place),
             "machine": lambda: measure_machine(place, rounds),
+            "service": lambda: measure_service(place, rounds),
         }
         for name, figures in measures.items():
             if options.only in (None, name):
