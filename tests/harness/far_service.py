@@ -55,10 +55,11 @@ class FarService:
         """Run one to its end."""
         return self.start(host, *args).finish(2 * TIMEOUT_S)
 
-    def up(self, *args: str | Path) -> None:
-        """Start the machine, its part on each host."""
+    def up(self, *args: str | Path, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Start the machine, its part on each host; `meanwhile` does what it waits for."""
         common = ("--keys", self.keys, "--name", NAME)
         started = [self.start(host, "up", self.board, "--host", host, *common, *args) for host in self.hosts]
+        meanwhile()
         done = [running.finish(2 * TIMEOUT_S) for running in started]
         assert [each.exit_code for each in done] == [0] * len(done), [each.stderr for each in done]
 

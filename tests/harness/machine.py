@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -173,6 +174,12 @@ class Home:
                 return pid
             assert time.monotonic() < deadline, f"no process {name}: {self.processes()}"
             time.sleep(POLL_S)
+
+    def call(self, line: socket.socket, path: Path, timeout_s: float = TIMEOUT_S) -> None:
+        """Connect to a socket that another process makes."""
+        line.settimeout(timeout_s)
+        self.await_path(path, timeout_s)
+        line.connect(str(path))
 
     def await_path(self, path: Path, timeout_s: float = TIMEOUT_S) -> None:
         """Wait for a file or a socket that another process makes."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from prometheus_client.parser import text_string_to_metric_families
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.harness.machine import Finished, Home
@@ -31,9 +32,11 @@ class Service:
         """The machine's directory."""
         return self._home.runtime / f"dejavm-{os.getuid()}" / self._name
 
-    def up(self, *args: str | Path) -> Path | None:
-        """Start it; the recording, where it makes one."""
-        done = self._home.run("up", *args, "--name", self._name)
+    def up(self, *args: str | Path, meanwhile: Callable[[], object] = lambda: None) -> Path | None:
+        """Start it; the recording, where it makes one.  `meanwhile` does what it waits for."""
+        running = self._home.start("up", *args, "--name", self._name)
+        meanwhile()
+        done = running.finish()
         assert done.exit_code == 0, done.stderr
         return self._home.work / args[args.index("-o") + 1] if "-o" in args else None
 

@@ -54,28 +54,17 @@ def test_two_machines_side_by_side_are_seen_recorded_and_gone_again(home: Home) 
 
 def test_every_process_serves_its_metrics_while_the_guest_computes_sleeps_and_talks(home: Home) -> None:
     machine = Service(home, "m")
-    recording = machine.up(
-        "bare",
-        "--kernel",
-        guest("echo"),
-        "--serial",
-        "unix:s,server=on,wait=off",
-        "--metrics",
-        "--record",
-        "-o",
-        "a.dejavm",
-    )
-    addresses = {node["name"]: node["metrics"] for node in machine.ps()["nodes"]}
-    assert len(set(addresses.values())) == 4
+    options = ("--kernel", guest("echo"), "--serial", "unix:s,server=on", "--metrics", "--record", "-o", "a.dejavm")
     pages: dict[str, dict[tuple[str, str], float]] = {}
     with socket.socket(socket.AF_UNIX) as line, line.makefile("rwb") as text:
-        line.settimeout(TIMEOUT_S)
-        line.connect(str(home.work / "s"))
+        recording = machine.up("bare", *options, meanwhile=lambda: home.call(line, home.work / "s"))
+        assert text.readline() == b"READY\n"
+        addresses = {node["name"]: node["metrics"] for node in machine.ps()["nodes"]}
+        assert len(set(addresses.values())) == 4
         for number in range(30):
             text.write(b"line %d\n" % number)
             text.flush()
-            while (heard := text.readline()) != b"LINE %d\n" % number:
-                assert heard in b"READY\n", heard
+            assert text.readline() == b"LINE %d\n" % number
             pages = {name: scrape(address) for name, address in addresses.items()}
         text.write(b"\x04")
         text.flush()
