@@ -160,6 +160,10 @@ class Loop:
     def _deal_with(self, reason: int) -> None:
         if self._loaded:
             self._hear_how_far()
+            if self._link.pause_at is not None and self._native.icount >= self._link.pause_at:
+                # Standing still comes before what happens at an instruction.
+                self._kept = reason
+                return
         if reason == _engine.STOP_FIRMWARE:
             self._firmware()
         elif reason == _engine.STOP_STUCK:

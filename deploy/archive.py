@@ -32,6 +32,7 @@ from machine.recording.layout import (
     SUFFIX,
 )
 from machine.recording.reader import Recording
+from machine.recording.snapshots.store import SnapshotStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -40,7 +41,8 @@ PACKED_SUFFIX: Final = f"{SUFFIX}.tar.zst"
 LEVEL: Final = 10
 _READ_BYTES: Final = 1 << 16
 _MEMBER: Final = re.compile(
-    rf"{re.escape(MACHINE_NAME)}|{re.escape(LOG_NAME)}|{FILES_NAME}/[0-9a-f]{{64}}|{SNAPSHOTS_NAME}/[0-9]{{8,}}\.(?:snapshot|pages)"
+    rf"{re.escape(MACHINE_NAME)}|{re.escape(LOG_NAME)}|{FILES_NAME}/[0-9a-f]{{64}}"
+    rf"|{SNAPSHOTS_NAME}/[0-9]{{8,}}\.(?:snapshot|pages)"
 )
 
 
@@ -50,13 +52,13 @@ def pack(recording: Recording, target: Path, *, thin: bool, elsewhere: Callable[
     UsageError if the file exists, ChangedGuest if a guest file is nowhere, MachineError if the host refuses.
     """
     files = [(name, recording.path / name) for name in (MACHINE_NAME, LOG_NAME)]
+    if recording.facts.snapshot:
+        # It cannot be replayed without the snapshot it begins at.
+        store = SnapshotStore(recording.path, recording.facts.id)
+        files += [(f"{SNAPSHOTS_NAME}/{path.name}", path) for path in store.files(recording.facts.snapshot)]
     if not thin:
         found = {file.sha256: locate(file, recording.path, elsewhere) for file in recording.facts.files}
         files += [(f"{FILES_NAME}/{digest}", path) for digest, path in sorted(found.items())]
-    if recording.facts.cut is not None:
-        # It cannot be replayed without the snapshot it begins at.
-        pages = sorted((recording.path / SNAPSHOTS_NAME).glob("0*.*"))
-        files += [(f"{SNAPSHOTS_NAME}/{path.name}", path) for path in pages]
     if target.exists():
         raise UsageError(f"{target}: exists already; give another name with -o")
     try:

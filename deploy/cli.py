@@ -26,6 +26,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "replay": "run a recording again",
     "verify": "replay a recording and say whether it was bit-exact",
     "analyse": "ask a question of a whole recording, in parts side by side",
+    "branch": "go on from an instruction of a recording with other hands, recorded as a recording of its own",
+    "tree": "draw which recordings are branches of which",
     "info": "describe a recording",
     "snapshots": "list a recording's snapshots, or delete some",
     "dump": "print a recording's messages",

@@ -79,7 +79,7 @@ def _snapshot(recording: Recording, icount: int) -> Snapshot | None:
     nodes = node_names(recording.board)[1:]
     number = nearest_snapshot(recording, icount, nodes) or nearest_snapshot(recording, icount, ("cpu",))
     if not number:
-        if recording.facts.cut is not None and recording.facts.cut.snapshot:
+        if recording.facts.snapshot:
             raise LogError(f"{recording.path}: the snapshot it begins at is missing")
         return None
     return SnapshotStore(recording.path, recording.facts.id).read(number)
@@ -89,8 +89,8 @@ def _skip(
     recording: Recording, frames: Iterator[tuple[Frame, int]], seq: int
 ) -> tuple[Cut, Iterator[tuple[Frame, int]]]:
     """Count what is left out; the cut, as far as that tells, and the messages that stay."""
-    start, before = recording.beginning, recording.facts.cut
-    icount, inputs, idle_ns = start.place.icount, start.inputs, before.idle_ns if before else 0
+    start = recording.beginning
+    icount, inputs, idle_ns = start.place.icount, start.inputs, recording.facts.slept_ns
     digest = Chain(start.chain)
     for _ in range(seq - start.seq):
         frame, _ = next(frames)

@@ -105,6 +105,25 @@ def with_listeners(board: Board, words: DeviceWords) -> Board:
     return board
 
 
+def with_backends(board: Board, words: DeviceWords) -> Board:
+    """A recorded board to go on with: the same devices, other backends where some are given."""
+    for kind in words.given():
+        slots = [slot for slot in board.devices if slot.kind == kind]
+        given = words.of(kind)
+        if len(given) > len(slots):
+            raise UsageError(f"--{kind} given {len(given)} times; the recording has {len(slots)} such devices")
+        for slot, word in zip(slots, given, strict=False):
+            options, backend = _divide(kind, word, 0)
+            had = dict(slot.options)
+            for key in options.keys() & had.keys():
+                if options[key] != had[key] and (key != "mac" or "mac=" in word):
+                    raise UsageError(
+                        f"--{kind} {word}: {slot.name} has {key} {had[key]} in the recording, and keeps it"
+                    )
+            board = board.with_backend(slot.name, backend)
+    return board
+
+
 def absolute_word(word: str) -> str:
     """A word with its paths made absolute, for a machine that is started from elsewhere."""
     first, colon, rest = word.partition(":")

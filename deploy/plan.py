@@ -38,6 +38,15 @@ class GdbPlace:
 
 
 @dataclass(frozen=True, slots=True)
+class Fork:
+    """Where a branch leaves a recording: the instruction, and where the machine's state there goes, under which id."""
+
+    icount: int
+    directory: Path
+    recording_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Launch:
     """One run: the machine, what the broker does with the log, where that is and where to stop.
 
@@ -54,7 +63,11 @@ class Launch:
     snapshots: tuple[str, ...] = ()
     """The broker's arguments that say how snapshots are taken."""
     snapshot: int = 0
-    """The snapshot to start a replay from, 0 for power-on."""
+    """The snapshot to start from, 0 for power-on."""
+    fork: Fork | None = None
+    """Replay to where a branch begins, and no further."""
+    prepared: Path | None = None
+    """Record a branch that has been prepared in this directory."""
     rebuild: bool = False
     """A process that dies while the guest is recorded is started again, and the broker makes it what it was."""
     gdb: GdbPlace | None = None
@@ -140,4 +153,9 @@ def _broker_arguments(launch: Launch, places: Places) -> tuple[str, ...]:
         arguments += ["--snapshot", str(launch.snapshot)]
     if launch.mode is RunMode.RECORD:
         arguments += ["--on-death", "rebuild" if launch.rebuild else "end"]
+    if launch.fork is not None:
+        arguments += ["--fork-at", str(launch.fork.icount), "--fork-into", str(launch.fork.directory)]
+        arguments += ["--fork-id", launch.fork.recording_id]
+    if launch.prepared is not None:
+        arguments += ["--prepared", str(launch.prepared)]
     return (*arguments, *launch.snapshots, *launch.monitor)

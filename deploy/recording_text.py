@@ -47,16 +47,8 @@ def describe(recording: Recording, overview: Overview) -> dict[str, object]:
         "versions": dict(recording.facts.versions),
         "cut": None if recording.facts.cut is None else asdict(recording.facts.cut),
         "states": {node: dict(states) for node, states in recording.facts.states},
-        "channels": [
-            {
-                "source": node_name(names, row.source),
-                "target": node_name(names, row.target),
-                "type": row.type,
-                "messages": row.messages,
-                "payload_bytes": row.payload_bytes,
-            }
-            for row in summary.channels
-        ],
+        "parent": _parent(recording),
+        "channels": _channel_facts(names, summary),
         "timeline": _timeline_facts(overview.timeline),
     }
     if summary.damage:
@@ -89,9 +81,34 @@ def render(recording: Recording, overview: Overview, facts: dict[str, object]) -
         )
     for node, states in recording.facts.states:
         rows.append((f"{node} states", ", ".join(f"{name} {version}" for name, version in states)))
+    if parent := recording.facts.parent:
+        rows.insert(2, ("branch of", f"{parent.path}@{parent.wanted}, at {parent.icount:,}, id {parent.id}"))
     rows += [(file.role, f"{file.path}, {file.size:,} bytes, sha256 {file.sha256}") for file in recording.facts.files]
     lines = [f"{label:<13} {text}" for label, text in rows]
     return "\n".join([*lines, "", *_draw(overview.timeline), "", *_channels(recording, overview)])
+
+
+def _channel_facts(names: tuple[str, ...], summary: Summary) -> list[dict[str, object]]:
+    return [
+        {
+            "source": node_name(names, row.source),
+            "target": node_name(names, row.target),
+            "type": row.type,
+            "messages": row.messages,
+            "payload_bytes": row.payload_bytes,
+        }
+        for row in summary.channels
+    ]
+
+
+def _parent(recording: Recording) -> dict[str, object] | None:
+    """What a branch is a branch of, and where; the chain is told by what follows."""
+    parent = recording.facts.parent
+    if parent is None:
+        return None
+    return {
+        key: getattr(parent, key) for key in ("id", "path", "wanted", "icount", "seq", "inputs", "idle_ns", "snapshot")
+    }
 
 
 def _end(facts: dict[str, object], summary: Summary) -> str:

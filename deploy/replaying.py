@@ -13,6 +13,7 @@ from machine.message import RunMode, RunState
 from machine.recording.facts import check_versions
 from machine.recording.files import board_here
 from machine.recording.reader import Recording
+from machine.recording.snapshots.store import SnapshotStore
 
 if typing.TYPE_CHECKING:
     from pathlib import Path
@@ -36,11 +37,13 @@ def plan_replay(
     if devices == "log" and words.given():
         option = words.given()[0]
         raise UsageError(f"--{option} needs running devices: leave out --devices log, or say --devices live")
-    end_icount = recording.end_icount
-    first = recording.begin_icount
+    first, end_icount, parent = recording.begin_icount, recording.end_icount, recording.facts.parent
+    before = f"; what is before is in its parent, {parent.path}" if parent else ""
     for option, goal in (("until", until), ("seek", seek)):
         if goal is not None and not first <= goal <= end_icount:
-            raise UsageError(f"--{option} {goal} is outside the recording, which goes from {first} to {end_icount}")
+            raise UsageError(
+                f"--{option} {goal} is outside the recording, which goes from {first} to {end_icount}{before}"
+            )
     if recording.facts.redacted:
         channels = ", ".join(recording.facts.redacted)
         raise LogError(f"{recording.path}: its bytes have been redacted ({channels}); it can be read, not replayed")
@@ -50,10 +53,12 @@ def plan_replay(
     if live:
         board = with_listeners(board, words)
     mode = RunMode.REPLAY_LIVE if live else RunMode.REPLAY_LOG
-    snapshot = recording.facts.cut.snapshot if recording.facts.cut is not None else 0
+    snapshot = recording.facts.snapshot
+    if snapshot and not SnapshotStore(recording.path, recording.facts.id).holds(snapshot):
+        raise LogError(f"{recording.path}: the snapshot that it begins with is missing: number {snapshot}")
     if seek is not None:
         nodes = ("cpu", *(slot.name for slot in board.devices)) if live else ("cpu",)
-        until, snapshot = seek, nearest_snapshot(recording, seek, nodes)
+        until, snapshot = seek, nearest_snapshot(recording, seek, nodes) or snapshot
     return Launch(board, mode, recording.path, until, end_icount, snapshot=snapshot)
 
 

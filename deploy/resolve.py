@@ -44,10 +44,15 @@ def resolve_board(name: str, options: MachineOptions, cache: Path) -> Board:
         board = replace(board, sleep=options.sleep == "on")
     board = with_devices(board, options.devices)
     check_board(board, "command line")
+    check_terminal(board)
+    return board
+
+
+def check_terminal(board: Board) -> None:
+    """UsageError if two backends want the terminal."""
     owners = [slot.name for slot in board.devices if uses_terminal(slot.backend)]
     if len(owners) > 1:
         raise UsageError(f"{owners[0]} and {owners[1]} both want the terminal; give one another backend")
-    return board
 
 
 def resolve_placement(name: str) -> Placement:

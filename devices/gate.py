@@ -7,7 +7,7 @@ Never here: which mode is which to a model; it cannot tell.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from devices.journal import Kept
 from machine.errors import BackendError
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from devices.journal import Journal
     from devices.link import Link
     from devices.model import Backend
+
+
+WHOLE_LINE: Final = b""
+"""OPENED and CLOSED of a device that has one line only."""
 
 
 class Gate(Protocol):
@@ -182,8 +186,21 @@ class LiveGate:
         self._link.flush()
 
     def loaded(self) -> None:
-        """It has been powered on in the past that it comes from."""
+        """It has been powered on in the past that it comes from, and whoever was behind the line then has gone.
+
+        The guest sees what it would see of another cable: it was pulled out, and perhaps another is in its place.
+        """
         self._powered = True
+        said, self._early = self._early, []
+        events = [message.event for message in said]
+        parting = self._backend.parting()
+        if events[:1] != [HostEvent.CLOSED]:
+            for data in parting:
+                self._submit(HostEvent.CLOSED, data, 0)
+        if WHOLE_LINE in parting and not {HostEvent.OPENED, HostEvent.CLOSED} & set(events):
+            self._submit(HostEvent.OPENED, WHOLE_LINE, 0)
+        for message in said:
+            self._link.say(message, BROKER)
 
     def change(self, word: str, make: Callable[[str], Backend]) -> None:
         """The guest sees the line go down and, if the new other side is there, up again."""

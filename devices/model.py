@@ -183,6 +183,9 @@ class Backend(Protocol):
     def close(self) -> None:
         """Give everything back: terminal modes, socket files, children.  Safe to call twice and without open()."""
 
+    def parting(self) -> Sequence[bytes]:
+        """The data of each CLOSED that tells a device that its past other side, whoever it was, is not there now."""
+
     def take_word(self, word: str) -> bool:
         """Become, while open, what another word of the same kind asks for; False: another backend must be made.
 

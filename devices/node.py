@@ -182,12 +182,13 @@ class Shell:
         if ready and self._journal is not None:
             announce_ready(port, type(self._model.state), from_seq=self._recall(self._journal))
         while True:
+            # The port's descriptor tells of changes only: all that has come must be taken before waiting.  A state to
+            # start in has come with the welcome.
+            while (frame := self._link.next()) is not None:
+                self.handle(frame)
             if not ready and not self._gate.backend.waiting():
                 announce_ready(port, type(self._model.state))
                 ready = True
-            # The port's descriptor tells of changes only: all that has come must be taken before waiting.
-            while (frame := self._link.next()) is not None:
-                self.handle(frame)
             self._gate.served()
             if not self._link.pending():
                 self._wait()
@@ -239,6 +240,8 @@ class Shell:
                 self._model.state = decode_state(type(self._model.state), state or self._blank)
                 self._memory.settled()
                 self._gate.loaded()
+                self._gate.handled(self._room())
+                self._link.flush()
             case Present() | MemoryMoved():
                 self._interrupt(message)
             case _:

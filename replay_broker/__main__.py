@@ -16,6 +16,7 @@ from machine.errors import MachineError
 from machine.leaving import leave
 from machine.message import RunMode
 from machine.node import Diagnostics, add_metrics, die_with_parent, start_diagnostics
+from machine.recording.layout import BASE_LABEL
 from replay_broker.monitor.monitor import Monitor
 from replay_broker.roster import Roster
 from replay_broker.server import HELLO_TIMEOUT_S, Server
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
     from machine.frame import Frame
     from machine.keys import KeyRing
     from machine.message import Message
+    from machine.recording.place import Point
+    from machine.recording.reader import Recording
     from replay_broker.session.base import Session
+    from replay_broker.session.fork import ForkSession
     from replay_broker.snapshots.incoming import Incoming
     from replay_broker.snapshots.taker import Taker
 
@@ -64,6 +68,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--snapshot", type=int, default=0, metavar="N", help="start a replay from this snapshot")
     parser.add_argument("--snapshot-every", type=int, default=None, metavar="NS", help="while recording: its period")
     parser.add_argument("--snapshot-budget", type=int, default=None, metavar="BYTES", help="what all may take")
+    parser.add_argument("--fork-at", type=int, default=None, metavar="ICOUNT", help="replay to there for a branch")
+    parser.add_argument("--fork-into", type=Path, metavar="DIR", help="what keeps the state there")
+    parser.add_argument("--fork-id", default="", metavar="ID", help="the id of the recording that begins with it")
+    parser.add_argument("--prepared", type=Path, metavar="DIR", help="record a branch, which has been prepared here")
     parser.add_argument("--supervised", action="store_true", help="SIGTERM ends the run in order")
     parser.add_argument("--on-death", choices=("rebuild", "end"), default="rebuild", help="while recording")
     return parser.parse_args(argv)
@@ -78,16 +86,19 @@ class SessionMaker:
         self._roster = roster
         self._made: Begin | None = None
         self.incoming: Incoming | None = None
+        self._fork: ForkSession | None = None
         if options.snapshot:
             from replay_broker.snapshots.incoming import read_incoming  # noqa: PLC0415
 
-            self.incoming = read_incoming(options.recording, options.snapshot)
+            self.incoming = read_incoming(options.prepared or options.recording, options.snapshot)
 
     def prepare(self) -> None:
         """Everything that takes time.  Called when the CPU node has been let in and loads the guest."""
         if self._made is None:
             if MODES[self._options.mode] in (RunMode.NONE, RunMode.RECORD):
                 self._made = _recorder(self._options, self._board, self._roster)
+            elif self._options.fork_at is not None:
+                self._made = self._forker(self._options.fork_at)
             else:
                 self._made = _replayer(self._options, self._roster, self.incoming)
 
@@ -97,8 +108,22 @@ class SessionMaker:
         assert self._made is not None
         return self._made(send)
 
+    def _forker(self, at: int) -> Begin:
+        from replay_broker.session.fork import ForkSession  # noqa: PLC0415
+
+        replay = _opened(self._options, self._roster, self.incoming)
+
+        def begin(send: Callable[[Frame], None]) -> Session:
+            recording, start = replay()
+            self._fork = ForkSession(recording, send, at, start)
+            return self._fork
+
+        return begin
+
     def snapshots(self, tell: Callable[[Message, int], None]) -> Taker:
         """What takes snapshots of the session that has begun."""
+        if self._fork is not None:
+            return self._fork_taker(self._fork, tell)
         from machine.recording.reader import Recording  # noqa: PLC0415
         from machine.recording.snapshots.store import SnapshotStore  # noqa: PLC0415
         from replay_broker.snapshots.process import StoreProcess  # noqa: PLC0415
@@ -113,38 +138,72 @@ class SessionMaker:
         taker.loaded(self._options.snapshot)
         return taker
 
+    def _fork_taker(self, session: ForkSession, tell: Callable[[Message, int], None]) -> Taker:
+        """Takes the one snapshot that a branch begins with."""
+        from replay_broker.snapshots.process import StoreProcess  # noqa: PLC0415
+        from replay_broker.snapshots.taker import Taker  # noqa: PLC0415
+
+        options = self._options
+        nodes = {member.number: name for name, member in self._roster.members.items()}
+        store = StoreProcess(options.fork_into, options.fork_id, None)
+        taker = Taker(options.fork_id, nodes, tell, store, options.snapshot + 1)
+        taker.loaded(options.snapshot)
+        taker.request(BASE_LABEL, session.kept)
+        return taker
+
 
 def _recorder(options: argparse.Namespace, board: Board, roster: Roster) -> Begin:
     from replay_broker.ledger import LogLedger, NullLedger  # noqa: PLC0415
+    from replay_broker.session.branch import BranchSession  # noqa: PLC0415
     from replay_broker.session.lasting import LastingSession  # noqa: PLC0415
     from replay_broker.session.record import RecordSession  # noqa: PLC0415
 
     if MODES[options.mode] is RunMode.NONE:
         return lambda send: RecordSession(board, send, NullLedger())
-    from machine.recording.facts import gather_facts  # noqa: PLC0415
+    if options.prepared is not None:
+        from machine.recording.reader import Recording  # noqa: PLC0415
 
-    facts = gather_facts(board, time.time_ns())
+        facts = Recording.open(options.prepared).facts
+    else:
+        from machine.recording.facts import gather_facts  # noqa: PLC0415
+
+        facts = gather_facts(board, time.time_ns())
 
     def begin(send: Callable[[Frame], None]) -> Session:
         known = replace(facts, states=tuple((node, tuple(states.items())) for node, states in roster.states().items()))
-        return LastingSession(board, send, LogLedger(options.recording, board, known))
+        ledger = LogLedger(options.recording, board, known, options.prepared)
+        if known.parent is not None:
+            return BranchSession(board, send, ledger, known.parent)
+        return LastingSession(board, send, ledger)
 
     return begin
 
 
-def _replayer(options: argparse.Namespace, roster: Roster, incoming: Incoming | None) -> Begin:
+def _opened(
+    options: argparse.Namespace, roster: Roster, incoming: Incoming | None
+) -> Callable[[], tuple[Recording, Point]]:
+    """Opens the recording that is replayed, once the nodes have said which states they have; where to begin."""
     from machine.recording.facts import check_states  # noqa: PLC0415
     from machine.recording.place import START  # noqa: PLC0415
     from machine.recording.reader import Recording  # noqa: PLC0415
+
+    def opened() -> tuple[Recording, Point]:
+        recording = Recording.open(options.recording)
+        check_states(recording.facts, roster.states())
+        return recording, START if incoming is None else incoming.point
+
+    return opened
+
+
+def _replayer(options: argparse.Namespace, roster: Roster, incoming: Incoming | None) -> Begin:
     from replay_broker.session.live import LiveReplaySession  # noqa: PLC0415
     from replay_broker.session.log import LogReplaySession  # noqa: PLC0415
 
     kind = LogReplaySession if MODES[options.mode] is RunMode.REPLAY_LOG else LiveReplaySession
-    start = START if incoming is None else incoming.point
+    replay = _opened(options, roster, incoming)
 
     def begin(send: Callable[[Frame], None]) -> Session:
-        recording = Recording.open(options.recording)
-        check_states(recording.facts, roster.states())
+        recording, start = replay()
         return kind(recording, send, options.until, start)
 
     return begin

@@ -21,9 +21,13 @@ BLOCK_BYTES: Final = 64
 
 
 class Entropies:
-    """Entropy of every device: its slot's backend is `host`, or `seed=N` for a stream that N alone decides."""
+    """Entropy of every device: its slot's backend is `host`, or `seed=N` for a stream that N alone decides.
 
-    def __init__(self, board: Board) -> None:
+    In a branch the stream is another one, by the number of the message behind which it begins: what the guest has had
+    does not come again.
+    """
+
+    def __init__(self, board: Board, behind_seq: int = 0) -> None:
         self._streams: dict[int, SeedStream] = {}
         for number, slot in enumerate(board.devices, FIRST_DEVICE):
             word, equals, seed = slot.backend.partition("=")
@@ -31,7 +35,7 @@ class Entropies:
                 continue
             if not equals or not seed.isascii() or not seed.isdigit():
                 raise BoardError(f"device.{slot.name}.backend: {slot.backend!r} is not seed=N with a whole number")
-            self._streams[number] = SeedStream(int(seed))
+            self._streams[number] = SeedStream(int(seed), behind_seq)
 
     def read(self, node: int, size: int) -> bytes:
         """Random bytes for a device; RemoteWireError if it wants none or too many."""
@@ -44,8 +48,9 @@ class Entropies:
 class SeedStream:
     """Bytes of BLAKE2b (RFC 7693) over a counter, the seed its key."""
 
-    def __init__(self, seed: int) -> None:
-        self._key = hashlib.sha256(str(seed).encode()).digest()
+    def __init__(self, seed: int, behind_seq: int = 0) -> None:
+        word = f"{seed} behind {behind_seq}" if behind_seq else str(seed)
+        self._key = hashlib.sha256(word.encode()).digest()
         self._blocks = 0
         self._left = b""
 

@@ -101,15 +101,16 @@ class LogLedger:
 
     keeps = True
 
-    def __init__(self, directory: Path, board: Board, facts: Facts) -> None:
-        self._writer = RecordingWriter(directory, board, facts)
+    def __init__(self, directory: Path, board: Board, facts: Facts, prepared: Path | None = None) -> None:
+        self._writer = RecordingWriter(directory, board, facts, prepared)
         self._entered: list[Frame] = []
         self._entered_ns = 0
         """When the first of them was entered, which is before anybody acted on it."""
         # The host's clock may be set while the run goes on; what is promised about time must hold then too.
         self._epoch_ns = time.time_ns() - time.monotonic_ns()
-        self.messages = 0
-        self.inputs = 0
+        # A branch goes on behind its parent.
+        self.messages = facts.beginning.seq
+        self.inputs = facts.beginning.inputs
 
     def enter(self, frame: Frame) -> Frame:
         """The frame with its stamp."""

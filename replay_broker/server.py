@@ -294,7 +294,7 @@ class Server:
             self.taker = self.make_taker() if self.make_taker is not None else None
             self.session.start()
             early, self._early = self._early, []
-            for number, waiting in early:
+            for number, waiting in sorted(early, key=lambda row: row[0]):
                 self._on_frame(number, waiting)
 
     def _on_saved(self, frame: Frame) -> None:

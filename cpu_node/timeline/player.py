@@ -116,6 +116,8 @@ class Player:
         arch = ARCHES.get(board.cpu)
         if arch is None:
             raise BoardError(f"machine.cpu: {board.cpu} is not one of {', '.join(sorted(ARCHES))}")
+        # A branch, or what was cut, has no power-on.
+        snapshot = snapshot or recording.facts.snapshot
         self.arch = arch
         self.memory: GuestMemory = memory if memory is not None else PrivateMemory(board.memory)
         loads = SnapshotStore(recording.path, recording.facts.id).read(snapshot) if snapshot else None

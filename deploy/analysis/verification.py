@@ -35,7 +35,8 @@ def tasks_of(recording: Recording, parts: int, analysis: tuple[str, ...] = ()) -
     snapshots: list[tuple[int, int]] = []
     if recording.facts.format >= RESUMABLE_FORMAT:
         store = SnapshotStore(recording.path, recording.facts.id)
-        snapshots = [(head.icount, head.number) for head in store.list()]
+        heads = (head for head in store.list() if head.icount > recording.begin_icount)
+        snapshots = [(head.icount, head.number) for head in heads]
     segments = plan_segments(snapshots, recording.end_icount, parts)
     text = render_board(board)
     return tuple(Task(str(recording.path.absolute()), text, segment, analysis) for segment in segments)

@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     """Compare machines, then messages; 0 if all is the same, 3 if not, 4 if one could only be read in part."""
     a, b = Recording.open(Path(options.a)), Recording.open(Path(options.b))
     machine = machine_differences(a, b)
-    result = compare(a, b, lambda frames: watched(frames, lambda: a.messages))
+    result = compare(a, b, lambda frames: watched(frames, lambda: a.messages - a.beginning.seq))
     text = _Text(result)
     put(json.dumps(text.facts(machine)) if options.json else "\n".join(text.lines(machine)))
     for damage in result.damage:

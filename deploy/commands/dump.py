@@ -55,7 +55,8 @@ def run(options: argparse.Namespace) -> int:
 def _put_json(recording: Recording, frames: Iterable[Frame], *, whole: bool) -> None:
     """One object a line; the first message of all brings the machine with it, if all channels are there."""
     text = text_of(recording)
-    clock = HostClock(recording.path / LOG_NAME)
+    before = recording.beginning.seq
+    clock = HostClock(recording.path / LOG_NAME, before)
     for frame in frames:
-        machine = (recording.path / MACHINE_NAME).read_text() if whole and frame.seq == 1 else None
+        machine = (recording.path / MACHINE_NAME).read_text() if whole and frame.seq == before + 1 else None
         put(text.json(frame, clock.at(frame.seq), machine))

@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"--clock host: {options.format} has the guest's time only")
     recording = open_recording(options.recording)
     damage: list[LogError] = []
-    frames = _readable(watched(recording.frames(), lambda: recording.messages), damage)
+    frames = _readable(watched(recording.frames(), lambda: recording.messages - recording.beginning.seq), damage)
     pieces = exporter(options.format).export(recording, frames, Choice(options.node, options.clock))
     with _output(options.output) as file:
         size = sum(file.write(piece) for piece in pieces)

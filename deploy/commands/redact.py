@@ -32,5 +32,5 @@ def run(options: argparse.Namespace) -> int:
     target = Path(options.output or f"{recording.path.absolute().name.removesuffix(SUFFIX)}-redacted{SUFFIX}")
     say("note: the copy can be read, exported and compared, and never replayed")
     count = redact(recording, options.channel, target)
-    put(f"redacted {target}: {count:,} of {recording.messages:,} messages blanked")
+    put(f"redacted {target}: {count:,} of {recording.messages - recording.beginning.seq:,} messages blanked")
     return EXIT_DONE

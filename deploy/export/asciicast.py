@@ -40,7 +40,7 @@ def _lines(recording: Recording, frames: Iterable[Frame], number: int, name: str
     yield _line(_header(recording, name))
     decoders = {inbound: codecs.getincrementaldecoder("utf-8")(errors="replace") for inbound in (False, True)}
     seconds = 0.0
-    for row in passed(frames, recording.board.shift):
+    for row in passed(frames, recording.clock()):
         if row.node == number:
             seconds = row.time_ns / 1e9
             if text := decoders[row.inbound].decode(row.data):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from machine.clock import VirtualClock
 from machine.codec import decode, type_of
 from machine.errors import RemoteWireError
 from machine.message import BackendResult, HostEvent, HostInput, HostOutput
@@ -13,6 +12,7 @@ from machine.recording.summary import SYNC_POINT, idle_ns_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from machine.clock import VirtualClock
     from machine.frame import Frame
     from machine.message import Message
 
@@ -32,9 +32,11 @@ class Passed(NamedTuple):
     inbound: bool
 
 
-def passed(frames: Iterable[Frame], shift: int) -> Iterator[Passed]:
-    """All of a recording's, in order: inputs where they were delivered, output as far as its backend took it."""
-    clock = VirtualClock(shift)
+def passed(frames: Iterable[Frame], clock: VirtualClock) -> Iterator[Passed]:
+    """All of a recording's, in order: inputs where they were delivered, output as far as its backend took it.
+
+    `clock` is the recording's, in front of the first message.
+    """
     offered: dict[int, bytes] = {}
     for frame in frames:
         if frame.type == SYNC_POINT:

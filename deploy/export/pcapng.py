@@ -12,6 +12,7 @@ from machine.pcapng import head, packet
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from machine.clock import VirtualClock
     from machine.frame import Frame
     from machine.recording.reader import Recording
 
@@ -23,13 +24,13 @@ TIMES: Final = "times are the guest's virtual time, from power-on"
 def export(recording: Recording, frames: Iterable[Frame], choice: Choice) -> Iterator[bytes]:
     """One interface a card; UsageError if there is none."""
     cards = chosen_devices(recording, KIND, choice.node)
-    return _blocks(cards, frames, recording.board.shift)
+    return _blocks(cards, frames, recording.clock())
 
 
-def _blocks(cards: list[tuple[int, str]], frames: Iterable[Frame], shift: int) -> Iterator[bytes]:
+def _blocks(cards: list[tuple[int, str]], frames: Iterable[Frame], clock: VirtualClock) -> Iterator[bytes]:
     yield head(*(name for _, name in cards), times=TIMES)
     interfaces = {number: interface for interface, (number, _) in enumerate(cards)}
-    for row in passed(frames, shift):
+    for row in passed(frames, clock):
         interface = interfaces.get(row.node)
         if interface is None:
             continue

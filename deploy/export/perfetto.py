@@ -15,7 +15,6 @@ from deploy.export.table import HOST, Choice
 from deploy.export.track_events import TrackWriter
 from deploy.message_text import text_of
 from machine import message as m
-from machine.clock import VirtualClock
 from machine.codec import name_of, type_of
 from machine.errors import UsageError
 from machine.icount import BROKER, CPU
@@ -75,8 +74,8 @@ class _Trace:
         self._names = node_names(recording.board)
         self._text = text_of(recording)
         self._write = TrackWriter()
-        self._clock = VirtualClock(recording.board.shift)
-        self._host = HostClock(recording.path / LOG_NAME)
+        self._clock = recording.clock()
+        self._host = HostClock(recording.path / LOG_NAME, recording.beginning.seq)
         self._host_start: int | None = None
         self._now = _Moment()
         self._on_host = on_host

@@ -61,6 +61,11 @@ def assemble(lines: Iterable[str], target: Target, machine: str | None = None) -
     if not isinstance(text, str):
         raise UsageError("the dump does not bring its machine with it; dump without filters, or name it with --machine")
     board, facts = parse_machine(text, "machine")
+    if facts.parent is not None:
+        raise UsageError(
+            "this is the dump of a branch, whose beginning is no message but a snapshot; make another branch with: "
+            f"dejavm branch {facts.parent.path}@{facts.parent.wanted}"
+        )
     # What is written is of the newest format, whatever was read.
     facts = replace(facts, format=FORMAT_VERSION)
     path = target(board)
@@ -77,9 +82,9 @@ def _write(
     writer: RecordingWriter, path: Path, board: Board, rows: Iterator[tuple[str, Mapping[str, object]]], facts: Facts
 ) -> Assembled:
     reader = _RowReader(node_names(board))
-    chain = Chain() if facts.cut is None else Chain(facts.cut.point.chain)
+    chain = Chain(facts.beginning.chain)
     icount = host_ns = 0
-    seq = 0 if facts.cut is None else facts.cut.seq
+    seq = facts.beginning.seq
     for where, row in rows:
         try:
             frame = reader.frame(row, seq + 1)

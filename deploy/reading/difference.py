@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import dropwhile, zip_longest
 from typing import TYPE_CHECKING, Final
 
 from machine.errors import Divergence, LogError
@@ -97,11 +97,13 @@ class Comparison:
 def compare(a: Recording, b: Recording, watch: Callable[[Iterable[Frame]], Iterable[Frame]] = iter) -> Comparison:
     """Compare two recordings' messages.  Damage ends the log it is in and is told, not raised.
 
-    `watch` is handed A's messages and hands them on: for showing progress.
+    `watch` is handed A's messages and hands them on: for showing progress.  Where one begins later, as a branch does,
+    the other is compared from there.
     """
     result = Comparison(node_names(a.board))
-    left = _readable(watch(a.frames()), result)
-    right = _renumbered(_readable(b.frames(), result), node_names(b.board), result)
+    seq = max(a.beginning.seq, b.beginning.seq)
+    left = _readable(watch(_behind(a.frames(), seq)), result)
+    right = _renumbered(_readable(_behind(b.frames(), seq), result), node_names(b.board), result)
     before: deque[Frame] = deque(maxlen=BEFORE)
     x, y = next(left, None), next(right, None)
     while x is not None and y is not None and same(x, y):
@@ -112,6 +114,10 @@ def compare(a: Recording, b: Recording, watch: Callable[[Iterable[Frame]], Itera
         result.first = FirstDifference(_text(x, y, result.node), x, y, tuple(before))
         _count_rest(_groups(x, left), _groups(y, right), result)
     return result
+
+
+def _behind(frames: Iterable[Frame], seq: int) -> Iterable[Frame]:
+    return dropwhile(lambda frame: frame.seq <= seq, frames) if seq else frames
 
 
 def _text(a: Frame | None, b: Frame | None, name: Callable[[int], str]) -> Divergence:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from machine.clock import VirtualClock
 from machine.errors import LogError
 from machine.recording.summary import SYNC_POINT, idle_ns_of
 
@@ -20,10 +19,10 @@ def virtual_times(recording: Recording, heads: Sequence[Head]) -> dict[int, int]
 
     What lies behind the last good message of a damaged log is left out.
     """
-    clock = VirtualClock(recording.board.shift)
+    clock = recording.clock()
     found: dict[int, int] = {}
     frames = recording.frames()
-    seq = 0
+    seq = recording.beginning.seq
     for head in sorted(heads, key=lambda head: head.seq):
         try:
             while seq < head.seq:

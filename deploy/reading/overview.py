@@ -27,24 +27,29 @@ class Overview:
     summary: Summary
     timeline: Timeline
     host_ns: int
+    from_icount: int = 0
+    from_ns: int = 0
+    """Where a branch begins, in instructions and in virtual time."""
 
     @property
     def mips(self) -> float:
         """Millions of instructions in each second of the host's while it was recorded; 0 if that is not known."""
-        return self.summary.instructions * 1000 / self.host_ns if self.host_ns else 0.0
+        return (self.summary.instructions - self.from_icount) * 1000 / self.host_ns if self.host_ns else 0.0
 
     def a_second(self, count: int) -> float:
         """How many of something there were in each second of virtual time."""
-        return count * 1e9 / self.summary.virtual_ns if self.summary.virtual_ns else 0.0
+        span_ns = self.summary.virtual_ns - self.from_ns
+        return count * 1e9 / span_ns if span_ns else 0.0
 
 
 def overview(recording: Recording) -> Overview:
     """Read the whole log; damage is told in the summary."""
-    timeline = Timeline(recording.board.shift)
-    frames = _seen(watched(recording.frames(), lambda: recording.messages), timeline)
-    return Overview(
-        summarise(recording.board, frames, recording.facts), timeline, _host_span(recording.path / LOG_NAME)
-    )
+    start = recording.beginning
+    timeline = Timeline(recording.clock(), start.place.icount)
+    frames = _seen(watched(recording.frames(), lambda: recording.messages - start.seq), timeline)
+    summary = summarise(frames, recording.facts, recording.clock())
+    icount = start.place.icount
+    return Overview(summary, timeline, _host_span(recording.path / LOG_NAME), icount, recording.clock().at(icount))
 
 
 def _seen(frames: Iterable[Frame], timeline: Timeline) -> Iterator[Frame]:

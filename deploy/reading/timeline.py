@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from machine.clock import VirtualClock
 from machine.frame import class_of
 from machine.message import MessageClass
 from machine.recording.summary import SYNC_POINT, idle_ns_of
 
 if TYPE_CHECKING:
+    from machine.clock import VirtualClock
     from machine.frame import Frame
 
 SPANS: Final = 60
@@ -22,9 +22,9 @@ class Timeline:
     The spans start short; when a message lies behind the last, each two become one.
     """
 
-    def __init__(self, shift: int) -> None:
-        self._clock = VirtualClock(shift)
-        self._icount = 0
+    def __init__(self, clock: VirtualClock, icount: int = 0) -> None:
+        self._clock = clock
+        self._icount = icount
         self.span_ns = _FIRST_SPAN_NS
         self.busy_ns = [0] * SPANS
         """Virtual time during which the guest ran."""

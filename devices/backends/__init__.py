@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from devices.backends.base import NoBackend
+from devices.backends.base import BackendBase, NoBackend
 from devices.model import Backend
 from machine.errors import BackendError
 
@@ -36,8 +36,10 @@ def create_backend(kind: str, word: str, name: str) -> Backend:
     A word is `first`, `first:argument` or, as QEMU writes lists of options, `first,argument`.  A device of kind
     `none` has no backend and its word is somebody else's.  BackendError names device and word.
     """
-    if kind == NO_BACKEND or not word:
+    if kind == NO_BACKEND:
         return NoBackend(name)
+    if not word:
+        return BackendBase(name)
     if word.startswith(OUTSIDE):
         return _from_outside(word, name)
     table = importlib.import_module(KINDS[kind])

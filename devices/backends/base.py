@@ -55,6 +55,10 @@ class BackendBase:
     def close(self) -> None:
         """Nothing is held."""
 
+    def parting(self) -> Sequence[bytes]:
+        """There is one line, and it has gone."""
+        return (b"",)
+
     def take_word(self, word: str) -> bool:
         """Another word means another backend."""
         return False
@@ -96,6 +100,10 @@ class NoBackend(BackendBase):
         """There is nothing to go on with."""
         self.open(submit)
         return True
+
+    def parting(self) -> Sequence[bytes]:
+        """There never was a line."""
+        return ()
 
 
 def _nobody(_event: HostEvent, _data: bytes, _delay_ns: int) -> None:

@@ -15,8 +15,10 @@ from typing import Final
 
 from machine.errors import LogError, UnknownLogVersion, UsageError
 from machine.message import WIRE_VERSION
+from machine.recording.chain import BEFORE_ALL
 from machine.recording.cut import Cut, parse_cut
 from machine.recording.format import FORMAT_VERSION, READABLE_FORMATS
+from machine.recording.place import START, Place, Point
 
 if typing.TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +27,8 @@ if typing.TYPE_CHECKING:
 
 LIBRARIES: Final = ("unicorn", "protobuf", "mcap", "dejavm")
 """The packages whose versions a replay may depend on."""
+
+PARENT_NUMBERS: Final = ("wanted", "icount", "seq", "inputs", "idle_ns", "snapshot")
 
 DECISIVE: Final = ("unicorn",)
 """Those of which a replay needs the very one: another engine may take its traps elsewhere."""
@@ -41,6 +45,25 @@ class GuestFile:
     path: str
     size: int
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """Where a branch has left another recording: behind its message `seq`, with nothing under way.
+
+    `wanted` is the instruction that was asked for, `icount` the sync point at or behind it; `inputs`, `chain` and
+    `idle_ns`, virtual time slept, are those of the parent up to there.  `snapshot` of the branch is the machine there.
+    """
+
+    id: str
+    path: str
+    wanted: int
+    icount: int
+    seq: int
+    inputs: int
+    chain: bytes
+    idle_ns: int
+    snapshot: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +86,31 @@ class Facts:
     """Where it begins, if it was cut out of another."""
     redacted: tuple[str, ...] = ()
     """Channels whose bytes have been replaced; such a recording can be read and not replayed."""
+    parent: Parent | None = None
+    """Of a branch: what it is a branch of."""
+
+    @property
+    def beginning(self) -> Point:
+        """In front of the recording's first message."""
+        parent = self.parent
+        if self.cut is not None:
+            return self.cut.point
+        if parent is None:
+            return START
+        place = Place(0, parent.seq, parent.icount, parent.chain)
+        return Point(place, parent.seq, parent.inputs, parent.chain)
+
+    @property
+    def slept_ns(self) -> int:
+        """Virtual time that the guest had slept there."""
+        begins = self.cut or self.parent
+        return begins.idle_ns if begins is not None else 0
+
+    @property
+    def snapshot(self) -> int:
+        """The snapshot that is the machine there, 0 for power-on."""
+        begins = self.cut or self.parent
+        return begins.snapshot if begins is not None else 0
 
 
 def gather_facts(board: Board, created_ns: int) -> Facts:
@@ -115,6 +163,8 @@ def render_facts(facts: Facts) -> str:
     if facts.cut is not None:
         lines += ["", "[recording.cut]"]
         lines += [f"{field.name} = {_toml(getattr(facts.cut, field.name))}" for field in fields(facts.cut)]
+    if facts.parent is not None:
+        lines += render_parent(facts.parent)
     lines += ["", "[recording.versions]"]
     lines += [f"{name} = {_toml(version)}" for name, version in facts.versions]
     for node, states in facts.states:
@@ -152,7 +202,28 @@ def parse_facts(table: object, source: str) -> Facts:
         states=tuple((node, _parse_states(states, source)) for node, states in _nodes(table, source).items()),
         cut=parse_cut(table.get("cut"), source),
         redacted=tuple(str(channel) for channel in redacted),
+        parent=parse_parent(table["parent"], source) if "parent" in table else None,
     )
+
+
+def render_parent(parent: Parent) -> list[str]:
+    """The [recording.parent] table, a line each."""
+    values = {field.name: getattr(parent, field.name) for field in fields(parent)} | {"chain": parent.chain.hex()}
+    return ["", "[recording.parent]", *(f"{key} = {_toml(value)}" for key, value in values.items())]
+
+
+def parse_parent(table: object, source: str) -> Parent:
+    """What a parsed [recording.parent] table says; LogError."""
+    if not isinstance(table, dict):
+        raise LogError(f"{source}: recording.parent: write the parent as a table")
+    numbers = {key: _value(table, key, int, source) for key in PARENT_NUMBERS}
+    try:
+        chain = bytes.fromhex(_value(table, "chain", str, source))
+    except ValueError as error:
+        raise LogError(f"{source}: recording.parent.chain: not hexadecimal") from error
+    if len(chain) != len(BEFORE_ALL) or min(numbers.values()) < 0 or not numbers["seq"]:
+        raise LogError(f"{source}: recording.parent: a chain has {len(BEFORE_ALL)} bytes, and no number is below zero")
+    return Parent(_value(table, "id", str, source), _value(table, "path", str, source), chain=chain, **numbers)
 
 
 def _nodes(table: dict[str, object], source: str) -> dict[str, object]:

@@ -11,10 +11,10 @@ from machine.icount import FIRST_DEVICE
 if TYPE_CHECKING:
     from machine.board import Board
 
-FORMAT_VERSION: Final = 3
+FORMAT_VERSION: Final = 4
 """Raised when a reader of the last version would misread; machine.toml carries it."""
 
-READABLE_FORMATS: Final = (1, 2, 3)
+READABLE_FORMATS: Final = (1, 2, 3, 4)
 """Those this program reads; docs/log-format.md says what each lacks."""
 
 LINKED_FORMAT: Final = 2

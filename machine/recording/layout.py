@@ -10,6 +10,8 @@ FILES_NAME: Final = "files"
 """A directory of guest files, each named by its SHA-256; only what has been unpacked has one."""
 SNAPSHOTS_NAME: Final = "snapshots"
 """A directory of snapshots; docs/log-format.md says what is in it."""
+BASE_LABEL: Final = "base"
+"""The label of the snapshot that a branch begins with."""
 SUFFIX: Final = ".dejavm"
 DIRECTORY_MODE: Final = 0o700
 FILE_MODE: Final = 0o600

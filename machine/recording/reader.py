@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from machine.board import Board, parse_board
+from machine.clock import VirtualClock
 from machine.errors import BoardError, LogError
 from machine.frame import class_of
 from machine.message import MessageClass
@@ -15,7 +16,7 @@ from machine.recording.chain import Chain
 from machine.recording.facts import Facts, parse_facts
 from machine.recording.format import FORMAT_VERSION, RESUMABLE_FORMAT
 from machine.recording.layout import LOG_NAME, MACHINE_NAME
-from machine.recording.place import START, Place, Point
+from machine.recording.place import START, Point
 from machine.recording.summary import Summary, summarise
 from machine.recording.tail import Tail, read_tail
 from machine.recording.walk import LogWalk
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from machine.frame import Frame
+    from machine.recording.place import Place
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,10 @@ class Recording:
         if not (path / LOG_NAME).is_file():
             raise LogError(f"{path / LOG_NAME}: the recording's log is missing")
         return cls(path, board, facts)
+
+    def clock(self) -> VirtualClock:
+        """Virtual time in front of the first message."""
+        return VirtualClock(self.board.shift, self.facts.slept_ns)
 
     def frames(self, start: Point = START) -> Iterator[Frame]:
         """Every message from the first, or from the first behind a point, in seq order.
@@ -87,13 +93,14 @@ class Recording:
 
     @property
     def beginning(self) -> Point:
-        """The point in front of its first message: power-on, or where it was cut out of another recording."""
-        return START if self.facts.cut is None else self.facts.cut.point
+        """The point in front of its first message: power-on, or where it was cut out of another or has left it."""
+        return self.facts.beginning
 
     @property
     def begin_icount(self) -> int:
         """The instruction count at which a replay of it begins."""
-        return 0 if self.facts.cut is None else self.facts.cut.begin
+        cut = self.facts.cut
+        return self.beginning.place.icount if cut is None else cut.begin
 
     def _behind(self, start: Point) -> Point:
         return self.beginning if start == START else start
@@ -103,7 +110,7 @@ class Recording:
 
     def summary(self) -> Summary:
         """What the recording comes to; reads all of it, tells damage instead of raising it."""
-        return summarise(self.board, self.frames(), self.facts)
+        return summarise(self.frames(), self.facts, self.clock())
 
     @property
     def clean_end(self) -> bool:
@@ -117,7 +124,7 @@ class Recording:
 
     @property
     def messages(self) -> int:
-        """How many good messages there are; as end_icount."""
+        """The number of the last good message: how many there are, a parent's up to the branch among them."""
         return self._extent[1]
 
     @property
@@ -133,7 +140,7 @@ class Recording:
     @cached_property
     def _tail(self) -> Tail | None:
         try:
-            return read_tail(self.path / LOG_NAME, self.beginning.seq)
+            return read_tail(self.path / LOG_NAME, self.beginning)
         except OSError as error:
             raise LogError(f"{self.path / LOG_NAME}: cannot read the log: {error.strerror}") from error
 
@@ -142,7 +149,7 @@ class Recording:
         if self._tail is not None:
             return self._tail.icount, self._tail.messages, self._tail.inputs
         summary = self.summary()
-        return summary.instructions, summary.messages, summary.inputs
+        return summary.instructions, self.beginning.seq + summary.messages, self.beginning.inputs + summary.inputs
 
 
 def parse_machine(text: str, source: str) -> tuple[Board, Facts]:

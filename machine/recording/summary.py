@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from machine.clock import VirtualClock
 from machine.codec import decode, name_of, type_of
 from machine.errors import CorruptRecord, RemoteWireError, TruncatedLog
 from machine.frame import Frame, class_of
@@ -16,7 +15,7 @@ from machine.recording.chain import chain_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from machine.board import Board
+    from machine.clock import VirtualClock
     from machine.recording.facts import Facts
 
 SYNC_POINT: Final = type_of(SyncPoint)
@@ -40,7 +39,7 @@ class Summary:
 
     `instructions` is the icount of the last good message, `virtual_ns` the virtual time there, `idle_ns` what the
     guest slept of it, `digest` the chain up to it; `ended` says whether it is End; `damage` is one line, or "" for a
-    log without any.
+    log without any.  In a branch or a cut `messages` and `inputs` are its own, all else is of the whole run.
     """
 
     instructions: int
@@ -54,17 +53,12 @@ class Summary:
     channels: tuple[ChannelCount, ...]
 
 
-def summarise(board: Board, frames: Iterator[Frame], facts: Facts) -> Summary:
-    """Count what is good of a log; damage ends the count and is told, not raised.
-
-    Of a recording that was cut out of another the messages are its own; icount and time go on from there.
-    """
-    cut = facts.cut
-    chain = chain_of(facts.format) if cut is None else chain_of(facts.format, cut.point.chain)
+def summarise(frames: Iterator[Frame], facts: Facts, clock: VirtualClock) -> Summary:
+    """Count what is good of a log, with virtual time from `clock` on; damage ends the count and is told, not raised."""
+    start = facts.beginning
+    chain = chain_of(facts.format, start.chain)
     counts: Counter[tuple[int, int, int]] = Counter()
     sizes: Counter[tuple[int, int, int]] = Counter()
-    clock = VirtualClock(board.shift)
-    clock.idle_ns = cut.idle_ns if cut else 0
     last: Frame | None = None
     damage = ""
     try:
@@ -77,7 +71,7 @@ def summarise(board: Board, frames: Iterator[Frame], facts: Facts) -> Summary:
                 clock.idle_ns += idle_ns_of(last)
     except (TruncatedLog, CorruptRecord) as error:
         damage = str(error)
-    icount = last.icount if last else cut.icount if cut else 0
+    icount = last.icount if last else start.place.icount
     return Summary(
         instructions=icount,
         virtual_ns=clock.at(icount),

@@ -21,10 +21,13 @@ from machine.frame import Frame, class_of
 from machine.message import End, MessageClass
 from machine.recording.chunk import Content, Damage, Routes, add_channel, open_chunk, read_content
 from machine.recording.format import HIGHEST_CHUNK_BYTES
+from machine.recording.place import START
 from machine.recording.walk import FOOTER, RECORD, TRAILER_BYTES, footer_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from machine.recording.place import Point
 
 END_TYPE = type_of(End)
 _HIGHEST_SUMMARY_BYTES = 1 << 28
@@ -34,7 +37,7 @@ CHANNEL_ID = struct.Struct("<H")
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """How far a closed log goes; `ended` says whether its last message is End."""
+    """How far a closed log goes, what was before its first message counted; whether its last message is End."""
 
     icount: int
     messages: int
@@ -42,19 +45,19 @@ class Tail:
     ended: bool
 
 
-def read_tail(path: Path, before: int = 0) -> Tail | None:
-    """The tail of a closed log; None if the log is unclosed or its end is damaged.  OSError as the host has it.
+def read_tail(path: Path, start: Point = START) -> Tail | None:
+    """The tail of a closed log that begins at `start`; None if it is unclosed or its end is damaged.
 
-    `before` is the seq of the last message that was left out in front of it (cut.py).
+    OSError as the host has it.
     """
     with path.open("rb") as file:
         try:
-            return _read(file, os.fstat(file.fileno()).st_size, before)
+            return _read(file, os.fstat(file.fileno()).st_size, start)
         except (Damage, McapError, struct.error, ValueError, KeyError):
             return None
 
 
-def _read(file: BinaryIO, size: int, before: int) -> Tail | None:
+def _read(file: BinaryIO, size: int, before: Point) -> Tail | None:
     if size < TRAILER_BYTES:
         return None
     file.seek(size - TRAILER_BYTES)
@@ -75,9 +78,11 @@ def _read(file: BinaryIO, size: int, before: int) -> Tail | None:
     if statistics is None or not statistics.message_count:
         return None
     counts = {channel: n for channel, n in statistics.channel_message_counts.items() if channel != routes.links}
-    messages = sum(counts.values())
-    inputs = sum(n for channel, n in counts.items() if class_of(routes[channel].type) is MessageClass.INPUT)
-    last = _last_frame(file, [r for r in records if isinstance(r, ChunkIndex)], routes, before + messages)
+    messages = before.seq + sum(counts.values())
+    inputs = before.inputs + sum(
+        n for channel, n in counts.items() if class_of(routes[channel].type) is MessageClass.INPUT
+    )
+    last = _last_frame(file, [r for r in records if isinstance(r, ChunkIndex)], routes, messages)
     return Tail(last.icount, messages, inputs, last.type == END_TYPE)
 
 

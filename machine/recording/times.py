@@ -45,9 +45,10 @@ def host_times(path: Path) -> Iterator[int]:
 class HostClock:
     """The host's clock at messages that are asked for in the order of seq."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, before: int = 0) -> None:
+        """`before` is the number of the last message that is not in the log, but in front of it."""
         self._times = host_times(path)
-        self._seq = 0
+        self._seq = before
 
     def at(self, seq: int) -> int | None:
         """When message `seq` was written down, in nanoseconds since the Unix epoch; None if that cannot be read.

@@ -56,21 +56,23 @@ class RecordingWriter:
     """A recording that is being made.
 
     UsageError if `directory` exists; LogError, here and in every method, when the host refuses a
-    write: what was written until then stays readable, nothing more can be written.
+    write: what was written until then stays readable, nothing more can be written.  A branch goes on behind the
+    messages of its parent; the directory that has been prepared for it is `prepared`, and gets its name here.
     """
 
-    def __init__(self, directory: Path, board: Board, facts: Facts) -> None:
+    def __init__(self, directory: Path, board: Board, facts: Facts, prepared: Path | None = None) -> None:
         self._names = node_names(board)
         self._channels: dict[tuple[int, int, int], int] = {}
         self._schemas: dict[int, int] = {}
         self._id = facts.id
-        self._chain = Chain() if facts.cut is None else Chain(facts.cut.point.chain)
-        self._seq = 0 if facts.cut is None else facts.cut.seq
-        self._icount = 0
-        self._inputs = 0
+        start = facts.beginning
+        self._chain = Chain(start.chain)
+        self._seq = start.seq
+        self._icount = start.place.icount
+        self._inputs = start.inputs
         self._chunk_bytes = 0
         self._opened_ns: int | None = None
-        self._file = _create(directory, render_board(board) + "\n" + render_facts(facts))
+        self._file = _create(directory, render_board(board) + "\n" + render_facts(facts), prepared)
         # Chunks are closed here, by time and by size, and never by the library's own limit.
         self._mcap = Writer(
             typing.cast("IO[bytes]", self._file),
@@ -176,7 +178,7 @@ class _LogFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
         self._pending = bytearray()
         self._written = 0
         self._refused = ""
@@ -211,11 +213,14 @@ class _LogFile:
             self._fd = -1
 
 
-def _create(directory: Path, machine: str) -> _LogFile:
+def _create(directory: Path, machine: str, prepared: Path | None) -> _LogFile:
     """The directory with its machine.toml and an empty log; nothing is left behind if that fails."""
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         directory.mkdir(DIRECTORY_MODE)
+        if prepared is not None:
+            # What is renamed may take the place of an empty directory: nobody else's is lost.
+            prepared.rename(directory)
     except FileExistsError as error:
         raise UsageError(f"{directory}: exists already; give the recording another name") from error
     except OSError as error:

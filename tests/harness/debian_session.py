@@ -25,19 +25,27 @@ POLL_S: Final = 0.01
 
 
 class DebianSession:
-    """A recorded machine with its serial line on a socket; `said` is all that it has written there."""
+    """A recorded machine with its serial line on a socket; `said` is all that it has written there.
 
-    def __init__(self, home: Home, *args: str | Path, name: str = "a") -> None:
+    `branch` is where it leaves another session's recording, REC@ICOUNT, at a prompt.
+    """
+
+    def __init__(self, home: Home, *args: str | Path, name: str = "a", branch: str = "") -> None:
         self.home = home
         self.recording = home.work / f"{name}.dejavm"
         self.said = b""
         self._read = 0
         line = home.work / f"{name}.line"
-        options = ("--memory", MEMORY, "--serial", f"unix:{line},server=on", "-o", self.recording)
-        self._machine = home.start("record", *options, *args)
+        self._branch = branch
+        options = ("--serial", f"unix:{line},server=on", "-o", self.recording, *args)
+        command = ("branch", branch) if branch else ("record", "--memory", MEMORY)
+        self._machine = home.start(*command, *options)
         self._peer = self._connect(line)
 
     def __enter__(self) -> DebianSession:
+        if self._branch:
+            # The prompt has been said in the parent's time.
+            self.type("")
         self.until(PROMPT)
         return self
 

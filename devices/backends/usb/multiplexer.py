@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from devices.backends.base import BackendBase
 from devices.backends.usb.port import Port, PortLink
 from devices.backends.work import WorkPool
+from devices.usb.messages import PORTS, encode_unplugged
 from machine.errors import BackendError
 from machine.message import BackendResult, HostEvent, RunMode
 
@@ -86,6 +87,10 @@ class UsbBackend(BackendBase):
             raise
         for _, plug in sorted(self._plugs.items()):
             plug.link.release()
+
+    def parting(self) -> Sequence[bytes]:
+        """Every port."""
+        return tuple(encode_unplugged(number) for number in range(1, PORTS + 1))
 
     def close(self) -> None:
         """Unplug everything, after what the device has asked for has been done."""

@@ -98,7 +98,7 @@ class Inventory:
 
     def store_pack(self, folder: Path, number: int, recording_id: str) -> None:
         """Take in a pack's file, in place of what was known of it; SnapshotError if it is damaged."""
-        with Pack(folder, number, recording_id) as pack:
+        with Pack(folder, number) as pack:
             stored = Stored(pack, pack.read_hashes(), pack.signature[1])
         self.forget_pack(number)
         self.packs[number] = stored

@@ -45,6 +45,7 @@ class Directory:
     """What a file of pages says about itself."""
 
     recording: str
+    """For which it was written; branches share it (docs/branching.md).  What is in it is believed by its hashes."""
     number: int
     frames: tuple[Frame, ...]
     firsts: bytes
@@ -58,7 +59,7 @@ class Directory:
 class Pack:
     """One open file of pages; DamagedSnapshot wherever it is not what was written."""
 
-    def __init__(self, folder: Path, number: int, recording_id: str) -> None:
+    def __init__(self, folder: Path, number: int) -> None:
         self.path = pack_path(folder, number)
         try:
             self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
@@ -67,7 +68,7 @@ class Pack:
         except OSError as error:
             raise self._damaged(f"cannot read the pages: {error.strerror}") from error
         try:
-            self._open(number, recording_id)
+            self._open(number)
         except BaseException:
             os.close(self._fd)
             raise
@@ -148,7 +149,7 @@ class Pack:
         if not good:
             raise self._damaged(f"frame {number} is damaged: it holds another number of pages")
 
-    def _open(self, number: int, recording_id: str) -> None:
+    def _open(self, number: int) -> None:
         size = os.fstat(self._fd).st_size
         shortest = len(MAGIC) + FOOTER.size
         if size < shortest or self._read(0, len(MAGIC)) != MAGIC:
@@ -164,7 +165,7 @@ class Pack:
             self._firsts, self._counts = column_of(directory.firsts), column_of(directory.counts)
         except (StateError, ValueError) as error:
             raise self._damaged(f"the index of the pages cannot be used: {error}") from error
-        if (directory.recording, directory.number) != (recording_id, number):
+        if directory.number != number:
             raise self._damaged(f"pages {directory.number} of recording {directory.recording}")
         self._measure(size - FOOTER.size - length)
 

@@ -19,6 +19,7 @@ from machine.recording.snapshots.files import (
     digest_of,
     files_of,
     highest_number,
+    pack_path,
     read_file,
     snapshot_path,
 )
@@ -120,6 +121,11 @@ class SnapshotStore:
         """Whether there is such a snapshot, damaged or not."""
         return snapshot_path(self._folder, number).exists()
 
+    def files(self, number: int) -> tuple[Path, ...]:
+        """The files that a snapshot is in, its own first; SnapshotError as read()."""
+        file = read_file(self._folder, number, self._recording_id)
+        return snapshot_path(self._folder, number), *(pack_path(self._folder, pack) for pack, _ in file.packs)
+
     def read(self, number: int) -> Snapshot:
         """A snapshot without its pages; MissingSnapshot, DamagedSnapshot, ForeignSnapshot shows both ids."""
         return read_file(self._folder, number, self._recording_id).snapshot
@@ -160,7 +166,7 @@ class SnapshotStore:
         return page_map.pages
 
     def _open(self, pack: int) -> Pack:
-        return Pack(self._folder, pack, self._recording_id)
+        return Pack(self._folder, pack)
 
     def _look(self, number: int, signature: Signature) -> _Known:
         known = self._known.get(number)

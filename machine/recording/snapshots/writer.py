@@ -16,8 +16,8 @@ from hashlib import blake2b
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
-from machine.errors import ForeignSnapshot, LogError, MissingSnapshot, SnapshotError, StateError
-from machine.recording.layout import DIRECTORY_MODE, SNAPSHOTS_NAME
+from machine.errors import ForeignSnapshot, LogError, MissingSnapshot, SnapshotError, StateError, UsageError
+from machine.recording.layout import BASE_LABEL, DIRECTORY_MODE, SNAPSHOTS_NAME
 from machine.recording.snapshots.files import (
     HASH_BYTES,
     HIGHEST_NAME,
@@ -26,6 +26,7 @@ from machine.recording.snapshots.files import (
     highest_number,
     pack_file,
     pack_path,
+    read_file,
     snapshot_path,
 )
 from machine.recording.snapshots.inventory import Inventory, runs_of
@@ -94,6 +95,10 @@ class SnapshotWriter:
         with self._locked() as files:
             if (number, "snapshot") not in files:
                 raise MissingSnapshot(f"{self._folder}: there is no snapshot {number}")
+            if self._is_beginning(number):
+                raise UsageError(
+                    f"{self._folder}: snapshot {number} is what the branch begins with; it cannot be deleted"
+                )
             packs = self._remove(number)
             if packs is None:
                 self._sweep()
@@ -105,6 +110,14 @@ class SnapshotWriter:
         if self._inventory.held:
             with self._locked():
                 self._let_go()
+
+    def _is_beginning(self, number: int) -> bool:
+        """Whether it stands in front of a log's first message; one that is damaged does not say."""
+        try:
+            snapshot = read_file(self._folder, number, self._recording_id).snapshot
+        except SnapshotError:
+            return False
+        return snapshot.place.offset == 0 and snapshot.seq > 0 and snapshot.label == BASE_LABEL
 
     def thin(self, keep: Collection[int] = ()) -> tuple[int, ...]:
         """Drop what a recording can do without (thinning.py); the numbers dropped.
@@ -206,13 +219,15 @@ class SnapshotWriter:
             self._inventory.forget_pack(number)
         left = [number for number in packs if number in self._inventory.packs]
         for number, marks in self._inventory.alive(left).items():
-            if 2 * marks.count(1) < self._inventory.packs[number].index.pages:
+            # What a branch shares with its parent takes no room of its own.
+            shared = pack_path(self._folder, number).stat().st_nlink > 1
+            if not shared and 2 * marks.count(1) < self._inventory.packs[number].index.pages:
                 self._rewrite(number, marks)
 
     def _rewrite(self, number: int, marks: bytearray) -> None:
         """Write a pack anew with the slots that are marked."""
         try:
-            with Pack(self._folder, number, self._recording_id) as pack, Part(pack.path) as part:
+            with Pack(self._folder, number) as pack, Part(pack.path) as part:
                 packing = Packing(part, self._recording_id, number)
                 hashes = pack.read_hashes()
                 kept = [(first, count, pack.position(first, count)) for first, count in runs_of(marks)]

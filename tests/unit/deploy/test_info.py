@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from deploy import cli
 from deploy.reading.timeline import Timeline
 from deploy.reading.watching import progress_text
+from machine.clock import VirtualClock
 from machine.codec import encode, name_of, type_of
 from machine.frame import Frame
 from machine.message import Done, SyncPoint
@@ -65,6 +66,7 @@ def test_json_has_every_documented_field(tmp_path: Path, capsys: pytest.CaptureF
         "bytes_per_1000_instructions": size / 4,
         "clean_end": True,
         "final_digest": chain.digest().hex(),
+        "parent": None,
         "files": [{"role": "kernel", "path": "/boot/Image", "size": 7, "sha256": "ab" * 32}],
         "versions": {"python": "3.11.2"},
         "cut": None,
@@ -122,7 +124,7 @@ def test_progress_tells_rate_percent_and_the_time_left() -> None:
 @given(rows=st.lists(st.tuples(st.integers(0, 10**10), st.integers(0, 10**10)), max_size=60))
 @settings(max_examples=60, deadline=None)
 def test_a_time_line_loses_nothing_however_long_the_run(rows: list[tuple[int, int]]) -> None:
-    timeline = Timeline(0)
+    timeline = Timeline(VirtualClock())
     icount = 0
     for step, idle_ns in rows:
         icount += step

@@ -363,7 +363,7 @@ def test_a_device_tells_its_state_and_takes_another_without_a_word_of_the_run(de
         return answer.state
 
     broker = device()
-    broker.start()
+    broker.start(RunMode.REPLAY_LIVE)
     broker.ask(Reset())
     blank = saved()
     store = MmioAccess((Access(AccessKind.WRITE, r.SCRATCH, 1, 0x5A),))

@@ -194,8 +194,8 @@ def test_a_missing_recording_is_named(tmp_path: Path) -> None:
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "x.dejavm")
     machine = path / "machine.toml"
-    machine.write_text(machine.read_text().replace("format = 3\n", "format = 4\n"))
-    with pytest.raises(UnknownLogVersion, match=r"format 4, this program reads formats 1, 2, 3"):
+    machine.write_text(machine.read_text().replace("format = 4\n", "format = 5\n"))
+    with pytest.raises(UnknownLogVersion, match=r"format 5, this program reads formats 1, 2, 3, 4"):
         Recording.open(path)
 
 
@@ -325,7 +325,7 @@ def test_a_cut_goes_on_with_seq_and_chain_of_the_whole(tmp_path: Path) -> None:
     assert part.facts == facts
     assert list(part.frames()) == list(FRAMES[3:])
     assert part.clean_end
-    assert (part.messages, part.end_icount) == (6, 4000)
+    assert (part.messages, part.end_icount) == (9, 4000)
     whole = Recording.open(write(tmp_path / "whole.dejavm"))
     assert part.summary().digest == whole.summary().digest
     assert part.summary().virtual_ns == whole.summary().virtual_ns

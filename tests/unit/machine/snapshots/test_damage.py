@@ -113,10 +113,10 @@ def test_files_in_each_others_places_are_refused(recording: Path) -> None:
     assert loaded(SnapshotStore(recording, RECORDING), 2, PAGES) == MEMORIES[2]
 
 
-def test_pages_of_another_recording_or_of_another_snapshot_of_the_same_number_are_refused(
+def test_other_pages_of_another_recording_or_snapshot_of_the_same_number_are_refused(
     recording: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    for id_, memory in ((OTHER, MEMORIES[1]), (RECORDING, plain(9, 4))):
+    for id_, memory in ((OTHER, plain(9, 4)), (RECORDING, plain(9, 4))):
         other = tmp_path_factory.mktemp("other")
         state = snapshot(1, memory_pages=PAGES)
         state.recording = id_
@@ -129,7 +129,7 @@ def test_pages_of_another_recording_or_of_another_snapshot_of_the_same_number_ar
 
 def frame_of(recording: Path) -> bytes:
     """The only frame of a recording's pack 1."""
-    with Pack(recording / "snapshots", 1, RECORDING) as pack:
+    with Pack(recording / "snapshots", 1) as pack:
         ((size, _, _),) = pack._directory.frames
         return pack._read(len(MAGIC), size)
 

@@ -1,0 +1,56 @@
+"""`dejavm tree`: which recordings are branches of which."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploy.family import families, render
+from deploy.library import RECORDINGS
+from deploy.options import add_json
+from deploy.reporting import complain, put
+from machine.errors import EXIT_DONE, EXIT_UNREADABLE, LogError, UsageError
+from machine.recording.layout import MACHINE_NAME
+from machine.recording.reader import Recording
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The arguments."""
+    parser.add_argument(
+        "places", nargs="*", metavar="DIR|REC", help="recordings, or directories with some (default: ./recordings)"
+    )
+    add_json(parser, "print it as a JSON list of roots, each with its branches")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Draw; what cannot be read is named and left out, which is exit code 4."""
+    found: dict[str, Recording] = {}
+    damage: list[str] = []
+    for path in _paths(options.places or [str(RECORDINGS)]):
+        try:
+            recording = Recording.open(path)
+        except LogError as error:
+            damage.append(str(error))
+        else:
+            found.setdefault(recording.facts.id, recording)
+    roots = families(found.values())
+    put(json.dumps([root.facts() for root in roots]) if options.json else render(roots))
+    for text in damage:
+        complain(text)
+    return EXIT_UNREADABLE if damage else EXIT_DONE
+
+
+def _paths(places: list[str]) -> Iterator[Path]:
+    for place in places:
+        path = Path(place)
+        if (path / MACHINE_NAME).exists():
+            yield path
+            continue
+        if not path.is_dir():
+            raise UsageError(f"{place}: there is neither a recording nor a directory with some")
+        yield from sorted(entry for entry in path.iterdir() if (entry / MACHINE_NAME).exists())

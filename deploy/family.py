@@ -1,0 +1,85 @@
+"""Recordings as families: each under the one it is a branch of, drawn with lines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from machine.recording.facts import Parent
+    from machine.recording.reader import Recording
+
+
+@dataclass(slots=True)
+class Member:
+    """A recording, or what is known of one that is not here, with its branches by the instruction they leave it at."""
+
+    id: str
+    path: str
+    recording: Recording | None
+    branches: list[Member] = field(default_factory=list)
+
+    @property
+    def parent(self) -> Parent | None:
+        """What it is a branch of."""
+        return self.recording.facts.parent if self.recording is not None else None
+
+    def facts(self) -> dict[str, object]:
+        """The JSON object (docs/commands.md, tree)."""
+        found: dict[str, object] = {"id": self.id, "path": self.path, "here": self.recording is not None}
+        if self.recording is not None:
+            found |= {
+                "created": self.recording.facts.created,
+                "board": self.recording.board.name,
+                "from_icount": self.recording.begin_icount,
+                "end_icount": self.recording.end_icount,
+                "clean_end": self.recording.clean_end,
+            }
+        if self.parent is not None:
+            found["wanted"] = self.parent.wanted
+        return found | {"branches": [branch.facts() for branch in self.branches]}
+
+    def line(self) -> str:
+        """One line for people."""
+        recording = self.recording
+        if recording is None:
+            return f"{self.path} is not here, id {self.id}"
+        place = f"@{self.parent.wanted:,} " if self.parent is not None else ""
+        end = "" if recording.clean_end else ", not closed"
+        return f"{place}{self.path}: {recording.board.name}, to {recording.end_icount:,}{end}"
+
+
+def families(recordings: Iterable[Recording]) -> list[Member]:
+    """Those that are no branch of another that is known, oldest first; a parent that is not here is named."""
+    members = {found.facts.id: Member(found.facts.id, str(found.path), found) for found in recordings}
+    for member in list(members.values()):
+        parent = member.parent
+        if parent is not None:
+            known = members.setdefault(parent.id, Member(parent.id, parent.path, None))
+            known.branches.append(member)
+    for member in members.values():
+        member.branches.sort(key=_by_place)
+    return sorted((member for member in members.values() if member.parent is None), key=_by_date)
+
+
+def render(roots: Iterable[Member]) -> str:
+    """All families as text."""
+    lines = [line for root in roots for line in (root.line(), *_draw(root, ""))]
+    return "\n".join(lines) if lines else "no recordings"
+
+
+def _draw(member: Member, indent: str) -> Iterator[str]:
+    for number, branch in enumerate(member.branches, 1):
+        last = number == len(member.branches)
+        yield f"{indent}{'└── ' if last else '├── '}{branch.line()}"
+        yield from _draw(branch, indent + ("    " if last else "│   "))
+
+
+def _by_place(member: Member) -> tuple[int, str, str]:
+    return (member.parent.wanted if member.parent is not None else 0, _by_date(member)[0], member.path)
+
+
+def _by_date(member: Member) -> tuple[str, str]:
+    return (member.recording.facts.created if member.recording is not None else "", member.path)
