@@ -40,6 +40,8 @@ POSTED: Final = 256
 SYNTHETIC: Final = 5_000_000
 """Messages that a busy machine exchanges in an hour."""
 LOOKS: Final = 10
+KEPT_EVERY: Final = 4096
+"""Messages between two of a device's Checkpoints."""
 READ_BACK: Final = 400_000
 
 
@@ -206,6 +208,9 @@ def _session(directory: Path) -> tuple[RecordSession, Callable[[int], None]]:
             for kind, source, target, payload in rows:
                 session.handle(Frame(kind, source, target, icount, payload))
             session.write_down()
+            if session.messages // KEPT_EVERY != (session.messages - len(rows)) // KEPT_EVERY:
+                # As a device's Checkpoint does, which the broker's shell hands on.
+                session.pasts[FIRST_DEVICE].forget(session.messages)
 
     return session, feed
 
