@@ -133,7 +133,7 @@ class Rebuilder:
         there = SnapshotStore(recording, Recording.open(recording).facts.id).list()
         return read_incoming(recording, there[-1].number) if there else POWER_ON
 
-    def _begin_cpu(self, session: LastingSession) -> None:
+    def _begin_cpu(self, member: Member, session: LastingSession) -> None:
         """The CPU's successor is ready: take it along the log."""
         assert self.recording is not None
         session.mark()
@@ -143,6 +143,9 @@ class Rebuilder:
         self._retrace = Retrace(recording, outbox.send, start, lambda: session.is_stopped)
         outbox.detours[CPU] = self._retrace.keep
         self._retrace.start()
+        if self._retrace.over:
+            # Nothing has been said since the snapshot: the CPU's next word is new.
+            self._retraced(member, session)
 
     def _retraced(self, member: Member, session: LastingSession) -> None:
         """The CPU is as far as its predecessor was: the recording goes on."""
@@ -187,7 +190,7 @@ class Rebuilder:
     def _on_ready(self, member: Member, frame: Frame, session: LastingSession) -> None:
         if member.number == CPU:
             member.ready = True
-            self._begin_cpu(session)
+            self._begin_cpu(member, session)
         elif self._losses.is_lost(CPU):
             # What it reads of memory must be what is there now.
             self._postponed.append((member, frame))

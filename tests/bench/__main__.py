@@ -21,11 +21,12 @@ from tests.bench.download import measure_download
 from tests.bench.keys import measure_keys
 from tests.bench.machine import measure_machine
 from tests.bench.process import Measured, measure
+from tests.bench.rebuild import measure_rebuild
 from tests.bench.service import measure_service
 from tests.bench.store import measure_store
 
 Figures = dict[str, float | int]
-WORKLOADS: Final = ("boot", "print", "download", "keys", "store", "broker", "machine", "service")
+WORKLOADS: Final = ("boot", "print", "download", "keys", "store", "broker", "machine", "service", "rebuild")
 
 
 class Bench:
@@ -112,6 +113,7 @@ def main() -> int:
             "broker": lambda: measure_broker(place),
             "machine": lambda: measure_machine(place, rounds),
             "service": lambda: measure_service(place, rounds),
+            "rebuild": lambda: measure_rebuild(place),
         }
         for name, figures in measures.items():
             if options.only in (None, name):

@@ -210,3 +210,16 @@ def _await_growth(path: Path, size: int) -> None:
     while path.stat().st_size <= size:
         assert time.monotonic() < deadline, "the guest does not go on"
         time.sleep(0.005)
+
+
+def test_a_cpu_that_is_killed_in_its_sleep_behind_a_snapshot_wakes_up(home: Home) -> None:
+    line = Line(home, None, "--snapshot-every", "100ms")
+    with Qmp(home) as qmp:
+        for number in range(3):
+            line.echo(b"before %d" % number)
+            home.await_path(line.path / "snapshots")
+            os.kill(home.pid_of("cpu"), signal.SIGKILL)
+            qmp.events.remove(qmp.await_event("DEJAVM_NODE_BACK"))
+            line.echo(b"behind %d" % number)
+    line.end()
+    home.verify_both_ways(line.path)
