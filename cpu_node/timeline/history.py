@@ -14,6 +14,7 @@ Lives here: positions.  Never here: what gdb says.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from cpu_node._engine import HIT_BREAK
@@ -144,6 +145,10 @@ class History:
             self._patience.wait((replica,))
         except Interrupted:
             replica.interrupt()
+            stop = replica.take()
+            if stop.why is Why.PAUSED:  # it stood at a mark when the interrupt came
+                replica.stop = stop = replace(stop, why=Why.INTERRUPT)
+            return stop
         return replica.take()
 
     def _run(self, replica: Replica, order: Order, points: Points = NO_POINTS) -> Stop:
@@ -208,7 +213,7 @@ class History:
         replica, hit = self._land(now.icount), None
         arrived = False
         while not arrived and replica.icount == now.icount:
-            arrived = replica.stop.pc == now.pc
+            arrived = replica.stop.pc == now.pc or replica.stop.why in (Why.END, Why.DIVERGED)
             if arrived and self.present.served:
                 break
             if not arrived and replica.stop.pc in points[0]:

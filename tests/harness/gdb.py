@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tests.harness.machine import Home, Running
 
 GDB: Final = ("gdb-multiarch", "-nx", "-q", "--interpreter=mi3")
+GOING: Final = ("vCont;c", "bc#")
+"""Packets behind which the machine runs."""
 PATIENCE_S: Final = 60.0
 """For one answer, on a host that has much else to do."""
 
@@ -28,7 +30,8 @@ Record = dict[str, Any]
 class Gdb:
     """One gdb; used as a context manager, behind which it is gone."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, patience_s: float = PATIENCE_S) -> None:
+        self._patience_s = patience_s
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(GDB, cwd=home.work, env=home.environment(), stdin=pipe, stdout=pipe, bufsize=0)
         self._unread = b""
@@ -94,13 +97,17 @@ class Gdb:
 
     def run(self, line: str) -> None:
         """A command that lets the machine run, which it does behind this."""
+        # gdb says that it runs before it has told the machine; an interrupt in between is gdb's own.
+        self.tell("set debug remote 1")
         self.start(line)
-        self._await(lambda record: record["type"] == "notify" and record["message"] == "running")
+        self._await(lambda record: any(f"Sending packet: ${go}" in (record["payload"] or "") for go in GOING))
 
     def interrupt(self) -> Record:
         """Ctrl-C while the machine runs; how it stopped."""
         self._process.send_signal(signal.SIGINT)
-        return self.stopped()
+        stop = self.stopped()
+        self.tell("set debug remote 0")
+        return stop
 
     def value(self, expression: str) -> int:
         """An expression's value."""
@@ -118,7 +125,7 @@ class Gdb:
         return int(self.tell("monitor when").split()[1].strip(","))
 
     def _await(self, wanted: Any) -> Record:
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + self._patience_s
         while True:
             while self._records:
                 record = self._records.pop(0)
