@@ -35,6 +35,7 @@ from machine.recording.writer import RecordingWriter
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from deploy.plan import GdbPlace
     from machine.board import Board
     from machine.recording.facts import Facts
     from machine.recording.reader import Recording
@@ -51,6 +52,7 @@ class Branch:
     target: Path
     monitor: tuple[str, ...] = ()
     snapshots: tuple[str, ...] = ()
+    gdb: GdbPlace | None = None
 
 
 def run_branch(branch: Branch, created_ns: int) -> Outcome:
@@ -71,7 +73,7 @@ def run_branch(branch: Branch, created_ns: int) -> Outcome:
         return launch(
             Launch(
                 branch.board, RunMode.RECORD, branch.target, monitor=branch.monitor, snapshots=branch.snapshots,
-                snapshot=number, prepared=prepared,
+                snapshot=number, prepared=prepared, gdb=branch.gdb,
             )
         )  # fmt: skip
 

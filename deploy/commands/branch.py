@@ -11,7 +11,14 @@ from deploy.branching import Branch, run_branch
 from deploy.commands.record import recorded
 from deploy.devices import with_backends
 from deploy.library import new_path, open_recording
-from deploy.options import add_device_options, add_monitor_options, device_words, monitor_arguments
+from deploy.options import (
+    add_device_options,
+    add_gdb,
+    add_monitor_options,
+    device_words,
+    gdb_place,
+    monitor_arguments,
+)
 from deploy.replaying import built_files
 from deploy.reporting import complain, say
 from deploy.resolve import check_terminal
@@ -40,6 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_device_options(parser)
     add_snapshot_options(parser)
     add_monitor_options(parser)
+    add_gdb(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -52,7 +60,9 @@ def run(options: argparse.Namespace) -> int:
     check_board(board, "command line")
     check_terminal(board)
     path = new_path(options.output, board.name, datetime.now().astimezone())
-    branch = Branch(parent, icount, board, path, monitor_arguments(options), snapshot_arguments(options))
+    branch = Branch(
+        parent, icount, board, path, monitor_arguments(options), snapshot_arguments(options), gdb_place(options)
+    )
     outcome = run_branch(branch, time.time_ns())
     for line in outcome.lines:
         complain(line)
