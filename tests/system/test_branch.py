@@ -119,6 +119,14 @@ def test_a_branch_at_power_on_begins_behind_it(home: Home, parent: Path) -> None
     home.verify_both_ways(child)
 
 
+def test_a_run_that_was_ended_from_outside_goes_on_at_its_end(home: Home) -> None:
+    script = home.script("expect READY\nquit\n", "quit.txt")
+    parent = home.record("bare", "--kernel", guest("echo"), "--serial", script, "--sleep", "off", name="parent")
+    child = branched(home, f"{parent}@{Recording.open(parent).end_icount}")
+    assert b"OTHER\n" in console(child)
+    home.verify_both_ways(child)
+
+
 def test_branches_of_one_place_with_the_same_hands_are_equal(home: Home, parent: Path) -> None:
     place = f"{parent}@{stamp_of(parent, WORLD) - 7}"
     one, two = (branched(home, place, name) for name in ("one", "two"))
