@@ -59,10 +59,10 @@ class Keeper:
 
     def load(self, message: Load) -> LoopState:
         """Become what a message says; StateError, LogError if that is not to be had."""
+        self._staging.end()
         self._memory.clear()
         if not message.state:
             states.load(self._cpu, self._bus, self._blank)
-            self._staging.whole = True
             self.power_on()
             return self._blank.loop
         # Imported here: most machines never load a state.

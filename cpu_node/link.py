@@ -60,6 +60,9 @@ class Link:
         self._taken = 0
         self._load: Load | None = None
         self._may_proceed = False
+        self._ticket = 0
+        self._told = False
+        """The last Pause has been answered."""
         self.kicked = False
 
     def send(self, message: Message, target: int, icount: int) -> None:
@@ -85,8 +88,10 @@ class Link:
 
         A state that it is to be in instead comes back at once; what was said before belongs to the one before.
         """
-        self.send(Paused(), BROKER, icount)
         while self.paused and self._load is None:
+            if not self._told:
+                self._told = True
+                self.send(Paused(self._ticket), BROKER, icount)
             self._take_in()
         return self.take_load()
 
@@ -152,6 +157,7 @@ class Link:
         if isinstance(message, Pause):
             self.paused = message.on and message.at_icount is None
             self.pause_at = message.at_icount if message.on else None
+            self._ticket, self._told = message.ticket, False
         elif isinstance(message, Save):
             self.save_wanted, self.save_whole = True, message.whole
         elif isinstance(message, Load):

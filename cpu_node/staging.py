@@ -61,6 +61,12 @@ class Staging:
         numbers = array("I", granules)
         return numbers.tobytes()
 
+    def end(self) -> None:
+        """Memory is about to become something else: the kernel writes it too, and cannot where it is watched."""
+        if self._watching:
+            _engine.unwatch()
+        self._watching, self.whole = False, True
+
     def begin(self) -> None:
         """Memory is as a snapshot has it: what changes from now on is what the next copy has."""
         self._watching = False
@@ -104,6 +110,9 @@ class NoStaging(Staging):
     def take(self) -> bytes:
         """Nothing."""
         return b""
+
+    def end(self) -> None:
+        """Nothing is watched."""
 
     def begin(self) -> None:
         """Nothing is watched."""

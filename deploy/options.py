@@ -8,7 +8,6 @@ from deploy.devices import DeviceWords
 from deploy.plan import GdbPlace
 from deploy.resolve import MachineOptions
 from deploy.snapshotting import add_snapshot_options
-from machine.errors import UsageError
 from machine.listening import parse_address
 
 if TYPE_CHECKING:
@@ -76,7 +75,8 @@ def add_monitor_options(parser: argparse.ArgumentParser) -> None:
 
 def monitor_arguments(options: argparse.Namespace) -> tuple[str, ...]:
     """What add_monitor_options() has parsed, as the broker's arguments."""
-    return tuple(part for name in MONITORS for word in getattr(options, name) for part in (f"--{name}", word))
+    paused = ("--paused",) if options.halted and options.gdb is None else ()
+    return (*paused, *(part for name in MONITORS for word in getattr(options, name) for part in (f"--{name}", word)))
 
 
 def add_gdb(parser: argparse.ArgumentParser) -> None:
@@ -85,14 +85,17 @@ def add_gdb(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-s", dest="gdb", action="store_const", const=QEMU_GDB, help=f"short for --gdb {QEMU_GDB}, as in QEMU"
     )
-    parser.add_argument("-S", dest="halted", action="store_true", help="do not start before gdb says so")
+    parser.add_argument(
+        "-S",
+        dest="halted",
+        action="store_true",
+        help="stand still in front of everything, until the monitor or gdb says cont",
+    )
 
 
 def gdb_place(options: argparse.Namespace) -> GdbPlace | None:
     """What add_gdb() has parsed; UsageError."""
     if options.gdb is None:
-        if options.halted:
-            raise UsageError("-S waits for gdb: say where it may come, --gdb ADDRESS or -s")
         return None
     parse_address(options.gdb, "--gdb")
     return GdbPlace(options.gdb, halted=options.halted)

@@ -135,11 +135,14 @@ class Pause:
 
     on: bool
     at_icount: int | None = None
+    ticket: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """The CPU stands still until it is told to go on."""
+    """The CPU stands still until it is told to go on; `ticket` is that of the Pause."""
+
+    ticket: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from replay_broker.roster import Member, Roster
     from replay_broker.snapshots.taker import Taker
     from replay_broker.sockets import Sockets, Taken
+    from replay_broker.travel import Travel
 
 HELLO_TIMEOUT_S: Final = 60.0
 REPLAYS: Final = (m.RunMode.REPLAY_LOG, m.RunMode.REPLAY_LIVE)
@@ -65,9 +66,10 @@ class Server:
         rebuild: bool = True,
     ) -> None:
         self._roster = roster
-        self.make_taker: Callable[[], Taker] | None = None
-        """Makes what takes snapshots, where there is a recording to keep them in."""
-        self.taker: Taker | None = None
+        self.make_taker: Callable[[], Taker | None] = lambda: None
+        self.make_travel: Callable[[], Travel | None] = lambda: None
+        self.taker: Taker | None = None  # takes snapshots, where there is a recording to keep them in
+        self.travel: Travel | None = None  # goes to places of a replay
         self.mode = mode
         self._monitor = monitor
         self._begin = begin
@@ -274,9 +276,12 @@ class Server:
             if frame.type not in _OWN:
                 self.session.handle(frame)
             elif frame.type == _PAUSED:
-                self.session.stands_still()
+                if self.session.on_paused(frame) and self.travel is not None:
+                    self.travel.stands()
             elif frame.type == _SAVED:
-                self._on_saved(frame)
+                if self.taker is None:
+                    raise RemoteWireError(f"{member.name} has told a state that nobody asked for")
+                self.taker.on_saved(self.session, frame)
             elif frame.type in _RELAYED:
                 self.census.relayed(frame)
                 self.outbox.queue(frame)
@@ -291,17 +296,11 @@ class Server:
             self._early.append((member.number, frame))
         if self.session is None and self._roster.all_ready():
             self.session = self._begin(self.outbox.queue)
-            self.taker = self.make_taker() if self.make_taker is not None else None
+            self.taker, self.travel = self.make_taker(), self.make_travel()
             self.session.start()
             early, self._early = self._early, []
             for number, waiting in sorted(early, key=lambda row: row[0]):
                 self._on_frame(number, waiting)
-
-    def _on_saved(self, frame: Frame) -> None:
-        assert self.session is not None
-        if self.taker is None:
-            raise RemoteWireError(f"node {frame.source} has told a state that nobody asked for")
-        self.taker.on_saved(self.session, frame)
 
     def _stranger(self, identity: bytes, reason: str, *, known: bool) -> None:
         """What is not part of the protocol: a stranger's is refused and counted, a node's ends the run."""
@@ -386,11 +385,11 @@ class Server:
             self.session.fail(outcome)
         for identity in self._roster.numbers:
             self.outbox.tell(identity, m.Shutdown())
-        if self.taker is not None:
-            self.taker.give_up("the run is over")
+        for waited_for in (self.taker, self.travel, self._changes):
+            if waited_for is not None:
+                waited_for.give_up("the run is over")
         self.outbox.flush()
         self._clients.tell_watchers()
-        self._changes.give_up("the run is over")
 
     def _fail(self, error: Exception) -> None:
         """The run cannot begin, or not go on; what is wrong with the recording is for the exit code too."""

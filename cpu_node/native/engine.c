@@ -317,6 +317,7 @@ static PyTypeObject engine_type = {
 
 static PyMethodDef functions[] = {
     {"watch_writes", watch_writes, METH_VARARGS, "watch_writes(address, size, granule): nothing counts as written."},
+    {"unwatch", unwatch, METH_NOARGS, "unwatch(): everything counts as written, and may be, by the kernel too."},
     {"take_written", take_written, METH_NOARGS, "take_written() -> [granule]: those written since the last time."},
     {NULL, NULL, 0, NULL},
 };

@@ -344,6 +344,7 @@ PyObject *engine_restore_window(struct engine *e, PyObject *args);
 
 /* watch.c */
 PyObject *watch_writes(PyObject *module, PyObject *args);
+PyObject *unwatch(PyObject *module, PyObject *none);
 PyObject *take_written(PyObject *module, PyObject *none);
 
 /* arch/ */

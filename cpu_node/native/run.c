@@ -144,9 +144,24 @@ static bool waits_behind(struct engine *e, uint64_t from, uint64_t to)
     return e->arch->waits(code + last);
 }
 
-/* Run from a block's start up to an instruction inside it.  False: a trap, an error or a wait came first. */
+/* The address behind that many instructions from an address on. */
+static uint64_t behind(struct engine *e, uint64_t pc, uint64_t insns)
+{
+    uint8_t code[2];
+    for (; insns && read_code(e, pc, code, 2); insns--)
+        pc += e->arch->insn_size(code);
+    return pc;
+}
+
+/* Run from a block's start up to an instruction inside it, or to the target if that comes first.  False: something
+ * came first: the target, a trap, an error or a wait. */
 static bool run_part(struct engine *e, uint64_t from, uint64_t to)
 {
+    bool whole = e->target - e->icount >= count_between(e, from, to);
+    if (!whole)
+        to = behind(e, from, e->target - e->icount);
+    if (to == from)
+        return whole;
     drop_translations(e, from, to - from + 4);
     e->partial = true;
     e->block = (struct block){from, {{(uint32_t)(to - from), 0, 0}}};
@@ -170,7 +185,7 @@ static bool run_part(struct engine *e, uint64_t from, uint64_t to)
     e->mark.fresh = waits;
     if (waits)
         e->stop = STOP_IDLE;
-    return !waits;
+    return whole && !waits;
 }
 
 /* The next block holds an instruction that the engine gets wrong: run up to it and do it by hand. */
@@ -187,6 +202,8 @@ static void emulate_in_block(struct engine *e)
     }
     if (pc != start && !run_part(e, start, pc))
         return;
+    if (e->icount == e->target)
+        return; /* it is the one to stop in front of */
     e->block.size = 0;
     e->mark.left = true;
     e->mark.fresh = false;

@@ -86,6 +86,16 @@ PyObject *watch_writes(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
+PyObject *unwatch(PyObject *module, PyObject *none)
+{
+    (void)module, (void)none;
+    if (watched.start && protect(0, granules(), PROT_READ | PROT_WRITE) < 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    if (watched.start)
+        memset(watched.written, 1, granules());
+    Py_RETURN_NONE;
+}
+
 static int append(PyObject *list, size_t value)
 {
     PyObject *number = PyLong_FromSize_t(value);

@@ -73,6 +73,7 @@ class Layer:
                 nodes=(NodeState(CPU_NAME, state),),
                 broker=b"",
                 label="",
+                at=icount,
             )
             head = writer.add(snapshot, self._player.memory.pages(), None)
             sys.stdout.write(f"{icount} {head.number} {head.bytes}\n")

@@ -10,6 +10,7 @@ from replay_broker.monitor.command import Command
 from replay_broker.monitor.control import CONTROL
 from replay_broker.monitor.input import INPUT
 from replay_broker.monitor.lines import run_line
+from replay_broker.monitor.travel import TRAVEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +28,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     **CONTROL,
     **INPUT,
     **CHARDEVS,
+    **TRAVEL,
     "human-monitor-command": Command(
         _human, {"command-line": Argument("string"), "cpu-index": Argument("integer", optional=True)}
     ),

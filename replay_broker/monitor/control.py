@@ -58,6 +58,11 @@ def _replay(machine: Machine, _: Mapping[str, Any]) -> dict[str, object]:
     info: dict[str, object] = {"mode": REPLAY_MODES[machine.host.mode], "icount": machine.icount}
     if machine.recording:
         info["filename"] = machine.recording
+    travel = machine.host.travel
+    if travel is not None:
+        info["breakpoints"] = list(travel.breaks)
+        if travel.goal is not None and travel.goal >= 0:
+            info["goal"] = travel.goal
     return info
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 from replay_broker.monitor.control import version
 from replay_broker.monitor.documents import Overlong
-from replay_broker.monitor.lines import NEWLINE, run_line, version_text
+from replay_broker.monitor.line import NEWLINE
+from replay_broker.monitor.lines import run_line, version_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -8,33 +8,21 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from machine.message import RunMode
 from replay_broker.monitor.answer import Answer, CommandError
 from replay_broker.monitor.events import key_by_name
 from replay_broker.monitor.input import HOLD_MS, hold_buttons, move, press
+from replay_broker.monitor.line import NEWLINE, Line, number
+from replay_broker.monitor.travel_lines import SNAPSHOTS, TRAVEL_LINES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from replay_broker.monitor.machine import Machine
 
-NEWLINE: Final = "\r\n"
-"""QEMU's; a terminal that is raw needs both."""
 MOST_BITS: Final = 7
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One command of the line mode: how it is written, what it does, how many words follow it."""
-
-    form: str
-    summary: str
-    run: Callable[[Machine, Sequence[str]], str | Answer]
-    words: tuple[int, int] = (0, 0)
-    guest_visible: bool = False
 
 
 def run_line(machine: Machine, line: str) -> Answer:
@@ -102,17 +90,17 @@ def _info(_machine: Machine, _: Sequence[str]) -> str:
 def _sendkey(machine: Machine, words: Sequence[str]) -> str:
     # A minus stands between keys, and is a key's name nowhere.
     codes = [key_by_name(name) for name in words[0].split("-")]
-    press(machine, codes, _number(words[1]) if len(words) > 1 else HOLD_MS)
+    press(machine, codes, number(words[1]) if len(words) > 1 else HOLD_MS)
     return ""
 
 
 def _mouse_move(machine: Machine, words: Sequence[str]) -> str:
-    move(machine, *map(_number, words))
+    move(machine, *map(number, words))
     return ""
 
 
 def _mouse_button(machine: Machine, words: Sequence[str]) -> str:
-    bits = _number(words[0])
+    bits = number(words[0])
     if not 0 <= bits <= MOST_BITS:
         raise CommandError(f"the buttons are 0 to {MOST_BITS}: 1 left, 2 middle, 4 right")
     hold_buttons(machine, bits)
@@ -124,7 +112,7 @@ def _change(machine: Machine, words: Sequence[str]) -> Answer:
 
 
 def _ring_read(machine: Machine, words: Sequence[str]) -> Answer:
-    given = {"device": words[0], "size": _number(words[1])}
+    given = {"device": words[0], "size": number(words[1])}
     return machine.execute("ringbuf-read", given).mapped(lambda text: f"{_printable(cast('str', text))}{NEWLINE}")
 
 
@@ -169,13 +157,6 @@ def _info_qtree(machine: Machine, _: Sequence[str]) -> str:
     return "".join(out)
 
 
-def _number(text: str) -> int:
-    try:
-        return int(text, 0)
-    except ValueError as error:
-        raise CommandError(f"invalid number: {text}") from error
-
-
 LINES: Final[Mapping[str, Line]] = {
     "help": Line("help|? [cmd]", "show the help", _help, (0, 3)),
     "info": Line("info [subcommand]", "show various information about the machine", _info),
@@ -197,6 +178,7 @@ LINES: Final[Mapping[str, Line]] = {
         "chardev-change id word", "put another backend behind a device, in the words of --serial", _change, (2, 2)
     ),
     "ringbuf_read": Line("ringbuf_read device size", "read from a ring buffer", _ring_read, (2, 2)),
+    **TRAVEL_LINES,
     "system_powerdown": Line("system_powerdown", "press the power button", _silent("system_powerdown")),
     "system_reset": Line("system_reset", "reset the machine", _silent("system_reset")),
 }
@@ -205,6 +187,7 @@ LINES: Final[Mapping[str, Line]] = {
 INFO: Final[Mapping[str, Line]] = {
     "status": Line("info status", "show whether the guest runs", _form("query-status", _status_text)),
     "replay": Line("info replay", "show what is recorded or replayed, and where it stands", _info_replay),
+    "snapshots": SNAPSHOTS,
     "chardev": Line("info chardev", "show the character devices' backends", _form("query-chardev", _chardev_text)),
     "qtree": Line("info qtree", "show the machine's devices", _info_qtree),
     "name": Line("info name", "show the board's name", _form("query-name", lambda value: f"{value['name']}{NEWLINE}")),

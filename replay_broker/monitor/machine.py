@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from replay_broker.monitor.hands import Sink
     from replay_broker.outcome import Outcome
     from replay_broker.session.base import Session
+    from replay_broker.snapshots.taker import Taker
+    from replay_broker.travel import Travel
 
 MOST_WAITING: Final = 1024
 """Inputs that may wait for the guest: a guest that stands still must not fill the broker."""
@@ -49,6 +51,14 @@ class Host(Protocol):
     @property
     def backends(self) -> dict[str, str]:
         """The backends that have been changed, by device."""
+
+    @property
+    def travel(self) -> Travel | None:
+        """What goes to places of a replay."""
+
+    @property
+    def taker(self) -> Taker | None:
+        """What takes snapshots."""
 
     def quit(self) -> None:
         """End the run."""
@@ -118,13 +128,19 @@ class Machine:
     def pause(self) -> Answer:
         """Have the guest stand still; answered when it does."""
         answer = Answer()
-        self.session.pause()
+        if self.host.travel is not None:
+            self.host.travel.interrupt()
+        else:
+            self.session.pause()
         self._pausing.append(answer)
         return answer
 
     def resume(self) -> None:
         """Have the guest go on."""
-        self.session.resume()
+        if self.host.travel is not None:
+            self.host.travel.resume()
+        else:
+            self.session.resume()
 
     def quit(self) -> None:
         """End the run."""
@@ -170,6 +186,8 @@ class Machine:
 
     def notice(self) -> None:
         """Look whether the machine has started, stopped, gone on or ended since the last look."""
+        if self.host.travel is not None:
+            self.host.travel.hear = self.hear
         if self._starting and (self.host.session is not None or self.host.outcome is not None):
             starting, self._starting = self._starting, []
             for do in starting:

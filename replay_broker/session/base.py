@@ -11,7 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from machine import message as m
-from machine.codec import encode, name_of, type_of
+from machine.codec import decode, encode, name_of, type_of
 from machine.errors import RemoteWireError
 from machine.frame import Frame
 from machine.icount import BROKER, CPU
@@ -66,6 +66,10 @@ class Session(ABC):
         self.saving = False
         """The CPU has been asked for its state and has not told it."""
         self._resume_wanted = False
+        self.ticket = 0
+        """Of the last Pause; a session that takes another's place goes on counting."""
+        self._runs_to = False
+        """It runs, and stands still by itself where it was told to."""
         self._send_frame = send
         self._handlers: Mapping[int, Callable[[Frame], None]] = {}
 
@@ -106,7 +110,7 @@ class Session(ABC):
         self._resume_wanted = False
         if self.hold is Hold.RUNNING:
             self.hold = Hold.PAUSING
-            self.send(m.Pause(on=True), CPU, self.icount)
+            self._tell_pause(on=True)
 
     def resume(self) -> None:
         """Let it go on.  One that does not stand yet goes on when it does: the CPU answers each Pause first."""
@@ -114,11 +118,35 @@ class Session(ABC):
             self._resume_wanted = True
         elif self.hold is Hold.PAUSED:
             self.hold = Hold.RUNNING
-            self.send(m.Pause(on=False), CPU, self.icount)
+            self._tell_pause(on=False)
+
+    def stands_awake(self) -> bool:
+        """Whether the CPU stands still between two stretches of its engine, where it cannot tell its state."""
+        return self.hold is Hold.PAUSED
+
+    def run_to(self, icount: int) -> None:
+        """Let it go on to exactly an instruction and stand there."""
+        self.hold, self._runs_to = Hold.RUNNING, True
+        self._tell_pause(on=True, at_icount=icount)
+
+    def _tell_pause(self, *, on: bool, at_icount: int | None = None) -> None:
+        self.ticket += 1
+        self.send(m.Pause(on, at_icount, self.ticket), CPU, self.icount)
+
+    def on_paused(self, frame: Frame) -> bool:
+        """The CPU says that it stands still; False if that answers what is no longer wanted."""
+        message = decode(frame.type, frame.payload)
+        assert isinstance(message, m.Paused)
+        if message.ticket != self.ticket:
+            return False
+        self.icount = frame.icount
+        self.stands_still()
+        return True
 
     def stands_still(self) -> None:
-        """The CPU has said Paused, or sleeps and is left asleep."""
-        if self.hold is Hold.PAUSING:
+        """It does, or it sleeps and is left asleep."""
+        if self.hold is Hold.PAUSING or self._runs_to:
+            self._runs_to = False
             self.hold = Hold.PAUSED
             if self._resume_wanted:
                 self.resume()

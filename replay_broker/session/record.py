@@ -19,13 +19,12 @@ from machine.codec import decode, encode, type_of
 from machine.errors import RemoteWireError
 from machine.frame import FIRST_DERIVED_TYPE, Frame
 from machine.icount import BROKER, CPU, FIRST_DEVICE
-from machine.vmstate import encode as encode_state
 from replay_broker.entropy import Entropies
 from replay_broker.inputs import PendingInputs
 from replay_broker.outcome import Outcome
 from replay_broker.past import Pasts
 from replay_broker.session.base import Hold, Session
-from replay_broker.snapshots.state import BrokerState, PendingInput
+from replay_broker.snapshots.state import broker_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -164,8 +163,11 @@ class RecordSession(Session):
 
     def may_save(self) -> bool:
         """Not in the middle of a sync point, nor where nothing runs any more, nor without a log to go with it."""
-        over = self.outcome is not None or self._ending is not None
-        return self._ledger.keeps and not over and not self._stopped
+        return self._ledger.keeps and self.outcome is None and self._ending is None and not self._stopped
+
+    def stands_awake(self) -> bool:
+        """A sleeping guest that is held waits for an answer, and can tell its state."""
+        return super().stands_awake() and self._held_from_ns is None
 
     def point(self, icount: int) -> Point:
         """Whatever has been said has happened: the CPU stands, and nobody else has the word."""
@@ -173,8 +175,7 @@ class RecordSession(Session):
 
     def broker_state(self) -> bytes:
         """Inputs that wait, as they wait."""
-        rows = (PendingInput(frame.target, due_ns, frame.payload) for frame, due_ns in self._pending.all())
-        return encode_state(BrokerState(self._clock.idle_ns, tuple(rows)))
+        return broker_state(self._clock.idle_ns, self._pending.all())
 
     def saved(self) -> None:
         """A guest that slept meanwhile may be woken again."""

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from array import array
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,8 @@ class Written:
     number: int
     size: int = 0
     error: str = ""
+    deleted: bool = False
+    """The job was to remove it."""
 
 
 class StoreProcess:
@@ -43,6 +46,8 @@ class StoreProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._unread = b""
         self._unsent = b""
+        self._jobs: deque[tuple[int, bool]] = deque()
+        """The number that each unanswered job is about, and whether it is to go."""
 
     @property
     def descriptor(self) -> int | None:
@@ -60,10 +65,12 @@ class StoreProcess:
             "granules": array("I", memory.granules).tolist(),
             "base": base,
         }
+        self._jobs.append((snapshot.number, False))
         self._send(job)
 
     def delete(self, number: int) -> None:
         """Have a snapshot removed."""
+        self._jobs.append((number, True))
         self._send({"delete": number})
 
     def answers(self) -> list[Written]:
@@ -75,9 +82,22 @@ class StoreProcess:
             data = os.read(self._process.stdout.fileno(), _READ_BYTES)
         except BlockingIOError:
             return []
+        if not data:
+            return self._mourn()
         *lines, self._unread = (self._unread + data).split(b"\n")
-        answers = [json.loads(line) for line in lines]
-        return [_written(answer) for answer in answers if "deleted" not in answer]
+        return [self._written(json.loads(line)) for line in lines]
+
+    def _written(self, answer: dict[str, Any]) -> Written:
+        number, deleted = self._jobs.popleft()
+        return Written(number, int(answer.get("bytes", 0)), str(answer.get("error", "")), deleted)
+
+    def _mourn(self) -> list[Written]:
+        """The process has gone: what it was given is not done; the next job starts another."""
+        assert self._process is not None
+        code = self._process.wait()
+        self._process, self._unread, self._unsent = None, b"", b""
+        jobs, self._jobs = self._jobs, deque()
+        return [Written(n, 0, f"the process that writes snapshots ended with code {code}", gone) for n, gone in jobs]
 
     def close(self) -> None:
         """Let it finish what it has been given, and end."""
@@ -111,7 +131,5 @@ class StoreProcess:
                 self._unsent = self._unsent[os.write(self._process.stdin.fileno(), self._unsent) :]
         except BlockingIOError:
             return
-
-
-def _written(answer: dict[str, Any]) -> Written:
-    return Written(int(answer["number"]), int(answer.get("bytes", 0)), str(answer.get("error", "")))
+        except BrokenPipeError:
+            self._unsent = b""

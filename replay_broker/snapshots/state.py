@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from machine.vmstate import vmstate
+from machine.vmstate import encode, vmstate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from machine.frame import Frame
 
 
 @vmstate("pending-input", 1)
@@ -24,3 +30,9 @@ class BrokerState:
 
     idle_ns: int = 0
     pending: tuple[PendingInput, ...] = ()
+
+
+def broker_state(idle_ns: int, pending: Iterable[tuple[Frame, int]]) -> bytes:
+    """The canonical bytes of it; `pending`: inputs that wait, with their earliest times."""
+    rows = (PendingInput(frame.target, due_ns, frame.payload) for frame, due_ns in pending)
+    return encode(BrokerState(idle_ns, tuple(rows)))

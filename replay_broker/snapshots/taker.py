@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from machine.codec import decode
 from machine.icount import CPU
-from machine.message import Proceed, Save, Saved
+from machine.message import Pause, Proceed, Save, Saved
 from machine.recording.snapshots.snapshot import NodeState, Snapshot
 from replay_broker.snapshots.process import Written
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from machine.frame import Frame
     from machine.message import Message
     from machine.recording.place import Point
+    from machine.recording.snapshots.store import Head, SnapshotStore
     from replay_broker.session.base import Session
     from replay_broker.snapshots.process import StoreProcess
 
@@ -40,26 +41,32 @@ class Request:
 
     label: str
     done: Callable[[Written], None]
+    at: int | None = None
+    """The instruction that its label leads to, if that is another than the snapshot's own."""
 
 
 class Taker:
     """One snapshot after the other.  `nodes` are those with a process, by number."""
 
     def __init__(
-        self, recording_id: str, nodes: Mapping[int, str], send: Callable[[Message, int], None], store: StoreProcess,
-        first: int, every_ns: int | None = None,
+        self, recording_id: str, nodes: Mapping[int, str], send: Callable[[Message, int], None],
+        process: StoreProcess, store: SnapshotStore, first: int, every_ns: int | None = None,
     ) -> None:  # fmt: skip
         self._id = recording_id
         self._nodes = nodes
         self._send = send
-        self.store = store
+        self.process = process
+        self._store = store
         self._number = first
+        self._deleting: deque[Callable[[str], None]] = deque()
         self._every_ns = every_ns
         self._next_ns: int | None = None
         self._failures = 0
         self._waiting: deque[Request] = deque()
         self._request: Request | None = None
         self._asking = False
+        self._woken = False
+        """The CPU, which stood still, has been let go for its state."""
         self._writing = False
         self._point: Point | None = None
         self._icount = 0
@@ -72,9 +79,9 @@ class Taker:
         """The CPU has been put into the state of a snapshot, 0 for power-on."""
         self._base = number or None
 
-    def request(self, label: str, done: Callable[[Written], None]) -> None:
-        """A snapshot at the next sync point."""
-        self._waiting.append(Request(label, done))
+    def request(self, label: str, done: Callable[[Written], None], at: int | None = None) -> None:
+        """A snapshot at the next sync point, whose label leads `at` an instruction behind it."""
+        self._waiting.append(Request(label, done, at))
 
     def tick(self, session: Session, now_ns: int) -> None:
         """Ask, if somebody wants one, or the period is over, and none is under way."""
@@ -90,6 +97,10 @@ class Taker:
             self._request = self._waiting.popleft()
             self._asking = session.saving = True
             self._send(Save(whole=self._base is None), CPU)
+            self._woken = self._request.at is None and session.stands_awake()
+            if self._woken:
+                # It goes on as far as the next sync point, and stands there.
+                self._send(Pause(on=False), CPU)
 
     def timeout_ns(self, now_ns: int) -> int | None:
         """Nanoseconds to the next tick() that is wanted."""
@@ -114,6 +125,8 @@ class Taker:
         if len(self._told) == len(self._nodes):
             self._submit(session)
             self._asking = False
+            if self._woken:
+                self._send(Pause(on=True), CPU)
             self._send(Proceed(), CPU)
             session.saved()
 
@@ -131,8 +144,22 @@ class Taker:
         self._told.clear()
         self._base = None
 
+    def heads(self) -> tuple[Head, ...]:
+        """The recording's snapshots that are whole."""
+        return self._store.list()
+
+    def delete(self, number: int, done: Callable[[str], None]) -> None:
+        """Remove one; `done` hears when it is gone, or why not."""
+        if number == self._base:
+            self._base = None
+        self._deleting.append(done)
+        self.process.delete(number)
+
     def give_up(self, why: str) -> None:
         """The run is over: nobody gets a snapshot any more but those that are being written."""
+        for done in self._deleting:
+            done(why)
+        self._deleting.clear()
         requests = [*self._waiting, *([self._request] if self._request is not None and self._asking else [])]
         self._waiting.clear()
         for request in requests:
@@ -140,7 +167,7 @@ class Taker:
 
     def close(self) -> None:
         """Wait for what is being written."""
-        self.store.close()
+        self.process.close()
 
     def _submit(self, session: Session) -> None:
         assert self._point is not None
@@ -158,15 +185,19 @@ class Taker:
             nodes=tuple(NodeState(self._nodes[n], self._told[n].state) for n in sorted(self._told)),
             broker=session.broker_state(),
             label=self._request.label,
+            at=self._icount if self._request.at is None else max(self._icount, self._request.at),
         )
-        self.store.submit(snapshot, memory, None if memory.whole else self._base)
+        self.process.submit(snapshot, memory, None if memory.whole else self._base)
         self._base = self._number
         self._number += 1
         self._told.clear()
         self._writing = True
 
     def _hear_store(self) -> None:
-        for written in self.store.answers():
+        for written in self.process.answers():
+            if written.deleted:
+                self._deleting.popleft()(written.error)
+                continue
             self._writing = False
             request, self._request = self._request, None
             if written.error:

@@ -87,6 +87,7 @@ class MemoryKeeper(Keeper):
 
     def load(self, message: Load) -> LoopState:
         """Be in that state, with the memory that is coming."""
+        self._staging.end()
         self._memory.clear()
         self._memory.view[:] = self.coming
         state = vmstate.decode(NodeState, message.state)

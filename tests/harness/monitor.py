@@ -80,8 +80,16 @@ class Qmp:
 
     def execute(self, command: str, **arguments: Any) -> Any:
         """Do a command; its value, or Refused.  An underscore in an argument's name stands for a minus."""
+        self.send(command, **arguments)
+        return self.answer()
+
+    def send(self, command: str, **arguments: Any) -> None:
+        """Ask for a command; its answer is taken later."""
         given = {name.replace("_", "-"): value for name, value in arguments.items()}
         self._socket.sendall(json.dumps({"execute": command, "arguments": given}).encode() + b"\n")
+
+    def answer(self) -> Any:
+        """The value of the oldest command that has no answer, or Refused."""
         while True:
             document = self._hear()
             if "event" in document:

@@ -46,6 +46,8 @@ class Snapshot:
     """Canonical bytes of the broker's state."""
     label: str
     """The name it was given, or ""."""
+    at: int
+    """The instruction that whoever named it stood at: at or behind `icount`, and a short way from there."""
 
 
 def point_of(snapshot: Snapshot) -> Point:

@@ -41,6 +41,8 @@ class Head:
     icount: int
     seq: int
     label: str
+    at: int
+    """Where its label leads to (snapshot.py)."""
     nodes: tuple[str, ...]
     """The nodes whose states it has."""
     pages: int
@@ -206,6 +208,7 @@ def head_of(file: SnapshotFile, size: int) -> Head:
         snapshot.icount,
         snapshot.seq,
         snapshot.label,
+        snapshot.at,
         tuple(node.name for node in snapshot.nodes),
         sum(pages for _, pages in file.packs),
         size,
@@ -255,4 +258,4 @@ def shares(needs: Mapping[int, tuple[int, tuple[int, ...]]], sizes: Mapping[int,
 
 def _with_bytes(known: _Known, share: int) -> Head:
     head = known.head
-    return Head(head.number, head.icount, head.seq, head.label, head.nodes, head.pages, head.bytes + share)
+    return Head(head.number, head.icount, head.seq, head.label, head.at, head.nodes, head.pages, head.bytes + share)

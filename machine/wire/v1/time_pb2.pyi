@@ -62,16 +62,20 @@ class Stopped(_message.Message):
     def __init__(self, digest: _Optional[bytes] = ...) -> None: ...
 
 class Pause(_message.Message):
-    __slots__ = ("on", "at_icount")
+    __slots__ = ("on", "at_icount", "ticket")
     ON_FIELD_NUMBER: _ClassVar[int]
     AT_ICOUNT_FIELD_NUMBER: _ClassVar[int]
+    TICKET_FIELD_NUMBER: _ClassVar[int]
     on: bool
     at_icount: int
-    def __init__(self, on: _Optional[bool] = ..., at_icount: _Optional[int] = ...) -> None: ...
+    ticket: int
+    def __init__(self, on: _Optional[bool] = ..., at_icount: _Optional[int] = ..., ticket: _Optional[int] = ...) -> None: ...
 
 class Paused(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("ticket",)
+    TICKET_FIELD_NUMBER: _ClassVar[int]
+    ticket: int
+    def __init__(self, ticket: _Optional[int] = ...) -> None: ...
 
 class Settle(_message.Message):
     __slots__ = ()

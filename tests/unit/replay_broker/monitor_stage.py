@@ -13,6 +13,7 @@ from machine import message as m
 from machine.board import Board, DeviceSlot
 from machine.icount import CPU, FIRST_DEVICE
 from replay_broker.monitor.monitor import Monitor
+from replay_broker.session.base import Hold
 from replay_broker.session.record import RecordSession
 from tests.unit.replay_broker.stage import Stage, TalliedLedger, say
 
@@ -51,6 +52,8 @@ class StagedHost:
         self.mode = mode
         self.session: Session | None = None
         self.outcome: Outcome | None = None
+        self.travel = None
+        self.taker = None
         self.quits = 0
         self.backends: dict[str, str] = {}
         self.changes: list[tuple[str, str, Callable[[str], None]]] = []
@@ -100,6 +103,11 @@ class Theatre:
         """One turn of the broker's loop."""
         ready = bool(select.select([self.monitor.descriptor], [], [], 0)[0])
         self.monitor.serve(ready=ready)
+        if self.obedient and self.record.hold is Hold.PAUSING:
+            self.stand_still()
+
+    obedient = False
+    """The CPU stands still as soon as it is told to."""
 
     def turns(self) -> Iterator[None]:
         """Turns up to a deadline, one before each step of the caller's loop."""

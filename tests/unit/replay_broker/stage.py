@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from machine.board import Board, DeviceSlot
 from machine.codec import decode, encode, type_of
 from machine.frame import Frame
 from machine.icount import BROKER, CPU, FIRST_DEVICE
-from machine.message import Grant, Kick
+from machine.message import Grant, Kick, Pause
 from machine.recording.chain import Chain
 from machine.recording.place import Place, Point
 from machine.recording.reader import Recording
@@ -95,9 +95,10 @@ class Stage:
         self.frames.append(frame)
 
     def take(self) -> list[tuple[int, Message]]:
-        """Everything sent since the last take."""
+        """Everything sent since the last take; the tickets of Pauses, which only count up, are left out."""
         frames, self.frames = self.frames, []
-        return [(frame.target, decode(frame.type, frame.payload)) for frame in frames]
+        messages = ((frame.target, decode(frame.type, frame.payload)) for frame in frames)
+        return [(node, replace(said, ticket=0) if isinstance(said, Pause) else said) for node, said in messages]
 
 
 def frame_of(message: Message, source: int, target: int, icount: int, seq: int = 0) -> Frame:

@@ -176,12 +176,11 @@ def test_a_replay_refuses_by_name_what_the_guest_would_see(tmp_path: Path, line:
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_line_is_answered(theatre: Theatre, line: str) -> None:
     """One client for each line: quit, stop and changes of backends may be among them."""
+    theatre.obedient = True
     client = theatre.lines()
     client.send(line.replace("\r", "").replace("\n", "").encode(errors="replace") + b"\ninfo name\n")
     text = ""
     while not text.endswith("stage\r\n") and theatre.host.changes == []:
-        if theatre.record.hold.name == "PAUSING":
-            theatre.stand_still()
         text = client.text()
     theatre.host.changes.clear()
     theatre.record.resume()

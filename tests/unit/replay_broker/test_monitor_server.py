@@ -115,12 +115,12 @@ def test_an_answer_that_nobody_asked_for_ends_the_run(running: Running) -> None:
 def test_the_cpu_is_held_and_let_go(running: Running, peer: Peer) -> None:
     cpu = running.machine()["cpu"]
     peer.ask("stop")
-    assert hear(cpu) == m.Pause(on=True)
-    cpu.send(m.Paused(), BROKER, 1234)
+    assert hear(cpu) == m.Pause(on=True, ticket=1)
+    cpu.send(m.Paused(ticket=1), BROKER, 1234)
     assert [peer.hear().get("event"), peer.hear()] == ["STOP", {"return": {}}]
     assert peer.execute("query-status")["return"]["status"] == "paused"
     peer.ask("cont")
-    assert hear(cpu) == m.Pause(on=False)
+    assert hear(cpu) == m.Pause(on=False, ticket=2)
     assert [peer.hear().get("event"), peer.hear()] == ["RESUME", {"return": {}}]
     fail_on_purpose(cpu)
     running.end()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from machine import message as m
 from machine import vmstate
@@ -15,6 +15,8 @@ from replay_broker.snapshots.taker import MOST_FAILURES, Taker
 from tests.unit.replay_broker.stage import BOARD, RTC, SERIAL, Stage, TalliedLedger, frame_of, say
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from machine.message import Message, Saved
     from machine.recording.snapshots.snapshot import Snapshot
 
@@ -33,7 +35,7 @@ class FakeStore:
         """A job."""
         self.jobs.append((snapshot, memory, base))
 
-    def answers(self) -> list[Written]:
+    def answers(self) -> Sequence[Written]:
         """What has been done."""
         done, self.done = self.done, []
         return done
@@ -57,8 +59,8 @@ class Scene:
         self.stage.take()
         self.store = FakeStore()
         self.asked: list[tuple[Message, int]] = []
-        as_store = self.store
-        self.taker = Taker("id", NODES, self._tell, as_store, 1, every_ns)  # type: ignore[arg-type]  # has all it uses
+        fake = cast("Any", self.store)  # it has all that is used of both
+        self.taker = Taker("id", NODES, self._tell, fake, fake, 1, every_ns)
         self.heard: list[Written] = []
 
     def _tell(self, message: Message, target: int) -> None:

@@ -51,6 +51,7 @@ def snapshot(
         nodes=tuple(NodeState(name, name.encode() + bytes([number % 256])) for name in nodes.split()),
         broker=b"broker",
         label=label,
+        at=1000 * number if icount is None else icount,
     )
 
 

@@ -1,0 +1,247 @@
+"""Where a replay stands still, and the ways there: forward to an instruction, or back by way of a snapshot.
+
+Theory of operation.  A replay that stands still may be put into any state that its recording has: every process is told
+to load it, a new session begins to read the log there, and the CPU runs on to exactly the instruction that was asked
+for, where it stands with nothing done that happens there.
+
+Lives here: goals, breakpoints, bookmarks.  Never here: sockets; what a state is.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from machine.errors import MachineError, UsageError
+from machine.message import Load
+from replay_broker.session.base import Hold
+from replay_broker.snapshots.process import Written
+
+if TYPE_CHECKING:
+    from machine.recording.snapshots.store import Head, SnapshotStore
+    from replay_broker.outbox import Outbox
+    from replay_broker.session.base import Session
+    from replay_broker.snapshots.incoming import Incoming
+    from replay_broker.snapshots.taker import Taker
+
+CLOSE: Final = 1_000_000
+"""Instructions from a snapshot to the instruction that a bookmark in a replay leads to."""
+Done = Callable[[str], None]
+"""Told what went wrong, or ""."""
+
+
+class Host(Protocol):
+    """What the broker's server does for a traveller."""
+
+    session: Session | None
+
+    @property
+    def taker(self) -> Taker | None:
+        """What takes snapshots."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """What is said to nodes."""
+
+
+@dataclass(slots=True)
+class _Goal:
+    icount: int
+    done: Done
+    under_way: bool = False
+    interrupted: bool = False
+
+
+class Travel:
+    """One replay's places.  `begin` makes the session that starts at a snapshot."""
+
+    def __init__(
+        self,
+        host: Host,
+        store: SnapshotStore,
+        nodes: Mapping[str, int],
+        begin: Callable[[int], tuple[Session, Incoming]],
+    ) -> None:
+        self._host = host
+        self.store = store
+        self._nodes = nodes
+        self._begin = begin
+        self._goal: _Goal | None = None
+        self._exact = False
+        """The CPU stands where it was told to, with nothing done that happens there."""
+        self.breaks: list[int] = []
+        self.hear: Callable[[str, Mapping[str, object]], None] = _nobody
+        """Hears that a place has been reached: the event's name and data."""
+
+    @property
+    def _session(self) -> Session:
+        assert self._host.session is not None
+        return self._host.session
+
+    @property
+    def goal(self) -> int | None:
+        """Where the replay is on its way to."""
+        return None if self._goal is None else self._goal.icount
+
+    def seek(self, icount: int, done: Done) -> None:
+        """Stand at exactly an instruction; UsageError names the range, or what is under way."""
+        if not 0 <= icount <= self._session.end_icount:
+            raise UsageError(
+                f"instruction {icount} is outside the recording, which goes from 0 to {self._session.end_icount}"
+            )
+        if self._goal is not None:
+            raise UsageError(f"the replay is on its way to instruction {self._goal.icount}")
+        self._goal = _Goal(icount, done)
+        if self._session.hold is Hold.PAUSED:
+            self._go()
+        else:
+            self._session.pause()
+
+    def add_break(self, icount: int, done: Done) -> None:
+        """Stand still there whenever the replay comes there; it must lie ahead, UsageError."""
+        if not 0 <= icount <= self._session.end_icount:
+            raise UsageError(
+                f"instruction {icount} is outside the recording, which goes from 0 to {self._session.end_icount}"
+            )
+        if icount not in self.breaks:
+            insort(self.breaks, icount)
+        if self._session.hold is Hold.RUNNING and self._goal is None:
+            # Where the CPU is, only the CPU knows: it stands for a moment, and runs on to the nearest.
+            self._goal = _Goal(-1, done)
+            self._session.pause()
+        else:
+            done("")
+
+    def delete_break(self, icount: int | None) -> None:
+        """Forget one, or all; UsageError if there is no such."""
+        if icount is None:
+            self.breaks.clear()
+        elif icount in self.breaks:
+            self.breaks.remove(icount)
+        else:
+            raise UsageError(f"there is no breakpoint at instruction {icount}")
+
+    def interrupt(self) -> None:
+        """Stand still where the replay is, whatever it was on its way to."""
+        if self._goal is not None:
+            self._goal.interrupted = True
+        self._session.hold = Hold.RUNNING
+        self._session.pause()
+
+    def resume(self) -> None:
+        """Run on, to the next breakpoint if there is one ahead."""
+        session = self._session
+        if self._goal is None and session.hold is Hold.PAUSED:
+            ahead = self._next_break(session.icount)
+            if ahead is None:
+                session.resume()
+            else:
+                session.run_to(ahead)
+            self._exact = False
+        elif session.hold is Hold.PAUSING:
+            session.resume()
+
+    def stands(self) -> None:
+        """The CPU stands still."""
+        goal, session = self._goal, self._session
+        if goal is None:
+            if session.icount in self.breaks:
+                self._exact = True
+                self.hear("REPLAY_BREAK", {"icount": session.icount})
+        elif goal.icount < 0:
+            self._goal = None
+            self.resume()
+            goal.done("")
+        elif goal.interrupted:
+            self._goal = None
+            goal.done(f"interrupted at instruction {session.icount}")
+        elif not goal.under_way:
+            self._go()
+        else:
+            self._arrive(goal)
+
+    def bookmark(self, label: str, done: Callable[[Written], None]) -> None:
+        """Give the place where the replay stands a name, and keep a state close to it; UsageError."""
+        taker, session = self._host.taker, self._session
+        assert taker is not None
+        if self._goal is not None:
+            raise UsageError(f"the replay is on its way to instruction {self._goal.icount}")
+        if session.hold is not Hold.PAUSED:
+            taker.request(label, done)
+            return
+        at = session.icount
+        came_back: list[str] = []
+        kept: list[Written] = []
+
+        def finish() -> None:
+            if came_back and kept:
+                done(kept[0])
+
+        def back(error: str) -> None:
+            came_back.append(error)
+            finish()
+
+        def keep(written: Written) -> None:
+            kept.append(written)
+            finish()
+
+        def take(error: str) -> None:
+            if error:
+                done(Written(0, error=error))
+                return
+            taker.request(label, keep, at)
+            taker.tick(self._session, 0)
+            self.seek(at, back)
+
+        near = self.store.nearest(at, self._nodes)
+        self.seek(max(at - CLOSE, 0 if near is None else near.icount), take)
+
+    def give_up(self, why: str) -> None:
+        """Nobody goes anywhere any more."""
+        goal, self._goal = self._goal, None
+        if goal is not None:
+            goal.done(why)
+
+    def _go(self) -> None:
+        goal, session = self._goal, self._session
+        assert goal is not None
+        goal.under_way = True
+        here = session.icount
+        if self._exact and here == goal.icount:
+            self._arrive(goal)
+            return
+        near: Head | None = self.store.nearest(goal.icount, self._nodes)
+        start = 0 if near is None else near.icount
+        try:
+            if here >= goal.icount or start > here:
+                self._load(0 if near is None else near.number)
+        except MachineError as error:
+            self._goal = None
+            goal.done(str(error))
+            return
+        self._session.run_to(goal.icount)
+
+    def _load(self, number: int) -> None:
+        session, incoming = self._begin(number)
+        session.ticket = self._session.ticket
+        self._host.session = session
+        for name, node in self._nodes.items():
+            self._host.outbox.say(incoming.loads.get(name, Load()), node)
+        if self._host.taker is not None:
+            self._host.taker.loaded(number)
+        session.start()
+
+    def _arrive(self, goal: _Goal) -> None:
+        self._goal, self._exact = None, True
+        self.hear("REPLAY_SEEK", {"icount": goal.icount})
+        goal.done("")
+
+    def _next_break(self, icount: int) -> int | None:
+        ahead = self.breaks[bisect_right(self.breaks, icount) :]
+        return ahead[0] if ahead else None
+
+
+def _nobody(_name: str, _data: Mapping[str, object]) -> None:
+    pass
