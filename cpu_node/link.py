@@ -7,7 +7,7 @@ Never here: what a delivery does to the machine (cpu_node/bus.py).
 from __future__ import annotations
 
 from collections import deque
-from typing import Final, Protocol
+from typing import Final, NoReturn, Protocol
 
 from machine.codec import decode, name_of, type_of
 from machine.errors import Divergence, RemoteWireError
@@ -94,6 +94,11 @@ class Link:
                 self.send(Paused(self._ticket), BROKER, icount)
             self._take_in()
         return self.take_load()
+
+    def await_shutdown(self) -> NoReturn:
+        """Nothing is done any more, whatever has been streamed; ends with ShutDown."""
+        while True:
+            self._take_in()
 
     def await_load(self) -> Load:
         """The state that the CPU starts with."""

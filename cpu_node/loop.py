@@ -90,7 +90,7 @@ class Loop:
         self._kept = _engine.STOP_IDLE if state.idle else _engine.STOP_SYNC
         self._loaded = bool(message.state)
         self._until, self._wake_ns = 0, None
-        self._powered_off, self._over = None, False
+        self._powered_off, self._over, self._unserved = None, False, False
 
     @property
     def now_ns(self) -> int:
@@ -315,7 +315,7 @@ class Loop:
     def _stand_still(self) -> None:
         digest = whole_digest(self._cpu, self._bus, self._memory)
         self._link.send(Stopped(digest), BROKER, self._native.icount)
-        self._over = True
+        self._link.await_shutdown()
 
     def _wait_for_end(self) -> None:
         """Nothing is executed any more; the broker may ask for the state."""
@@ -325,5 +325,5 @@ class Loop:
             if isinstance(message, StateRequest):
                 digest = whole_digest(self._cpu, self._bus, self._memory)
                 self._link.send(Digest(DigestScope.ALL, digest), BROKER, icount)
-            elif not isinstance(message, Grant) and self._stop_at is None:
+            elif not isinstance(message, Grant):
                 raise self._link.protocol_error(message, f"after the end, seq {frame.seq}")

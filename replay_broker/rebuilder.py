@@ -73,6 +73,7 @@ class Rebuilder:
         self._changes = changes
         self._wanted = wanted
         self._losses = Losses(host.hear)
+        self._unburied: list[Member] = []
         self.recording: Path | None = None
         """Where the recording is."""
         self._incoming = POWER_ON
@@ -96,8 +97,16 @@ class Rebuilder:
 
     def look(self, session: Session | None) -> None:
         """Notice who has died.  MachineError when that is the end."""
+        for member in self._unburied:
+            self._roster.bury(member)
+        self._unburied.clear()
         for member in self._losses.died():
-            if not self._lose(member, session) and session is not None:
+            if self._lose(member, session):
+                continue
+            if session is None:
+                # Its last words may be on their way; one that comes in its place, later, finds the place free.
+                self._unburied.append(member)
+            else:
                 self._losses.doom(member)
 
     def hear_of(self, member: Member, session: Session | None) -> bool:
@@ -106,10 +115,10 @@ class Rebuilder:
 
     def _lose(self, member: Member, session: Session | None) -> bool:
         """A node's process has died; whether another may stand in for it."""
-        self._roster.bury(member)
         self._changes.give_up_on(member.name, f"the process of {member.name} has died")
         if not self._wanted or not isinstance(session, LastingSession):
             return False
+        self._roster.bury(member)
         if member.number == CPU:
             self._lose_cpu(session)
             self._losses.lose(member, None, session.icount)
