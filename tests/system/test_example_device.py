@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from tests.devices import button
 from tests.harness.guests import shell_script
 from tests.harness.machine import ROOT, console
+from tests.harness.monitor import connect
 
 if TYPE_CHECKING:
     from tests.harness.machine import Home
@@ -41,9 +41,7 @@ def test_a_guest_counts_the_presses_and_every_replay_agrees(home: Home) -> None:
     commands = f"until [ $({count}) != 0x00000000 ]; do :; done; sleep 1; {count}; {acknowledge}; {count}"
     script = home.script(shell_script(commands))
     running = home.start("record", board, "--memory", "128M", "--serial", script, "-o", home.work / "a.dejavm")
-    home.await_path(path)
-    with socket.socket(socket.AF_UNIX) as visitor:
-        visitor.connect(str(path))
+    with connect(path) as visitor:
         visitor.sendall(b"xxx")
         answer = b""
         while len(answer) < len(b"ding\n" * 3):
