@@ -22,11 +22,12 @@ from tests.bench.keys import measure_keys
 from tests.bench.machine import measure_machine
 from tests.bench.process import Measured, measure
 from tests.bench.rebuild import measure_rebuild
+from tests.bench.reverse import measure_reverse
 from tests.bench.service import measure_service
 from tests.bench.store import measure_store
 
 Figures = dict[str, float | int]
-WORKLOADS: Final = ("boot", "print", "download", "keys", "store", "broker", "machine", "service", "rebuild")
+WORKLOADS: Final = ("boot", "print", "download", "keys", "store", "broker", "reverse", "machine", "service", "rebuild")
 
 
 class Bench:
@@ -111,6 +112,7 @@ def main() -> int:
             "keys": lambda: measure_keys(place),
             "store": lambda: measure_store(place, guest.kernel, rounds),
             "broker": lambda: measure_broker(place),
+            "reverse": lambda: measure_reverse(place),
             "machine": lambda: measure_machine(place, rounds),
             "service": lambda: measure_service(place, rounds),
             "rebuild": lambda: measure_rebuild(place),
