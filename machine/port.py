@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 import zmq
@@ -54,9 +55,11 @@ class Port:
         self._outgoing += (codec.encode_header(frame), frame.payload)
 
     def flush(self) -> None:
-        """Send what has been queued."""
+        """Send what has been queued; a broker that has shut its door for good gets nothing, and receive() says so."""
         if self._outgoing:
-            self._socket.send_multipart(self._outgoing, copy=True)
+            # There is no high water mark: only a connection that has been ended takes nothing, and would for ever.
+            with suppress(zmq.Again):
+                self._socket.send_multipart(self._outgoing, zmq.NOBLOCK)
             self._outgoing = []
 
     def send(self, message: Message, target: int, icount: int) -> None:
