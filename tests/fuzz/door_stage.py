@@ -92,6 +92,10 @@ class DoorStage:
         """Anything, at the control socket."""
         self.server._drain([(identity, parts)], self.server._clients.take)
 
+    def close(self) -> None:
+        """Nobody's process is watched any more."""
+        self.server.rebuilder.close()
+
     def unharmed(self) -> bool:
         """Whether the machine runs on, and nothing was recorded."""
         return self.server.outcome is None and self.ledger.messages == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import closing
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,31 +35,31 @@ identities = st.sampled_from([b"a", b"b"])
 @given(said=st.lists(st.tuples(identities, st.lists(part, max_size=6)), max_size=12))
 @settings(max_examples=150, deadline=None)
 def test_a_running_machine_minds_no_stranger(said: list[tuple[bytes, list[bytes]]]) -> None:
-    stage = DoorStage()
-    for identity, parts in said:
-        stage.knock(identity, parts)
-    assert stage.unharmed()
-    assert all(stage.sockets.told.get(identity, 0) <= 1 for identity in (b"a", b"b"))
-    assert stage.server.refused >= len(said)
+    with closing(DoorStage()) as stage:
+        for identity, parts in said:
+            stage.knock(identity, parts)
+        assert stage.unharmed()
+        assert all(stage.sockets.told.get(identity, 0) <= 1 for identity in (b"a", b"b"))
+        assert stage.server.refused >= len(said)
 
 
 @given(said=st.lists(st.lists(part, max_size=6), max_size=12))
 @settings(max_examples=100, deadline=None)
 def test_no_request_to_the_control_breaks_the_broker(said: list[list[bytes]]) -> None:
-    stage = DoorStage()
-    for parts in said:
-        stage.ask(b"client", parts)
-    status = stage.server.status(nodes=True)
-    assert [node.name for node in status.nodes] == ["broker", *NAMES]
+    with closing(DoorStage()) as stage:
+        for parts in said:
+            stage.ask(b"client", parts)
+        status = stage.server.status(nodes=True)
+        assert [node.name for node in status.nodes] == ["broker", *NAMES]
 
 
 def test_a_name_that_is_taken_is_refused_once_and_counted_each_time() -> None:
-    stage = DoorStage()
-    for _ in range(500):
-        stage.say(b"stranger", m.Hello(m.WIRE_VERSION, "serial0", 4711))
-    assert stage.server.refused == 500
-    assert stage.sockets.told[b"stranger"] == 1
-    assert stage.unharmed()
+    with closing(DoorStage()) as stage:
+        for _ in range(500):
+            stage.say(b"stranger", m.Hello(m.WIRE_VERSION, "serial0", 4711))
+        assert stage.server.refused == 500
+        assert stage.sockets.told[b"stranger"] == 1
+        assert stage.unharmed()
 
 
 def test_atheris_finds_nothing_that_harms_the_machine() -> None:

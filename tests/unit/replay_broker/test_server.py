@@ -344,6 +344,7 @@ def test_the_death_of_another_process_of_that_name_ends_nothing(running: Running
     running.control.send(m.ProcessEnded("serial0", 1, "has been refused"), BROKER, 0)
     assert running.status().state is m.RunState.RUNNING
     fail_on_purpose(ports["cpu"])
+    running.end()
 
 
 def test_who_asks_for_the_nodes_is_told_of_each(running: Running) -> None:
@@ -356,3 +357,4 @@ def test_who_asks_for_the_nodes_is_told_of_each(running: Running) -> None:
     assert [node.messages > 0 for node in status.nodes[1:]] == [True, True, True]
     assert status.nodes[3].backend == "fixed:7"
     fail_on_purpose(ports["cpu"])
+    running.end()
