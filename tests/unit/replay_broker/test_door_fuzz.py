@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,9 @@ from machine.frame import Frame
 from tests.fuzz.door_stage import NAMES, DoorStage
 from tests.harness.machine import ROOT
 from tests.unit.machine.test_codec import any_message
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 RUNS = 20_000
 TIMEOUT_S = 100
@@ -62,8 +66,9 @@ def test_a_name_that_is_taken_is_refused_once_and_counted_each_time() -> None:
         assert stage.unharmed()
 
 
-def test_atheris_finds_nothing_that_harms_the_machine() -> None:
-    command = [sys.executable, "-P", "-m", "tests.fuzz.door", f"-runs={RUNS}", "-seed=1", "-max_len=512"]
+def test_atheris_finds_nothing_that_harms_the_machine(tmp_path: Path) -> None:
+    options = (f"-runs={RUNS}", "-seed=1", "-max_len=512", f"-artifact_prefix={tmp_path}/")
+    command = [sys.executable, "-P", "-m", "tests.fuzz.door", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     assert f"Done {RUNS}" in done.stderr
