@@ -9,6 +9,7 @@ guest file against the SHA-256 it is named by.
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 import tarfile
@@ -113,12 +114,7 @@ def _write(file: IO[bytes], files: Sequence[tuple[str, Path]]) -> None:
 
 def _read(source: Path, directory: Path) -> None:
     directory.chmod(DIRECTORY_MODE)
-    unpacker = zstandard.ZstdDecompressor()
-    with (
-        source.open("rb") as file,
-        unpacker.stream_reader(file) as plain,
-        tarfile.open(fileobj=plain, mode="r|") as archive,
-    ):
+    with source.open("rb") as file, tarfile.open(fileobj=(plain := _Plain(file)), mode="r|") as archive:
         for member, content in _members(archive, source):
             path = directory / member.name
             path.parent.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
@@ -129,6 +125,29 @@ def _read(source: Path, directory: Path) -> None:
         # The checksum stands behind everything, and tar does not read so far.
         while plain.read(_READ_BYTES):
             pass
+
+
+class _Plain(io.BufferedIOBase):
+    """What a zstd frame holds, up to its end and its checksum; EOFError if the file ends before (RFC 8878, 3.1.1)."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__()
+        self._file = file
+        self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self._waiting = bytearray()
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """At most `size` bytes, fewer only at the end.  ZstdError if they are damaged."""
+        assert size is not None
+        assert size >= 0, "a stream of unknown length is read in pieces"
+        while len(self._waiting) < size and not self._frame.eof:
+            packed = self._file.read(_READ_BYTES)
+            if not packed:
+                raise EOFError("it ends too early")
+            self._waiting += self._frame.decompress(packed)
+        taken = bytes(self._waiting[:size])
+        del self._waiting[:size]
+        return taken
 
 
 def _members(archive: tarfile.TarFile, source: Path) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import zstandard
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from deploy.archive import pack, unpack
@@ -114,6 +114,7 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
 
 
 @given(place=st.floats(0, 0.999), bit=st.integers(0, 7), kept=st.floats(0, 1))
+@example(place=0.5, bit=0, kept=0.99963)
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_damaged_file_is_refused_or_gives_the_whole_recording(
     tmp_path_factory: pytest.TempPathFactory, place: float, bit: int, kept: float
