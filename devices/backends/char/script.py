@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from devices.backends.char.base import CharBackend, require_path
-from devices.backends.char.scriptfile import Delay, Expect, QuitRun, Send, Step, parse_script
+from devices.backends.char.scriptfile import Expect, Send, Step, parse_script
+from devices.backends.steps import Delay, QuitRun
 from machine import vmstate
 from machine.errors import BackendError
 from machine.message import BackendResult, HostEvent

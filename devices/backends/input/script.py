@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devices.backends.base import BackendBase
-from devices.backends.input.scriptfile import Delay, Group, QuitRun, Step, parse_input_script
+from devices.backends.input.scriptfile import Group, Step, parse_input_script
+from devices.backends.steps import Delay, QuitRun
 from machine import vmstate
 from machine.errors import BackendError
 from machine.message import HostEvent

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from machine.errors import BackendError
+from devices.backends.steps import Delay, Mistake, QuitRun, duration, parse_lines, text_body
 from machine.input_events import (
     ABS_X,
     ABS_Y,
@@ -31,8 +31,6 @@ from machine.keycodes import KEY_LEFTSHIFT, QCODES, typed_key
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-UNITS: Final = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9}
-LONGEST_DELAY_NS: Final = 1 << 62
 LARGEST_GROUP: Final = 64
 """Events that `event` takes in one line."""
 
@@ -44,37 +42,15 @@ class Group:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Delay:
-    """Let the next group wait, in virtual nanoseconds after the delivery of the one before it."""
-
-    ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class QuitRun:
-    """End the run."""
-
-
 Step = Group | Delay | QuitRun
 
 
-class _Mistake(Exception):
-    """What is wrong with a line."""
-
-
 def parse_input_script(text: str, source: str) -> list[Step]:
-    """The steps of a script; BackendError names `source` and the line."""
-    steps: list[Step] = []
-    for number, line in enumerate(text.split("\n"), 1):
-        stripped = line.strip()
-        if not stripped or stripped.startswith("#"):
-            continue
-        try:
-            steps += _parse_line(stripped)
-        except (_Mistake, ValueError) as mistake:
-            raise BackendError(f"{source}:{number}: {mistake}") from mistake
-    return steps
+    """The steps of a script; BackendError names `source` and the line.
+
+    A delay lets the next group wait behind the delivery of the one before it.
+    """
+    return parse_lines(text, source, lambda line, _: _parse_line(line))
 
 
 def _parse_line(line: str) -> list[Step]:
@@ -83,7 +59,7 @@ def _parse_line(line: str) -> list[Step]:
         return _type(_quoted(rest))
     parse = _WORDS.get(word)
     if parse is None:
-        raise _Mistake(f"unknown word {word!r} (known: {', '.join(sorted((*_WORDS, 'type')))})")
+        raise Mistake(f"unknown word {word!r} (known: {', '.join(sorted((*_WORDS, 'type')))})")
     return parse(rest.partition(" #")[0].split())
 
 
@@ -110,7 +86,7 @@ def _type(text: str) -> list[Step]:
     for character in text:
         key = typed_key(character)
         if key is None:
-            raise _Mistake(f"no key has {character!r} on it")
+            raise Mistake(f"no key has {character!r} on it")
         code, shifted = key
         keys = [KEY_LEFTSHIFT, code] if shifted else [code]
         steps += [_group(Event(EV_KEY, key, 1)) for key in keys]
@@ -156,27 +132,19 @@ def _hwheel(words: list[str]) -> list[Step]:
 def _event(words: list[str]) -> list[Step]:
     """`event TYPE CODE VALUE ...`: a group in evdev's own numbers."""
     if not words or len(words) % 3 or len(words) > 3 * LARGEST_GROUP:
-        raise _Mistake(f"write: event TYPE CODE VALUE, at most {LARGEST_GROUP} times in a line")
+        raise Mistake(f"write: event TYPE CODE VALUE, at most {LARGEST_GROUP} times in a line")
     numbers = [_whole(word) for word in words]
     rows = [Event(*numbers[at : at + 3]) for at in range(0, len(numbers), 3)]
     for row in rows:
         if not 0 < row.type <= CODE_MAX or not 0 <= row.code <= CODE_MAX:
-            raise _Mistake(f"type {row.type} and code {row.code} are not both in 1 or 0 to {CODE_MAX}")
+            raise Mistake(f"type {row.type} and code {row.code} are not both in 1 or 0 to {CODE_MAX}")
     return [_group(*rows)]
 
 
 def _delay(words: list[str]) -> list[Step]:
     """`delay TIME`."""
     (text,) = _exactly(words, 1, "delay TIME")
-    match = re.fullmatch(r"(\d+)(?:\.(\d+))?(ns|us|ms|s)", text)
-    if match is None:
-        raise _Mistake(f"{text!r} is not a time such as 500ms, 2s or 10us")
-    fraction, unit = match[2] or "0", UNITS[match[3]]
-    # No binary fractions: the delay is part of what must be the same in every run.
-    delay_ns = int(match[1]) * unit + int(fraction) * unit // 10 ** len(fraction)
-    if delay_ns > LONGEST_DELAY_NS:
-        raise _Mistake(f"{text!r} is longer than a century")
-    return [Delay(delay_ns)]
+    return [duration(text)]
 
 
 def _quit(words: list[str]) -> list[Step]:
@@ -212,46 +180,38 @@ def key_code(name: str) -> int:
 
 def _button_code(name: str) -> int:
     if name not in BUTTONS:
-        raise _Mistake(f"unknown button {name!r} (known: {', '.join(BUTTONS)})")
+        raise Mistake(f"unknown button {name!r} (known: {', '.join(BUTTONS)})")
     return BUTTONS[name]
 
 
 def _exactly(words: list[str], count: int, form: str) -> list[str]:
     if len(words) != count:
-        raise _Mistake(f"write: {form}")
+        raise Mistake(f"write: {form}")
     return words
 
 
 def _down(word: str) -> int:
     if word not in ("down", "up"):
-        raise _Mistake(f"{word!r} is neither down nor up")
+        raise Mistake(f"{word!r} is neither down nor up")
     return int(word == "down")
 
 
 def _whole(text: str) -> int:
     if not re.fullmatch(r"-?\d{1,10}", text, re.ASCII) or not -VALUE_MAX <= int(text) <= VALUE_MAX:
-        raise _Mistake(f"{text!r} is not a whole number of 32 bits")
+        raise Mistake(f"{text!r} is not a whole number of 32 bits")
     return int(text)
 
 
 def _quoted(text: str) -> str:
     """A text alone or between double quotes, with \\n, \\t, \\\\ and \\" in it."""
-    text = text.strip()
-    if text.startswith('"'):
-        match = re.fullmatch(r'"((?:[^"\\]|\\.)*)"\s*(?:#.*)?', text)
-        if match is None:
-            raise _Mistake("the quotes do not close, or something follows them")
-        text = match[1]
-    else:
-        text = re.sub(r"\s+#.*", "", text)
     escapes = {"n": "\n", "t": "\t", "\\": "\\", '"': '"'}
 
     def plain(match: re.Match[str]) -> str:
         if match[1] not in escapes:
-            raise _Mistake(f'unknown escape \\{match[1]} (known: \\n \\t \\\\ \\")')
+            raise Mistake(f'unknown escape \\{match[1]} (known: \\n \\t \\\\ \\")')
         return escapes[match[1]]
 
-    text = re.sub(r"\\(.?)", plain, text)
+    text = re.sub(r"\\(.?)", plain, text_body(text.strip()))
     if not text:
-        raise _Mistake("a text is missing")
+        raise Mistake("a text is missing")
     return text

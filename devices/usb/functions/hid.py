@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING, Final, Protocol
 from devices.usb.functions import chapter9 as u
 from devices.usb.functions import codes as c
 from devices.usb.functions.base import ACK, BABBLE, NAK, STALL, Outcome, Verdict, Wire, reply
-from devices.usb.functions.descriptors import INTERRUPT, WAKES, configuration, endpoint, interface
-from devices.usb.functions.standard import StandardRequests
+from devices.usb.functions.descriptors import (
+    INTERRUPT,
+    MANUFACTURER,
+    WAKES,
+    configuration,
+    device,
+    endpoint,
+    interface,
+)
+from devices.usb.functions.standard import Descriptors, StandardRequests
 from devices.usb.messages import What
 from devices.usb.registers import SPEED_LOW
 from machine.input_events import unpack_events
@@ -62,6 +70,17 @@ def hid_configuration(report: bytes, protocol: int) -> bytes:
         endpoint(REPORT_ENDPOINT, INTERRUPT, REPORT_PACKET, INTERVAL_MS),
     )
     return configuration(parts, attributes=WAKES)
+
+
+def boot_descriptors(product: int, name: str, report: bytes, protocol: int) -> Descriptors:
+    """Everything that a device of the boot interface subclass tells of itself; `protocol` is 1 or 2 (HID 1.11, 4.3)."""
+    return Descriptors(
+        device=device(product, version=0x0110, packet=8),
+        configuration=hid_configuration(report, protocol),
+        strings=(MANUFACTURER, name),
+        others={HID_DESCRIPTOR << 8: hid_descriptor(report), REPORT_DESCRIPTOR << 8: report},
+        endpoints=(REPORT_ENDPOINT,),
+    )
 
 
 class Hid(StandardRequests):

@@ -5,16 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from devices.usb.functions.base import ACK, Outcome
-from devices.usb.functions.descriptors import MANUFACTURER, device
-from devices.usb.functions.hid import (
-    HID_DESCRIPTOR,
-    REPORT_DESCRIPTOR,
-    REPORT_ENDPOINT,
-    Hid,
-    hid_configuration,
-    hid_descriptor,
-)
-from devices.usb.functions.standard import Descriptors
+from devices.usb.functions.hid import Hid, boot_descriptors
 from devices.usb.functions.usages import FIRST_MODIFIER, USAGES
 from machine.input_events import EV_KEY, ROW_BYTES
 
@@ -47,13 +38,7 @@ REPORT: Final = bytes.fromhex(
     "95067508150026ff00050719002aff00 8100"  # six keys
     "c0"
 )
-DESCRIPTORS: Final = Descriptors(
-    device=device(1, version=0x0110, packet=8),
-    configuration=hid_configuration(REPORT, protocol=1),
-    strings=(MANUFACTURER, "USB Keyboard"),
-    others={HID_DESCRIPTOR << 8: hid_descriptor(REPORT), REPORT_DESCRIPTOR << 8: REPORT},
-    endpoints=(REPORT_ENDPOINT,),
-)
+DESCRIPTORS: Final = boot_descriptors(1, "USB Keyboard", REPORT, protocol=1)
 
 
 class Keyboard(Hid):

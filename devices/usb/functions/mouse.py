@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from devices.usb.functions.descriptors import MANUFACTURER, device
-from devices.usb.functions.hid import (
-    HID_DESCRIPTOR,
-    REPORT_DESCRIPTOR,
-    REPORT_ENDPOINT,
-    Hid,
-    hid_configuration,
-    hid_descriptor,
-)
-from devices.usb.functions.standard import Descriptors
+from devices.usb.functions.hid import Hid, boot_descriptors
 from machine import input_events as e
 
 if TYPE_CHECKING:
@@ -38,13 +29,7 @@ REPORT: Final = bytes.fromhex(
     "05010930093109381581257f75089503 8106"  # X, Y, wheel
     "c0c0"
 )
-DESCRIPTORS: Final = Descriptors(
-    device=device(2, version=0x0110, packet=8),
-    configuration=hid_configuration(REPORT, protocol=2),
-    strings=(MANUFACTURER, "USB Mouse"),
-    others={HID_DESCRIPTOR << 8: hid_descriptor(REPORT), REPORT_DESCRIPTOR << 8: REPORT},
-    endpoints=(REPORT_ENDPOINT,),
-)
+DESCRIPTORS: Final = boot_descriptors(2, "USB Mouse", REPORT, protocol=2)
 
 
 class Mouse(Hid):

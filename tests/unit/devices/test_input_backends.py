@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from devices.backends import create_backend
 from devices.backends.input.script import InputScriptBackend
-from devices.backends.input.scriptfile import Delay, Group, QuitRun, parse_input_script
+from devices.backends.input.scriptfile import Group, parse_input_script
+from devices.backends.steps import Delay, QuitRun
 from machine.errors import BackendError
 from machine.input_events import (
     ABS_X,

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devices.backends.char.script import ScriptBackend
-from devices.backends.char.scriptfile import Delay, Expect, QuitRun, Send, parse_script
+from devices.backends.char.scriptfile import Expect, Send, parse_script
+from devices.backends.steps import Delay, QuitRun
 from machine.errors import BackendError
 from machine.message import HostEvent
 from tests.harness.host_loop import HostLoop

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from machine.board import Board, DeviceSlot
 from machine.codec import decode, encode, type_of
 from machine.frame import Frame
 from machine.icount import BROKER, CPU, FIRST_DEVICE
-from machine.message import Grant, Kick, Pause
+from machine.message import Done, Grant, Kick, Pause, Sync
 from machine.recording.chain import Chain
 from machine.recording.place import Place, Point
 from machine.recording.reader import Recording
+from replay_broker.session.record import RecordSession
 from tests.unit.machine.recordings import write
 
 if TYPE_CHECKING:
@@ -109,6 +110,24 @@ def frame_of(message: Message, source: int, target: int, icount: int, seq: int =
 def say(session: Session, message: Message, source: int, icount: int = 0, target: int = BROKER) -> None:
     """A node says something."""
     session.handle(frame_of(message, source, target, icount))
+
+
+class Recorded:
+    """A recording session, and the machine that it is of."""
+
+    def __init__(self, *, sleep: bool = False) -> None:
+        self.stage = Stage()
+        self.ledger = TalliedLedger()
+        self.session = RecordSession(replace(BOARD, sleep=sleep), self.stage.send, self.ledger)
+
+    def power_on(self) -> Self:
+        """The first sync point."""
+        self.session.start()
+        say(self.session, Sync(), CPU)
+        for device in (SERIAL, RTC):
+            say(self.session, Done(), device)
+        self.stage.take()
+        return self
 
 
 def recording_of(path: Path, said: Sequence[Said], *, close: bool = True) -> Recording:

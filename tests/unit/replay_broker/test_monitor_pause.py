@@ -14,8 +14,7 @@ from machine.icount import BROKER, CPU
 from replay_broker.session.base import Hold
 from replay_broker.session.live import LiveReplaySession
 from replay_broker.session.log import LogReplaySession
-from replay_broker.session.record import RecordSession
-from tests.unit.replay_broker.stage import BOARD, RTC, SERIAL, Said, Stage, TalliedLedger, recording_of, say
+from tests.unit.replay_broker.stage import SERIAL, Recorded, Said, Stage, recording_of, say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,19 +25,12 @@ HOUR_NS = 3_600 * 10**9
 X = m.HostInput(m.HostEvent.DATA, b"x")
 
 
-class Held:
+class Held(Recorded):
     """A recording session whose machine has been powered on."""
 
     def __init__(self, *, sleep: bool = False) -> None:
-        self.stage = Stage()
-        self.ledger = TalliedLedger()
-        board = BOARD.__class__(BOARD.name, sleep=sleep, devices=BOARD.devices)
-        self.session = RecordSession(board, self.stage.send, self.ledger)
-        self.session.start()
-        say(self.session, m.Sync(), CPU)
-        for device in (SERIAL, RTC):
-            say(self.session, m.Done(), device)
-        self.stage.take()
+        super().__init__(sleep=sleep)
+        self.power_on()
 
     def sleep(self, timer_ns: int | None = None, icount: int = 50) -> None:
         """The guest sleeps."""

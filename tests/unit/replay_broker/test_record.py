@@ -11,27 +11,12 @@ from machine.errors import RemoteWireError
 from machine.icount import BROKER, CPU
 from replay_broker.inputs import PendingInputs
 from replay_broker.session.base import check_origin
-from replay_broker.session.record import TICK_NS, RecordSession
-from tests.unit.replay_broker.stage import BOARD, RTC, SERIAL, Stage, TalliedLedger, flow, frame_of, say
+from replay_broker.session.record import TICK_NS
+from tests.unit.replay_broker.stage import RTC, SERIAL, Recorded, flow, frame_of, say
 
 
-class Played:
+class Played(Recorded):
     """A recording session with a machine that has been powered on."""
-
-    def __init__(self, *, sleep: bool = False) -> None:
-        self.stage = Stage()
-        self.ledger = TalliedLedger()
-        board = BOARD.__class__(BOARD.name, sleep=sleep, devices=BOARD.devices)
-        self.session = RecordSession(board, self.stage.send, self.ledger)
-
-    def power_on(self) -> Played:
-        """The first sync point."""
-        self.session.start()
-        say(self.session, m.Sync(), CPU)
-        for device in (SERIAL, RTC):
-            say(self.session, m.Done(), device)
-        self.stage.take()
-        return self
 
     def submit(self, data: bytes, icount: int = 0, delay_ns: int = 0) -> None:
         """The serial line's backend has something."""

@@ -74,6 +74,17 @@ class Running:
         assert [hear(ports["cpu"]) for _ in range(2)] == [m.SyncPoint(), m.Grant()]
         return ports
 
+    def heir(self, name: str) -> Port:
+        """The connection of a process that comes for one that was killed, welcomed."""
+        self.control.send(m.ProcessEnded(name, 4711, "was killed by SIGKILL"), BROKER, 0)
+        self.status()
+        port = self.node(name)
+        welcome = hear(port)
+        assert isinstance(welcome, m.Welcome)
+        assert welcome.rebuild
+        port.number = welcome.number
+        return port
+
     def status(self) -> m.Status:
         """Ask how it is."""
         self.control.send(m.StatusRequest(), BROKER, 0)
@@ -275,14 +286,8 @@ def test_a_device_whose_process_died_is_told_its_past_and_goes_on(running: Runni
     assert hear(ports["serial0"]) == access
     ports["serial0"].send(m.IrqLevel(True), CPU, 10)
     assert hear(ports["cpu"]) == m.IrqLevel(True)
-    running.control.send(m.ProcessEnded("serial0", 4711, "was killed by SIGKILL"), BROKER, 0)
-    running.status()
+    heir = running.heir("serial0")
     ports["serial0"].send(m.Done(7), CPU, 10)
-    heir = running.node("serial0")
-    welcome = hear(heir)
-    assert isinstance(welcome, m.Welcome)
-    assert welcome.rebuild
-    heir.number = welcome.number
     heir.send(m.Ready(from_seq=1), BROKER, 0)
     assert [hear(heir) for _ in range(3)] == [m.Reset(), access, m.Present()]
     for message, target, icount in ((m.Done(), BROKER, 0), (m.IrqLevel(True), CPU, 10), (m.Done(9), CPU, 10)):
@@ -301,12 +306,7 @@ def test_a_device_that_says_something_else_than_its_predecessor_has_diverged(run
     assert hear(ports["serial0"]) == access
     ports["serial0"].send(m.Done(7), CPU, 10)
     assert hear(ports["cpu"]) == m.Done(7)
-    running.control.send(m.ProcessEnded("serial0", 4711, "was killed by SIGKILL"), BROKER, 0)
-    running.status()
-    heir = running.node("serial0")
-    welcome = hear(heir)
-    assert isinstance(welcome, m.Welcome)
-    heir.number = welcome.number
+    heir = running.heir("serial0")
     heir.send(m.Ready(from_seq=1), BROKER, 0)
     heir.queue(m.Done(), BROKER, 0)
     heir.send(m.Done(8), CPU, 10)
@@ -327,12 +327,7 @@ def test_what_a_device_kept_its_state_behind_is_not_told_again(running: Running)
         ports["serial0"].queue(m.Checkpoint(seq), BROKER, icount)
         ports["serial0"].send(m.Done(7), CPU, icount)
         assert hear(ports["cpu"]) == m.Done(7)
-    running.control.send(m.ProcessEnded("serial0", 4711, "was killed by SIGKILL"), BROKER, 0)
-    running.status()
-    heir = running.node("serial0")
-    welcome = hear(heir)
-    assert isinstance(welcome, m.Welcome)
-    heir.number = welcome.number
+    heir = running.heir("serial0")
     heir.send(m.Ready(from_seq=seq), BROKER, 0)
     assert [hear(heir) for _ in range(2)] == [access, m.Present()]
     fail_on_purpose(ports["cpu"])

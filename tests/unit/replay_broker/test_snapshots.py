@@ -8,11 +8,10 @@ from machine import message as m
 from machine import vmstate
 from machine.icount import CPU
 from machine.recording.snapshots.snapshot import NodeState
-from replay_broker.session.record import RecordSession
 from replay_broker.snapshots.process import Written
 from replay_broker.snapshots.state import BrokerState, PendingInput
 from replay_broker.snapshots.taker import MOST_FAILURES, Taker
-from tests.unit.replay_broker.stage import BOARD, RTC, SERIAL, Stage, TalliedLedger, frame_of, say
+from tests.unit.replay_broker.stage import RTC, SERIAL, Recorded, frame_of, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,19 +43,12 @@ class FakeStore:
         """Nothing is under way."""
 
 
-class Scene:
+class Scene(Recorded):
     """A recording session in the middle of its run, with a taker."""
 
     def __init__(self, every_ns: int | None = None, *, sleep: bool = False) -> None:
-        self.stage = Stage()
-        self.ledger = TalliedLedger()
-        board = BOARD.__class__(BOARD.name, sleep=sleep, devices=BOARD.devices)
-        self.session = RecordSession(board, self.stage.send, self.ledger)
-        self.session.start()
-        say(self.session, m.Sync(), CPU)
-        for device in (SERIAL, RTC):
-            say(self.session, m.Done(), device)
-        self.stage.take()
+        super().__init__(sleep=sleep)
+        self.power_on()
         self.store = FakeStore()
         self.asked: list[tuple[Message, int]] = []
         fake = cast("Any", self.store)  # it has all that is used of both
