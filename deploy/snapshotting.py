@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Final
 from deploy.reporting import complain
 from machine.board import parse_size
 from machine.errors import BoardError, UsageError
-from machine.recording.format import RESUMABLE_FORMAT
-from machine.recording.snapshots.store import SnapshotStore
 
 if TYPE_CHECKING:
     import argparse
@@ -56,6 +54,10 @@ def nearest_snapshot(recording: Recording, icount: int, nodes: Collection[str]) 
 
     What cannot be used of the others is said.
     """
+    # Imported here: a machine's start waits for imports.
+    from machine.recording.format import RESUMABLE_FORMAT  # noqa: PLC0415
+    from machine.recording.snapshots.store import SnapshotStore  # noqa: PLC0415
+
     if recording.facts.format < RESUMABLE_FORMAT:
         return 0
     store = SnapshotStore(recording.path, recording.facts.id)

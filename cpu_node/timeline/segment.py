@@ -10,7 +10,6 @@ Lives here: one part.  Never here: which parts there are (deploy/analysis/).
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import sys
 from dataclasses import fields, replace
@@ -80,13 +79,11 @@ class Segment:
         (state,) = (node.state for node in goal.nodes if node.name == CPU_NAME)
         if _of_the_guest(saved.state) != _of_the_guest(state):
             raise self._difference(icount, f"the CPU's state of snapshot {self._last}", "another one")
-        memory = GuestMemory(self._player.memory.size)
-        self._store.load_memory(self._last, memory.view)
-        for wanted, found in itertools.zip_longest(memory.pages(), self._player.memory.pages()):
-            if wanted != found:
-                number = min(page[0] for page in (wanted, found) if page is not None)
-                where = f"page {RAM_BASE + number * PAGE_BYTES:#x} as in snapshot {self._last}"
-                raise self._difference(icount, where, "other bytes")
+        memory = self._player.memory
+        page = self._store.differing(self._last, memory.view, memory.extents())
+        if page is not None:
+            where = f"page {RAM_BASE + page * PAGE_BYTES:#x} as in snapshot {self._last}"
+            raise self._difference(icount, where, "other bytes")
 
     def _check_end(self) -> None:
         end = self._recording.end_icount

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_right
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
+
+LEAST_NS: Final = 1
+MOST_NS: Final = 20
+"""What an instruction takes, translated anew or not; what took longer was waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,17 +25,53 @@ class Segment:
     end_icount: int
 
 
-def plan_segments(snapshots: Sequence[tuple[int, int]], end_icount: int, parts: int) -> tuple[Segment, ...]:
-    """At most `parts` segments that together are the whole recording, about as long as each other.
+class Work:
+    """How much a replay has to do up to an instruction, told from when the recording's messages were written down.
 
-    `snapshots` are (icount, number), in any order.  Those at power-on or at the end cut nothing off.
+    A guest that touches new code and new memory takes five times as long for an instruction as one in a loop, in the
+    recording as in its replay.
+    """
+
+    def __init__(self, moments: Iterable[tuple[int, int]]) -> None:
+        """`moments`: an instruction count and the host's clock there in ns, in order."""
+        self._icounts: list[int] = []
+        self._done: list[int] = []
+        before_ns = 0
+        for icount, host_ns in moments:
+            if not self._icounts:
+                self._icounts, self._done = [icount], [0]
+            elif icount > self._icounts[-1]:
+                instructions = icount - self._icounts[-1]
+                took = min(max(host_ns - before_ns, LEAST_NS * instructions), MOST_NS * instructions)
+                self._icounts.append(icount)
+                self._done.append(self._done[-1] + took)
+            before_ns = host_ns
+
+    def until(self, icount: int) -> int:
+        """The work up to an instruction count; in no unit; before the first message there is none."""
+        at = bisect_right(self._icounts, icount) - 1
+        if at < 0:
+            return 0
+        start, done = self._icounts[at], self._done[at]
+        if at + 1 == len(self._icounts):
+            return done + LEAST_NS * (icount - start)
+        return done + (self._done[at + 1] - done) * (icount - start) // (self._icounts[at + 1] - start)
+
+
+def plan_segments(
+    snapshots: Sequence[tuple[int, int]], end_icount: int, parts: int, work: Callable[[int], int] = int
+) -> tuple[Segment, ...]:
+    """At most `parts` segments that together are the whole recording, about as much work as each other.
+
+    `snapshots` are (icount, number), in any order.  Those at power-on or at the end cut nothing off.  `work` says how
+    much there is up to an instruction count.
     """
     inner = sorted({icount: number for icount, number in snapshots if 0 < icount < end_icount}.items())
     chosen: list[tuple[int, int]] = []
     for part in range(1, parts):
-        wanted = end_icount * part // parts
+        wanted = work(end_icount) * part // parts
         behind = [cut for cut in inner if not chosen or cut[0] > chosen[-1][0]]
         if behind:
-            chosen.append(min(behind, key=lambda cut: abs(cut[0] - wanted)))
+            chosen.append(min(behind, key=lambda cut: abs(work(cut[0]) - wanted)))
     marks = [(0, 0), *chosen, (end_icount, 0)]
     return tuple(Segment(first, last, start, end) for (start, first), (end, last) in itertools.pairwise(marks))

@@ -15,18 +15,19 @@ from machine.errors import MachineError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from deploy.analysis.crew import Crew
     from deploy.analysis.work import Task
 
 CONNECT_S: Final = 10
 
 
-def here(jobs: int) -> Callable[[Sequence[Task]], list[dict[str, Any]]]:
+def here(jobs: int, crew: Crew) -> Callable[[Sequence[Task]], list[dict[str, Any]]]:
     """So many processes at a time on this host."""
 
     def spread(tasks: Sequence[Task]) -> list[dict[str, Any]]:
         # A thread each, that waits for its process.
         with ThreadPoolExecutor(jobs) as pool:
-            return list(pool.map(work, tasks))
+            return list(pool.map(crew.work, tasks))
 
     return spread
 

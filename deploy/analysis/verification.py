@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from deploy.analysis.segments import plan_segments
+from deploy.analysis.segments import Work, plan_segments
 from deploy.analysis.spread import here, on_cluster, own_jobs, workers_of
 from deploy.analysis.work import Task
 from deploy.replaying import plan_replay
 from machine.board import render_board
-from machine.errors import UsageError
+from machine.errors import LogError, UsageError
 from machine.recording.format import RESUMABLE_FORMAT
+from machine.recording.layout import LOG_NAME
 from machine.recording.snapshots.store import SnapshotStore
+from machine.recording.times import host_times
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from deploy.analysis.crew import Crew
     from machine.recording.reader import Recording
+
+
+MOST_MESSAGES: Final = 10_000
+"""Of a log that is read before it is replayed, to have parts of the same work: a tenth of a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,29 +45,43 @@ def tasks_of(recording: Recording, parts: int, analysis: tuple[str, ...] = ()) -
         store = SnapshotStore(recording.path, recording.facts.id)
         heads = (head for head in store.list() if head.icount > recording.begin_icount)
         snapshots = [(head.icount, head.number) for head in heads]
-    segments = plan_segments(snapshots, recording.end_icount, parts)
+    segments = plan_segments(snapshots, recording.end_icount, parts, _work_of(recording))
     text = render_board(board)
     return tuple(Task(str(recording.path.absolute()), text, segment, analysis) for segment in segments)
 
 
+def _work_of(recording: Recording) -> Callable[[int], int]:
+    """How much work it is to replay up to an instruction; in a long log the instructions tell it well enough."""
+    if recording.messages > MOST_MESSAGES:
+        return int
+    return Work(_moments(recording)).until
+
+
+def _moments(recording: Recording) -> Iterator[tuple[int, int]]:
+    """The instruction count and the host's clock at each message, up to where the log can be trusted."""
+    icounts = (frame.icount for frame in recording.frames())
+    with suppress(LogError):
+        yield from zip(icounts, host_times(recording.path / LOG_NAME), strict=False)
+
+
 def run_in_parts(
-    recording: Recording, jobs: int | None, scheduler: str | None, analysis: tuple[str, ...] = ()
+    recording: Recording, jobs: int | None, workers: Crew | str, analysis: tuple[str, ...] = ()
 ) -> list[dict[str, Any]]:
-    """The answers of all parts, in order.  UsageError, MachineError."""
+    """The answers of all parts, in order, from processes of this host or a cluster's.  UsageError, MachineError."""
     if jobs is not None and jobs < 1:
         raise UsageError(f"--jobs {jobs}: at least one must work")
-    if scheduler is not None:
-        spread, parts = on_cluster(scheduler), jobs or workers_of(scheduler)
+    if isinstance(workers, str):
+        spread, parts = on_cluster(workers), jobs or workers_of(workers)
     else:
         parts = jobs or own_jobs()
-        spread = here(parts)
+        spread = here(parts, workers)
     return spread(tasks_of(recording, parts, analysis))
 
 
-def verify_in_parts(recording: Recording, jobs: int | None, scheduler: str | None) -> Verification:
+def verify_in_parts(recording: Recording, jobs: int | None, workers: Crew | str) -> Verification:
     """Replay all parts; the first difference of the first part that has one is the recording's."""
     started = time.monotonic()
-    answers = run_in_parts(recording, jobs, scheduler)
+    answers = run_in_parts(recording, jobs, workers)
     seconds = round(time.monotonic() - started, 3)
     return put_together(recording, answers, seconds)
 

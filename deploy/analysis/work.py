@@ -1,4 +1,4 @@
-"""One part of a recording replayed by a process of its own: what a worker does, wherever it is.
+"""One part of a recording, to be replayed by whoever has the time.
 
 Tasks and answers are plain values, so that they travel; the recording and the guest's files are where the task says,
 which is the same place for all who work on them.
@@ -6,16 +6,10 @@ which is the same place for all who work on them.
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deploy.environment import node_environment
-from machine.errors import MachineError
+from deploy.analysis.crew import Crew
 
 if TYPE_CHECKING:
     from deploy.analysis.segments import Segment
@@ -33,20 +27,6 @@ class Task:
 
 
 def work(task: Task) -> dict[str, Any]:
-    """Replay it; what cpu_node.timeline.segment says.  MachineError if it says nothing."""
-    with tempfile.TemporaryDirectory(prefix="dejavm-part-") as name:
-        place = Path(name)
-        (place / "machine.toml").write_text(task.board)
-        segment = task.segment
-        command = [sys.executable, "-P", "-m", "cpu_node.timeline.segment", task.recording]
-        command += ["--board", str(place / "machine.toml"), "--first", str(segment.first), "--last", str(segment.last)]
-        command += ["--analysis", *task.analysis] if task.analysis else []
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=node_environment(place)
-        )
-    if done.returncode:
-        said = done.stderr.strip().splitlines()
-        where = f"instructions {segment.start_icount:,} to {segment.end_icount:,}"
-        raise MachineError(f"{where}: {said[-1] if said else f'the replay ended with code {done.returncode}'}")
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    """Replay it by a process of its own: what a worker of a cluster does.  MachineError if it could not be."""
+    with Crew() as crew:
+        return crew.work(task)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Replay all parts with the question; the answer goes to standard output as JSON, or as a table."""
     # Imported here: a machine's start imports this module's table only.
+    from deploy.analysis.crew import Crew  # noqa: PLC0415
     from deploy.analysis.verification import run_in_parts  # noqa: PLC0415
     from machine.analysis.table import make_analysis  # noqa: PLC0415
 
@@ -48,7 +50,8 @@ def run(options: argparse.Namespace) -> int:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH", ""), str(Path.cwd()))))
     analysis = make_analysis(options.ask[0], options.ask[1:])
     recording = open_recording(options.recording)
-    answers = run_in_parts(recording, options.jobs, options.scheduler, tuple(options.ask))
+    with nullcontext(options.scheduler) if options.scheduler is not None else Crew() as workers:
+        answers = run_in_parts(recording, options.jobs, workers, tuple(options.ask))
     for answer in answers:
         if "divergence" in answer:
             complain(str(answer["divergence"]))

@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from deploy.launch import launch
 from deploy.library import open_recording
 from deploy.options import add_devices, add_json, add_recording
-from deploy.replaying import damage_behind, plan_replay, unclosed
 from deploy.reporting import complain, put, say
 from machine.errors import EXIT_DIVERGED, EXIT_DONE, EXIT_UNREADABLE, UsageError
-from machine.message import RunState
 
 if TYPE_CHECKING:
     import argparse
 
+    from deploy.analysis.crew import Crew
     from deploy.outcome import Outcome
-    from machine.recording.reader import Recording
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,9 +28,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Replay to the end; the verdict goes to standard output, a divergence to standard error as well."""
+    if options.scheduler is not None:
+        return _in_parts(options, options.scheduler)
+    if options.jobs is not None:
+        # Imported here, and the rest behind it: they come up while we go on.
+        from deploy.analysis.crew import Crew  # noqa: PLC0415
+
+        with Crew() as crew:
+            return _in_parts(options, crew)
+    return _in_one_pass(options)
+
+
+def _in_one_pass(options: argparse.Namespace) -> int:
+    from deploy.launch import launch  # noqa: PLC0415
+    from deploy.replaying import damage_behind, plan_replay, unclosed  # noqa: PLC0415
+
     recording = open_recording(options.recording)
-    if options.jobs is not None or options.scheduler is not None:
-        return _in_parts(recording, options)
     outcome = launch(plan_replay(recording, options.devices))
     for line in outcome.lines:
         complain(line)
@@ -48,14 +58,15 @@ def run(options: argparse.Namespace) -> int:
     return outcome.exit_code
 
 
-def _in_parts(recording: Recording, options: argparse.Namespace) -> int:
+def _in_parts(options: argparse.Namespace, workers: Crew | str) -> int:
     """The same answer, from parts that were replayed side by side."""
-    # Imported here: a replay in one piece needs none of it.
     from deploy.analysis.verification import verify_in_parts  # noqa: PLC0415
+    from deploy.replaying import unclosed  # noqa: PLC0415
 
     if options.devices == "live":
         raise UsageError("--jobs and --scheduler replay from the log: leave out --devices live")
-    found = verify_in_parts(recording, options.jobs, options.scheduler)
+    recording = open_recording(options.recording)
+    found = verify_in_parts(recording, options.jobs, workers)
     put(json.dumps(found.facts) if options.json else _sentence(found.facts))
     if found.divergence:
         complain(found.divergence)
@@ -70,6 +81,8 @@ def _in_parts(recording: Recording, options: argparse.Namespace) -> int:
 
 def verdict(outcome: Outcome) -> dict[str, object]:
     """The JSON object: what was compared, up to where; `divergence` is there only if there is one."""
+    from machine.message import RunState  # noqa: PLC0415
+
     status = outcome.status
     facts: dict[str, object] = {
         "bit_exact": outcome.exit_code == EXIT_DONE and status.state is RunState.ENDED,

@@ -82,6 +82,18 @@ def test_a_bit_that_flips_is_seen_where_the_next_part_begins(home: Home, recordi
     assert found["at"] >= EVERY
 
 
+def test_a_part_that_cannot_be_replayed_says_why(home: Home, recording: Path) -> None:
+    # Its file is whole, a page is not: nobody sees that before the pages are unpacked.
+    (pack,) = [path for path in (recording / "snapshots").iterdir() if path.name == "00000001.pages"]
+    data = bytearray(pack.read_bytes())
+    data[20] ^= 1
+    pack.write_bytes(data)
+    done = home.run("verify", recording, "--jobs", "9")
+    assert (done.exit_code, "instructions 0 to" in done.complaint) == (1, True), done.stderr
+    assert "00000001.pages: frame 0 is" in done.complaint
+    assert done.stdout == ""
+
+
 def test_coverage_by_symbol_is_the_same_in_any_number_of_parts(home: Home, recording: Path) -> None:
     symbols = home.file("System.map", SYMBOLS)
     one = home.run("analyse", recording, "--ask", "coverage", "--jobs", "1")

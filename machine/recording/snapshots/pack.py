@@ -120,6 +120,20 @@ class Pack:
                 source = frame[inside * PAGE_BYTES : (inside + count) * PAGE_BYTES]
                 into[page * PAGE_BYTES : (page + count) * PAGE_BYTES] = source
 
+    def differing(self, pieces: Sequence[tuple[int, int, int]], memory: memoryview) -> Iterator[int]:
+        """The pages of `memory` that are not those which load() would put there."""
+        unpacker = zstandard.ZstdDecompressor()
+        # Bytearrays are compared as a whole, views byte by byte.
+        scratch = bytearray(FRAME_PAGES * PAGE_BYTES)
+        for number, parts in sorted(self._by_frame(pieces).items()):
+            pages = self._directory.frames[number][1]
+            with memoryview(scratch) as view:
+                self._unpack(unpacker, number, view[: pages * PAGE_BYTES])
+            for inside, page, count in parts:
+                if scratch[inside * PAGE_BYTES : (inside + count) * PAGE_BYTES] != _pages(memory, page, count):
+                    here = (scratch[at * PAGE_BYTES : (at + 1) * PAGE_BYTES] for at in range(inside, inside + count))
+                    yield from (at for at, wanted in enumerate(here, page) if wanted != _pages(memory, at, 1))
+
     def _by_frame(self, pieces: Sequence[tuple[int, int, int]]) -> dict[int, list[Piece]]:
         """The pieces cut at the ends of frames."""
         found: dict[int, list[Piece]] = {}
@@ -195,3 +209,7 @@ class Pack:
 
     def _damaged(self, what: str) -> DamagedSnapshot:
         return DamagedSnapshot(f"{self.path}: {what}; the snapshots that need it cannot be used")
+
+
+def _pages(memory: memoryview, first: int, count: int) -> memoryview:
+    return memory[first * PAGE_BYTES : (first + count) * PAGE_BYTES]

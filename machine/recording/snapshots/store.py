@@ -6,7 +6,7 @@ Never here: anything that writes.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,13 +24,18 @@ from machine.recording.snapshots.files import (
     snapshot_path,
 )
 from machine.recording.snapshots.pack import Pack
+from machine.recording.snapshots.snapshot import PAGE_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from machine.recording.snapshots.pack import Piece
     from machine.recording.snapshots.pagemap import PageMap
     from machine.recording.snapshots.snapshot import Snapshot
+
+    Opened = list[tuple[Pack, list[Piece]]]
+    """Packs, and which of their pages are where in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,35 +142,52 @@ class SnapshotStore:
 
         `into` is as long as its memory and all zero.  SnapshotError as read(); then some pages may have been written.
         """
+        with self._pages_of(number, len(into)) as (page_map, parts):
+            for opened, pieces in parts:
+                opened.load(pieces, into.cast("B"))
+        return page_map.pages
+
+    def differing(self, number: int, memory: memoryview, touched: Iterable[tuple[int, int]]) -> int | None:
+        """The first page of a memory that is not as in a snapshot; None if there is none.
+
+        `touched` are the parts of it, first byte and the byte behind, outside of which all is zero, in order and whole
+        pages.  Nothing is unpacked but a frame at a time: a third of the work of load_memory() and looking at all.
+        SnapshotError as read().
+        """
+        with self._pages_of(number, len(memory)) as (page_map, parts):
+            found = {page for opened, pieces in parts for page in opened.differing(pieces, memory)}
+            found.update(_not_zero(memory, touched, ((first, count) for first, count, _, _ in page_map.runs())))
+        return min(found, default=None)
+
+    @contextmanager
+    def _pages_of(self, number: int, memory: int) -> Iterator[tuple[PageMap, Opened]]:
+        """A snapshot's page map, and of each pack which pages are where in memory; what is wrong is raised here."""
         file = read_file(self._folder, number, self._recording_id)
-        if len(into) != file.snapshot.memory:
-            raise StateError(
-                f"snapshot {number} is of {file.snapshot.memory} bytes of memory, this machine has {len(into)}"
-            )
+        if memory != file.snapshot.memory:
+            held = file.snapshot.memory
+            raise StateError(f"snapshot {number} is of {held} bytes of memory, this machine has {memory}")
         try:
-            return self._load(file, into.cast("B"))
+            page_map = map_of(file, self._folder)
+            with ExitStack() as stack:
+                yield page_map, self._open_all(file, page_map, stack)
         except DamagedSnapshot:
             # If it has been deleted meanwhile, that is what there is to say.
             read_file(self._folder, number, self._recording_id)
             raise
 
-    def _load(self, file: SnapshotFile, into: memoryview) -> int:
-        page_map = map_of(file, self._folder)
+    def _open_all(self, file: SnapshotFile, page_map: PageMap, stack: ExitStack) -> Opened:
         pieces: dict[int, list[tuple[int, int, int]]] = {pack: [] for pack, _ in file.packs}
-        with ExitStack() as stack:
-            packs = {pack: stack.enter_context(self._open(pack)) for pack in pieces}
-            hashes = {pack: opened.read_hashes() for pack, opened in packs.items()}
-            positions = {pack: opened.position for pack, opened in packs.items()}
-            if content_of(page_map, positions, hashes) != file.content:
-                raise DamagedSnapshot(
-                    f"{snapshot_path(self._folder, file.snapshot.number)}: the pages that are there are not the "
-                    "snapshot's; delete it"
-                )
-            for page, count, pack, slot in page_map.runs():
-                pieces[pack].append((positions[pack](slot, count), page, count))
-            for pack, opened in packs.items():
-                opened.load(pieces[pack], into)
-        return page_map.pages
+        packs = {pack: stack.enter_context(self._open(pack)) for pack in pieces}
+        hashes = {pack: opened.read_hashes() for pack, opened in packs.items()}
+        positions = {pack: opened.position for pack, opened in packs.items()}
+        if content_of(page_map, positions, hashes) != file.content:
+            raise DamagedSnapshot(
+                f"{snapshot_path(self._folder, file.snapshot.number)}: the pages that are there are not the "
+                "snapshot's; delete it"
+            )
+        for page, count, pack, slot in page_map.runs():
+            pieces[pack].append((positions[pack](slot, count), page, count))
+        return [(opened, pieces[pack]) for pack, opened in packs.items()]
 
     def _open(self, pack: int) -> Pack:
         return Pack(self._folder, pack)
@@ -198,6 +220,20 @@ class SnapshotStore:
                 return pack.signature
         except SnapshotError as error:
             return str(error)
+
+
+def _not_zero(memory: memoryview, touched: Iterable[tuple[int, int]], runs: Iterable[tuple[int, int]]) -> Iterator[int]:
+    """The pages that are not all zero in the touched parts of a memory, but for runs of pages."""
+    taken = bytearray(len(memory) // PAGE_BYTES)
+    for first, count in runs:
+        taken[first : first + count] = b"\1" * count
+    zero = bytearray(PAGE_BYTES)
+    for start, end in touched:
+        page = taken.find(0, start // PAGE_BYTES, end // PAGE_BYTES)
+        while page >= 0:
+            if zero != memory[page * PAGE_BYTES : (page + 1) * PAGE_BYTES]:
+                yield page
+            page = taken.find(0, page + 1, end // PAGE_BYTES)
 
 
 def head_of(file: SnapshotFile, size: int) -> Head:

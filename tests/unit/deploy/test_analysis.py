@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.analysis.lcov import by_symbol, table, tracefile
-from deploy.analysis.segments import plan_segments
+from deploy.analysis.segments import Work, plan_segments
 from machine.analysis.changes import Changes
 from machine.analysis.coverage import Coverage, join
 from machine.analysis.table import make_analysis
@@ -109,3 +109,27 @@ def test_changes_are_told_with_the_looks_between_which_they_happened() -> None:
 def test_an_analysis_that_cannot_be_made_says_why(words: tuple[str, ...], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         make_analysis(words[0], words[1:])
+
+
+def test_work_is_told_by_the_host_s_clock_without_what_was_waiting() -> None:
+    second = 10**9
+    # 100 instructions in 1 us, 1000 in 1 us, a night's sleep at one instruction, and 100 more in another night.
+    work = Work([(50, second), (150, second + 1000), (1150, second + 2000), (1150, 9 * second), (1250, 99 * second)])
+    assert [work.until(icount) for icount in (0, 50, 100, 150, 650, 1150, 1200, 1250)] == [
+        0, 0, 500, 1000, 1500, 2000, 3000, 4000,
+    ]  # fmt: skip
+    assert work.until(1300) == 4050
+
+
+@given(moments=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**9)), max_size=20))
+def test_work_never_becomes_less(moments: list[tuple[int, int]]) -> None:
+    icounts, clock = zip(*moments, strict=True) if moments else ((), ())
+    work = Work(zip(sorted(icounts), clock, strict=True))
+    done = [work.until(icount) for icount in range(0, 10**6, 9973)]
+    assert done == sorted(done)
+
+
+def test_parts_are_about_as_much_work_as_each_other() -> None:
+    snapshots = [(icount, icount // 100) for icount in range(100, 1000, 100)]
+    segments = plan_segments(snapshots, 1000, 2, lambda icount: min(icount, 300) * 9 + max(0, icount - 300))
+    assert [segment.end_icount for segment in segments] == [200, 1000]

@@ -222,3 +222,18 @@ def test_two_writers_of_one_recording_see_each_other(tmp_path: Path) -> None:
     assert [(head.number, head.icount) for head in store.list()] == [(2, 2), (3, 3)]
     assert loaded(store, 2) == {**plain(1, 50), **plain(2, 10)}
     assert loaded(store, 3) == plain(1, 50)
+
+
+@given(memory=memories, changes=memories)
+@settings(max_examples=40, deadline=None)
+def test_the_first_page_that_is_not_as_in_a_snapshot_is_found(memory: Memory, changes: Memory) -> None:
+    now = {**memory, **changes}
+    other = {page for page in now if seen(memory).get(page) != seen(now).get(page)}
+    there = bytearray(MEMORY_PAGES * PAGE_BYTES)
+    for page, data in now.items():
+        there[page * PAGE_BYTES : (page + 1) * PAGE_BYTES] = data
+    with tempfile.TemporaryDirectory() as name:
+        SnapshotWriter(Path(name), RECORDING).add(snapshot(1), pages(memory), None)
+        store = SnapshotStore(Path(name), RECORDING)
+        for touched in ([(page * PAGE_BYTES, (page + 1) * PAGE_BYTES) for page in sorted(now)], [(0, len(there))]):
+            assert store.differing(1, memoryview(there), touched) == min(other, default=None)
