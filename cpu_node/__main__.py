@@ -12,6 +12,7 @@ from cpu_node.keeper import Keeper
 from cpu_node.link import Link
 from cpu_node.loop import DIGEST_EVERY, Loop
 from cpu_node.memory import GuestMemory
+from cpu_node.staging import Staging
 from cpu_node.state import CpuState
 from machine.clock import VirtualClock
 from machine.errors import BoardError
@@ -35,6 +36,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--chaos-seed", type=int, default=1, help="for tests: seed of the perturbations")
 
 
+def _staging(arguments: NodeArguments, memory: GuestMemory, link: Link) -> Staging:
+    """Where a copy of memory is made for a snapshot."""
+    if not arguments.distant:
+        return Staging(memory)
+    # Imported here: most machines are on one host.
+    from cpu_node.remote_staging import RemoteStaging  # noqa: PLC0415
+
+    return RemoteStaging(memory, link)
+
+
 def main(arguments: NodeArguments, port: Port) -> None:
     """Build the CPU, load the guest, run."""
     board = arguments.board
@@ -52,7 +63,7 @@ def main(arguments: NodeArguments, port: Port) -> None:
     cpu.native.chaos_stop = options.chaos_stop
     cpu.native.chaos_tb = options.chaos_tb
     cpu.native.chaos_tlb = options.chaos_tlb
-    keeper = Keeper(board, arch, cpu, bus, memory, DIGEST_EVERY)
+    keeper = Keeper(board, arch, cpu, bus, memory, DIGEST_EVERY, _staging(arguments, memory, link))
     loop = Loop(cpu, bus, memory, link, clock, keeper)
     bus.attach(cpu, loop)
     arguments.diagnostics.icount = lambda: cpu.native.icount

@@ -11,9 +11,23 @@ from typing import Final, NoReturn, Protocol
 
 from machine.codec import decode, name_of, type_of
 from machine.errors import Divergence, RemoteWireError
-from machine.frame import Frame
+from machine.frame import FIRST_INPUT_TYPE, Frame
 from machine.icount import BROKER, Icount, Seq, Stamp
-from machine.message import Credit, Grant, Kick, Load, Message, Pause, Paused, Proceed, Save, Saved, Shutdown
+from machine.message import (
+    Credit,
+    Grant,
+    Kick,
+    Load,
+    Message,
+    PagesTaken,
+    Pause,
+    Paused,
+    Proceed,
+    Save,
+    Saved,
+    SavedPages,
+    Shutdown,
+)
 from machine.node import ShutDown
 from machine.port import Port
 
@@ -26,6 +40,9 @@ _PROCEED: Final = type_of(Proceed)
 _LOAD: Final = type_of(Load)
 _SHUTDOWN: Final = type_of(Shutdown)
 _GRANT: Final = type_of(Grant)
+_PAGES_TAKEN: Final = type_of(PagesTaken)
+MOST_UNTAKEN: Final = 8
+"""Parts of memory that may be under way to a broker on another host."""
 
 
 class Visitor(Protocol):
@@ -60,6 +77,7 @@ class Link:
         self._taken = 0
         self._load: Load | None = None
         self._may_proceed = False
+        self._untaken = 0
         self._ticket = 0
         self._told = False
         """The last Pause has been answered."""
@@ -118,6 +136,13 @@ class Link:
         while not self._may_proceed:
             self._take_in()
 
+    def pages(self, part: SavedPages) -> None:
+        """Tell a part of memory; waits while too many are under way."""
+        self.send(part, BROKER, 0)
+        self._untaken += 1
+        while self._untaken >= MOST_UNTAKEN:
+            self._take_in()
+
     def next(self, icount: int) -> tuple[Frame, Message]:
         """The next delivery or Grant, waiting for it.
 
@@ -144,7 +169,7 @@ class Link:
             self._waiting.append(frame)
 
     def _is_flow(self, frame: Frame) -> bool:
-        if frame.type > _PAUSE:
+        if frame.type >= FIRST_INPUT_TYPE:
             return False
         if frame.type == _SHUTDOWN:
             raise ShutDown
@@ -152,6 +177,8 @@ class Link:
             self.kicked = True
         elif frame.type == _PROCEED:
             self._may_proceed = True
+        elif frame.type == _PAGES_TAKEN:
+            self._untaken -= 1
         elif frame.type in (_PAUSE, _LOAD, _SAVE):
             self._obey(decode(frame.type, frame.payload))
         else:

@@ -46,11 +46,7 @@ class Staging:
         """
         size = self._memory.size
         try:
-            if self._fd < 0:
-                self._fd = os.memfd_create("dejavm-staging")
-            # What the last copy took is given back.
-            os.ftruncate(self._fd, 0)
-            os.ftruncate(self._fd, size)
+            self._make_room(size)
             granules = self._touched() if self.whole else _engine.take_written()
             self._watch()
             for first, last in _runs(granules):
@@ -60,6 +56,13 @@ class Staging:
         self.whole = False
         numbers = array("I", granules)
         return numbers.tobytes()
+
+    def _make_room(self, size: int) -> None:
+        if self._fd < 0:
+            self._fd = os.memfd_create("dejavm-staging")
+        # What the last copy took is given back.
+        os.ftruncate(self._fd, 0)
+        os.ftruncate(self._fd, size)
 
     def end(self) -> None:
         """Memory is about to become something else: the kernel writes it too, and cannot where it is watched."""

@@ -53,6 +53,8 @@ MESSAGES: Final[Mapping[int, tuple[type[m.Message], type[ProtobufMessage]]]] = {
     27: (m.ChangeBackend, session_pb2.ChangeBackend),
     28: (m.BackendChanged, session_pb2.BackendChanged),
     29: (m.ProcessEnded, session_pb2.ProcessEnded),
+    30: (m.SavedPages, state_pb2.SavedPages),
+    31: (m.PagesTaken, state_pb2.PagesTaken),
     32: (m.SyncPoint, time_pb2.SyncPoint),
     33: (m.Reset, time_pb2.Reset),
     34: (m.HostInput, host_pb2.HostInput),

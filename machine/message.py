@@ -33,9 +33,11 @@ from machine.message_rebuild import (
 )
 from machine.message_state import (
     Load as Load,
+    PagesTaken as PagesTaken,
     Proceed as Proceed,
     Save as Save,
     Saved as Saved,
+    SavedPages as SavedPages,
 )
 
 WIRE_VERSION = 1
@@ -383,7 +385,7 @@ class PowerOff:
 
 Message = (
     Hello | Welcome | Refused | Ready | Fault | Shutdown
-    | Save | Saved | Load | Proceed
+    | Save | Saved | SavedPages | PagesTaken | Load | Proceed
     | Checkpoint | Present | MemoryMoved
     | Sync | Grant | Kick | Credit | Stopped | Pause | Paused
     | Settle | StatusRequest | Status | Quit | ChangeBackend | BackendChanged | ProcessEnded

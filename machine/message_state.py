@@ -27,6 +27,19 @@ class Saved:
 
 
 @dataclass(frozen=True, slots=True)
+class SavedPages:
+    """A part of guest memory, from a CPU on another host, in front of its Saved; `data` is a zstd frame."""
+
+    offset: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PagesTaken:
+    """That has been put away."""
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """Remember this; without a state, what you did at power-on."""
 

@@ -58,6 +58,11 @@ class NodeArguments:
     diagnostics: Diagnostics
     meter: Meter
 
+    @property
+    def distant(self) -> bool:
+        """Whether the broker is on another host."""
+        return self.options.keys is not None
+
 
 class Diagnostics(logging.Filter):
     """What each line of the diagnostics says beside its text."""

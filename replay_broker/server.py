@@ -45,9 +45,9 @@ _HELLO: Final = type_of(m.Hello)
 _QUIT: Final = type_of(m.Quit)
 _PAUSED: Final = type_of(m.Paused)
 _BACKEND_CHANGED: Final = type_of(m.BackendChanged)
-_SAVED: Final = type_of(m.Saved)
+_STATE: Final = (type_of(m.Saved), type_of(m.SavedPages))
 _FAULT: Final = type_of(m.Fault)
-_OWN: Final = frozenset((_PAUSED, _SAVED, _BACKEND_CHANGED, *_RELAYED))
+_OWN: Final = frozenset((_PAUSED, *_STATE, _BACKEND_CHANGED, *_RELAYED))
 """Said by a node in the run, and no part of it."""
 
 
@@ -278,10 +278,10 @@ class Server:
             elif frame.type == _PAUSED:
                 if self.session.on_paused(frame) and self.travel is not None:
                     self.travel.stands()
-            elif frame.type == _SAVED:
+            elif frame.type in _STATE:
                 if self.taker is None:
                     raise RemoteWireError(f"{member.name} has told a state that nobody asked for")
-                self.taker.on_saved(self.session, frame)
+                self.taker.hear(self.session, frame)
             elif frame.type in _RELAYED:
                 self.census.relayed(frame)
                 self.outbox.queue(frame)

@@ -110,8 +110,6 @@ def check_host(placement: Placement, options: argparse.Namespace) -> None:
         raise UsageError(f"say with --host which of the board's hosts this is: {hosts}")
     if placement.hosts and options.keys is None:
         raise UsageError("the board's processes are on several hosts: name their keys with --keys DIR (dejavm keygen)")
-    if options.snapshot_every and placement.host_of("broker") != placement.host_of("cpu"):
-        raise UsageError("--snapshot-every: the broker copies the guest's memory, and the CPU is on another host")
     if not placement.hosts and (options.host or options.keys):
         raise UsageError(f"board {options.board} has no [hosts]: --host and --keys are for a board that has")
 

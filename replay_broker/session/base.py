@@ -31,7 +31,7 @@ FROM_CPU: Final = frozenset(
     type_of(cls)
     for cls in (
         m.Saved, m.Sync, m.Credit, m.Stopped, m.Paused, m.Settle, m.Fault, m.MmioAccess, m.TimerExpired, m.Digest,
-        m.PowerOff, m.DmaData,
+        m.PowerOff, m.DmaData, m.SavedPages,
     )
 )  # fmt: skip
 FROM_DEVICE: Final = frozenset(

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from machine.codec import decode
+from machine.errors import RemoteWireError
 from machine.icount import CPU
-from machine.message import Pause, Proceed, Save, Saved
+from machine.message import PagesTaken, Pause, Proceed, Save, Saved, SavedPages
 from machine.recording.snapshots.snapshot import NodeState, Snapshot
+from replay_broker.snapshots.arrival import Arrival
 from replay_broker.snapshots.process import Written
 
 if TYPE_CHECKING:
@@ -71,6 +73,8 @@ class Taker:
         self._point: Point | None = None
         self._icount = 0
         self._told: dict[int, Saved] = {}
+        self._arrival: Arrival | None = None
+        """Where memory goes that comes from another host."""
         self._base: int | None = None
         """The snapshot that the CPU's next copy is a change of."""
         self.taken = 0
@@ -96,6 +100,8 @@ class Taker:
         if self._waiting and not self._asking and not self._writing and session.may_save():
             self._request = self._waiting.popleft()
             self._asking = session.saving = True
+            if self._arrival is not None:
+                self._arrival.begin()
             self._send(Save(whole=self._base is None), CPU)
             self._woken = self._request.at is None and session.stands_awake()
             if self._woken:
@@ -108,15 +114,32 @@ class Taker:
             return self._every_ns
         return max(0, self._next_ns - now_ns)
 
-    def on_saved(self, session: Session, frame: Frame) -> None:
-        """A node has told its state; the last one lets the CPU run on."""
+    def hear(self, session: Session, frame: Frame) -> None:
+        """A node has told its state, or a part of memory."""
         message = decode(frame.type, frame.payload)
-        assert isinstance(message, Saved)
+        if isinstance(message, SavedPages):
+            self._on_pages(session, message)
+        else:
+            assert isinstance(message, Saved)
+            self._on_saved(session, frame, message)
+
+    def _on_pages(self, session: Session, part: SavedPages) -> None:
+        if not self._asking or CPU in self._told:
+            raise RemoteWireError("cpu has told memory that nobody asked for")
+        if self._arrival is None:
+            self._arrival = Arrival(session.board.memory)
+        self._arrival.take(part)
+        self._send(PagesTaken(), CPU)
+
+    def _on_saved(self, session: Session, frame: Frame, message: Saved) -> None:
+        """The last one lets the CPU run on."""
         if not self._asking or frame.source in self._told:
             # A device that was asked again has told it twice.
             return
         self._told[frame.source] = message
         if frame.source == CPU:
+            if not message.staging and self._arrival is not None:
+                self._told[CPU] = replace(message, staging=self._arrival.path)
             self._icount = frame.icount
             self._point = session.point(frame.icount)
             for number in self._nodes:
@@ -168,6 +191,8 @@ class Taker:
     def close(self) -> None:
         """Wait for what is being written."""
         self.process.close()
+        if self._arrival is not None:
+            self._arrival.close()
 
     def _submit(self, session: Session) -> None:
         assert self._point is not None

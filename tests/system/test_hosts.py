@@ -77,13 +77,16 @@ def three_hosts() -> None:
     board = with_devices(home_board, DeviceWords(nic=("none",), rng=("seed=7",)))
     places = {"broker": "a", "cpu": "b", **{slot.name: "c" for slot in board.devices}}
     with far_machine(board, places, BOOT) as (home, _, far):
-        far.up("--record", "-o", "a.dejavm")
+        far.up("--record", "-o", "a.dejavm", "--snapshot-every", "500ms")
         found = far.await_ps(lambda ps: ps["state"] == "ended")
         assert found["detail"] == ""
         assert [far.ps(host)["state"] for host in ("b", "c")] == ["ended"] * 2
         far.down()
         recording = home.work / "a.dejavm"
         assert home.verify(recording, "--devices", "live") == final_digest(recording)
+        assert home.run("snapshots", recording, "--json").json["damage"] == []
+        parts = home.run("verify", recording, "--json", "--jobs", "2")
+        assert (parts.exit_code, parts.json["parts"]) == (0, 2), parts.stderr
 
 
 def a_network_that_fails() -> None:

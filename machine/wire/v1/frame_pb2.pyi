@@ -37,6 +37,8 @@ class MessageType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MESSAGE_TYPE_CHANGE_BACKEND: _ClassVar[MessageType]
     MESSAGE_TYPE_BACKEND_CHANGED: _ClassVar[MessageType]
     MESSAGE_TYPE_PROCESS_ENDED: _ClassVar[MessageType]
+    MESSAGE_TYPE_SAVED_PAGES: _ClassVar[MessageType]
+    MESSAGE_TYPE_PAGES_TAKEN: _ClassVar[MessageType]
     MESSAGE_TYPE_SYNC_POINT: _ClassVar[MessageType]
     MESSAGE_TYPE_RESET: _ClassVar[MessageType]
     MESSAGE_TYPE_HOST_INPUT: _ClassVar[MessageType]
@@ -90,6 +92,8 @@ MESSAGE_TYPE_QUIT: MessageType
 MESSAGE_TYPE_CHANGE_BACKEND: MessageType
 MESSAGE_TYPE_BACKEND_CHANGED: MessageType
 MESSAGE_TYPE_PROCESS_ENDED: MessageType
+MESSAGE_TYPE_SAVED_PAGES: MessageType
+MESSAGE_TYPE_PAGES_TAKEN: MessageType
 MESSAGE_TYPE_SYNC_POINT: MessageType
 MESSAGE_TYPE_RESET: MessageType
 MESSAGE_TYPE_HOST_INPUT: MessageType

@@ -24,6 +24,18 @@ class Saved(_message.Message):
     whole: bool
     def __init__(self, state: _Optional[bytes] = ..., staging: _Optional[str] = ..., granule: _Optional[int] = ..., granules: _Optional[bytes] = ..., whole: _Optional[bool] = ...) -> None: ...
 
+class SavedPages(_message.Message):
+    __slots__ = ("offset", "data")
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    offset: int
+    data: bytes
+    def __init__(self, offset: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class PagesTaken(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class Load(_message.Message):
     __slots__ = ("state", "recording", "number")
     STATE_FIELD_NUMBER: _ClassVar[int]

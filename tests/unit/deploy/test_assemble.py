@@ -171,7 +171,7 @@ WRONG: Sequence[tuple[dict[str, object], str]] = [
     ({"target": None}, "target: None is no node"),
     ({"target": 2}, "type, source, target and class are strings"),
     ({"type": "hello"}, "type: 'hello' is no message that is ever recorded"),
-    ({"type": "type_31"}, "type: 'type_31' is no message"),
+    ({"type": "type_63"}, "type: 'type_63' is no message"),
     ({"type": "digest"}, "class: messages of type digest are derived"),
     ({"class": "derived"}, "class: messages of type host_input are input"),
     ({"raw": "abc"}, "raw: 'abc' is not a string of hex digits"),

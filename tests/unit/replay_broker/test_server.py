@@ -158,8 +158,8 @@ def test_another_wire_version_is_refused_by_number(running: Running) -> None:
 
 def test_a_node_that_speaks_unknown_messages_is_refused_by_their_names(running: Running) -> None:
     port = running.door()
-    port.send(m.Hello(m.WIRE_VERSION, "serial0", 1, types=(1, 2, 99, 31)), BROKER, 0)
-    assert hear(port) == m.Refused("speaks messages this broker does not know: type_31, type_99")
+    port.send(m.Hello(m.WIRE_VERSION, "serial0", 1, types=(1, 2, 99, 63)), BROKER, 0)
+    assert hear(port) == m.Refused("speaks messages this broker does not know: type_63, type_99")
 
 
 def test_an_unknown_message_of_a_node_ends_the_run(running: Running) -> None:

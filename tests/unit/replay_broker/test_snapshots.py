@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+import pytest
+import zstandard
+
 from machine import message as m
 from machine import vmstate
+from machine.errors import RemoteWireError
 from machine.icount import CPU
 from machine.recording.snapshots.snapshot import NodeState
 from replay_broker.snapshots.process import Written
@@ -70,7 +74,7 @@ class Scene(Recorded):
         """A node tells its state."""
         state = b"state of %d" % node
         message = m.Saved(state, "/staging", 4096, b"", whole) if node == CPU else m.Saved(state)
-        self.taker.on_saved(self.session, frame_of(message, node, 0, icount))
+        self.taker.hear(self.session, frame_of(message, node, 0, icount))
         asked, self.asked = self.asked, []
         return asked
 
@@ -182,3 +186,23 @@ def test_a_run_that_ends_tells_who_waits_that_there_is_none() -> None:
 
 def _payload(data: bytes) -> bytes:
     return frame_of(m.HostInput(m.HostEvent.DATA, data), SERIAL, 0, 0).payload
+
+
+def test_memory_of_another_host_is_taken_and_counted_as_the_cpu_s_copy() -> None:
+    scene = Scene()
+    part = m.SavedPages(4096, zstandard.compress(b"x" * 4096))
+    with pytest.raises(RemoteWireError, match="nobody asked for"):
+        scene.taker.hear(scene.session, frame_of(part, CPU, 0, 0))
+    scene.taker.request("", scene.heard.append)
+    scene.tick()
+    scene.taker.hear(scene.session, frame_of(part, CPU, 0, 0))
+    assert scene.asked == [(m.PagesTaken(), CPU)]
+    scene.taker.hear(scene.session, frame_of(m.Saved(b"state", "", 4096, b"\1\0\0\0", True), CPU, 0, 500))
+    with pytest.raises(RemoteWireError, match="nobody asked for"):
+        scene.taker.hear(scene.session, frame_of(part, CPU, 0, 500))
+    scene.saved(SERIAL)
+    scene.saved(RTC)
+    ((_, memory, _),) = scene.store.jobs
+    with open(memory.staging, "rb") as copy:
+        assert copy.read() == bytes(4096) + b"x" * 4096 + bytes(scene.session.board.memory - 8192)
+    scene.taker.close()
