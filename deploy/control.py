@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import select
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from machine.codec import decode
 from machine.icount import BROKER
-from machine.message import Quit, Status, StatusRequest
+from machine.message import Quit, Refused, Status, StatusRequest
 from machine.port import Port
 
 if TYPE_CHECKING:
@@ -71,6 +72,19 @@ class Control:
     def quit(self) -> None:
         """Ask for the end of the run; kept until the broker listens."""
         self._quit_wanted = True
+
+    def press_power(self, timeout_s: float) -> str:
+        """Have the broker press the guest's power key; "" if it has, or why not.  No answer may be due."""
+        self.tell(Quit(power_off=True))
+        deadline = time.monotonic() + timeout_s
+        while (left := deadline - time.monotonic()) > 0:
+            frame = self._port.receive(left)
+            message = decode(frame.type, frame.payload) if frame is not None else None
+            if isinstance(message, Refused):
+                return message.reason
+            if isinstance(message, Status):
+                return ""
+        return "the broker does not answer"
 
     def latest(self) -> Status | None:
         """The newest status that has come; None if none has.  RemoteWireError if it is not one."""

@@ -182,7 +182,9 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Quit:
-    """End the run at the next sync point."""
+    """End the run at the next sync point; `power_off`: press the guest's power key instead."""
+
+    power_off: bool = False
 
 
 @dataclass(frozen=True, slots=True)

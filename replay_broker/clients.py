@@ -18,6 +18,8 @@ from machine.port import frames_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from replay_broker.monitor.monitor import Monitor
+
 MOST_WATCHERS: Final = 64
 """Clients that are told of the end; who asked longest ago is forgotten first."""
 
@@ -42,11 +44,16 @@ class Clients:
     """Everybody at the control socket."""
 
     def __init__(
-        self, host: Host, tell: Callable[[bytes, Sequence[bytes]], None], refuse: Callable[[str], None]
+        self,
+        host: Host,
+        tell: Callable[[bytes, Sequence[bytes]], None],
+        refuse: Callable[[str], None],
+        monitor: Monitor | None = None,
     ) -> None:
         self._host = host
         self._tell = tell
         self._refuse = refuse
+        self._monitor = monitor
         self._watchers: dict[bytes, None] = {}
 
     def take(self, identity: bytes, parts: Sequence[bytes]) -> None:
@@ -72,6 +79,9 @@ class Clients:
                 self._answer(identity, self._host.status(nodes=nodes))
             case m.ProcessEnded(node, pid, detail):
                 self._host.process_ended(node, pid, detail)
+            case m.Quit(power_off=True):
+                refused = "no monitor" if self._monitor is None else self._monitor.press_power()
+                self._answer(identity, m.Refused(refused) if refused else self._host.status())
             case m.Quit():
                 self._host.quit()
             case m.ChangeBackend(node, word):

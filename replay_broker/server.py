@@ -83,7 +83,7 @@ class Server:
         self.rebuilder = Rebuilder(self, roster, self._changes, wanted=rebuild and mode is m.RunMode.RECORD)
         self.door = Door(roster, mode, self.outbox.tell, self.rebuilder.watch)
         sockets.refuse = self.door.refuse
-        self._clients = Clients(self, sockets.tell_client, self.door.refuse)
+        self._clients = Clients(self, sockets.tell_client, self.door.refuse, monitor)
         self._early: list[tuple[int, Frame]] = []
         self._over_since: float | None = None
         self._dismissed = False

@@ -150,19 +150,37 @@ class Monitor:
 
     def _speaking(self, peer: socket.socket, kind: str) -> Connection:
         """A client and its language; both are loaded for the first one: a machine's start waits for imports."""
-        from replay_broker.monitor.commands import COMMANDS  # noqa: PLC0415
         from replay_broker.monitor.connection import Connection  # noqa: PLC0415
         from replay_broker.monitor.hmp import LineSpeaker  # noqa: PLC0415
-        from replay_broker.monitor.machine import Machine  # noqa: PLC0415
         from replay_broker.monitor.qmp import QmpSpeaker  # noqa: PLC0415
+
+        machine = self._known()
+        speaker = QmpSpeaker if kind == QMP else LineSpeaker
+        return Connection(peer, lambda say: speaker(machine, say), self._stir)
+
+    def _known(self) -> Machine:
+        """The machine as commands see it."""
+        from replay_broker.monitor.commands import COMMANDS  # noqa: PLC0415
+        from replay_broker.monitor.machine import Machine  # noqa: PLC0415
 
         assert self._host is not None
         if self._machine is None:
             self._machine = Machine(self._board, self._recording, self._directory, self._host, COMMANDS)
             self._machine.hear = self._tell
-        machine = self._machine
-        speaker = QmpSpeaker if kind == QMP else LineSpeaker
-        return Connection(peer, lambda say: speaker(machine, say), self._stir)
+        return self._machine
+
+    def press_power(self) -> str:
+        """What `system_powerdown` does, for whoever has no line to the monitor; "" or why it cannot be."""
+        from replay_broker.monitor.answer import CommandError  # noqa: PLC0415
+
+        answer = self._known().execute("system_powerdown", {})
+        self._stirred = True
+        try:
+            if answer.done:
+                answer.value()
+        except CommandError as error:
+            return str(error)
+        return ""
 
     def _stir(self) -> None:
         self._stirred = True

@@ -66,8 +66,10 @@ class FarService:
         assert [each.exit_code for each in done] == [0] * len(done), [each.stderr for each in done]
 
     def down(self) -> None:
-        """End it, at the broker's host first."""
+        """End it where it has not been, at the broker's host first."""
         for host in sorted(self.hosts, key=lambda name: name != self._broker):
+            if not self.directory(host).exists():
+                continue
             done = self.run(host, "down", NAME, "--timeout", "0")
             assert done.exit_code == 0, done.stderr
             assert not self.directory(host).exists()

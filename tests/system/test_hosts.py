@@ -14,10 +14,11 @@ import pytest
 from deploy.devices import DeviceWords, with_devices
 from deploy.environment import cache_directory
 from deploy.resolve import MachineOptions, load_board, resolve_board
-from tests.harness.far_service import FarService
+from tests.harness.far_service import NAME, FarService
 from tests.harness.guests import BARE, DMACOPY, guest
 from tests.harness.hosts import Network, Weather
-from tests.harness.machine import Home, final_digest
+from tests.harness.lines import await_text
+from tests.harness.machine import TIMEOUT_S, Home, final_digest
 from tests.harness.net_namespace import run_alone
 from tests.harness.rigged import Rig
 
@@ -32,18 +33,14 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 LONG_S = 220.0
 PARTED_S = 5.0
 STARTED = 100_000
-BOOT = """expect "/ # "
-send "dd if=/dev/hwrng bs=64 count=4 | wc -c; exit\\n"
-expect 256
-"""
+ASK = b"exec 3</dev/input/event0; dd if=/dev/hwrng bs=64 count=4 | wc -c; head -c 1 <&3 >/dev/null; exit\n"
+"""Reads random bytes by DMA, then waits for a key."""
 
 
 @contextmanager
-def far_machine(board: Board, places: dict[str, str], script: str = "") -> Iterator[tuple[Home, Network, FarService]]:
+def far_machine(board: Board, places: dict[str, str]) -> Iterator[tuple[Home, Network, FarService]]:
     """A machine that is not up yet, on hosts a, b and c; nothing is left of it."""
     home, network = Home(), Network(("a", "b", "c"))
-    if script:
-        board = board.with_backend("serial0", home.script(script))
     try:
         yield home, network, FarService(home, network, board, places)
         assert home.left_behind() == []
@@ -72,15 +69,25 @@ def hear(text: SocketIO, word: bytes) -> None:
 
 
 def three_hosts() -> None:
-    """The broker on one, the CPU on another, all devices on a third; Debian boots."""
+    """The broker on one, the CPU on another, all devices on a third, from where the guest is switched off."""
     home_board = resolve_board("debian", MachineOptions(), cache_directory())
-    board = with_devices(home_board, DeviceWords(nic=("none",), rng=("seed=7",)))
+    board = with_devices(home_board, DeviceWords(nic=("none",), rng=("seed=7",), input=("kbd",)))
+    board = board.with_backend("serial0", "unix:s,server=on")
     places = {"broker": "a", "cpu": "b", **{slot.name: "c" for slot in board.devices}}
-    with far_machine(board, places, BOOT) as (home, _, far):
-        far.up("--record", "-o", "a.dejavm", "--snapshot-every", "500ms")
-        found = far.await_ps(lambda ps: ps["state"] == "ended")
-        assert found["detail"] == ""
-        assert [far.ps(host)["state"] for host in ("b", "c")] == ["ended"] * 2
+    with far_machine(board, places) as (home, _, far):
+        with socket.socket(socket.AF_UNIX) as line:
+            far.up(
+                "--record", "-o", "a.dejavm", "--snapshot-every", "500ms",
+                meanwhile=lambda: home.call(line, home.work / "s"),
+            )  # fmt: skip
+            line.settimeout(TIMEOUT_S)
+            await_text(line, b"/ # ")
+            line.sendall(ASK)
+            await_text(line, b"256\r")
+            # This host has neither broker nor keyboard.
+            done = far.run("b", "down", NAME, "--timeout", "60")
+        assert (done.exit_code, done.stdout) == (0, f"{NAME} is down: the guest has switched off\n"), done.stderr
+        assert [far.await_ps(lambda ps: ps["state"] == "ended")["detail"], far.ps("c")["state"]] == ["", "ended"]
         far.down()
         recording = home.work / "a.dejavm"
         assert home.verify(recording, "--devices", "live") == final_digest(recording)

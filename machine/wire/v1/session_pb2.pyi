@@ -188,8 +188,10 @@ class NodeStatus(_message.Message):
     def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[NodeState, str]] = ..., host: _Optional[str] = ..., pid: _Optional[int] = ..., messages: _Optional[int] = ..., messages_per_s: _Optional[int] = ..., waiting: _Optional[int] = ..., backend: _Optional[str] = ..., metrics: _Optional[str] = ...) -> None: ...
 
 class Quit(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("power_off",)
+    POWER_OFF_FIELD_NUMBER: _ClassVar[int]
+    power_off: bool
+    def __init__(self, power_off: _Optional[bool] = ...) -> None: ...
 
 class ProcessEnded(_message.Message):
     __slots__ = ("node", "pid", "detail")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import os
 import shlex
+import socket
 from pathlib import Path
 
 import pytest
@@ -12,14 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.plan import Launch, Places, plan_processes
+from deploy.supervision import daemon, ending
 from deploy.supervision.configuration import Service, render
 from deploy.supervision.diagnostics import in_order, log_files
 from deploy.supervision.example import BOARD, FOLDER, example_configuration
 from deploy.supervision.listener import Event, EventStream, manner_of
+from deploy.supervision.place import ServicePlaces
 from deploy.supervision.processes import ServiceOptions, plan_service
-from deploy.supervision.report import Facts, Report, lines, plain
+from deploy.supervision.report import Facts, Report, lines, plain, write_facts
 from machine.board import parse_board
 from machine.errors import UsageError
+from machine.keys import KeyRing
 from machine.message import NodeState, NodeStatus, RunMode, RunState, Status
 
 LAUNCH = Launch(BOARD, RunMode.RECORD, Path("/rec/50% of a.dejavm"))
@@ -43,6 +47,32 @@ def test_every_process_is_a_program_of_its_node_s_name_with_its_command_line() -
         assert section["exitcodes"] == "0"
         assert section["autorestart"] == ("false" if plan.name == "broker" else "unexpected")
     assert parser["unix_http_server"]["file"] == "/run/m/supervisor.sock"
+
+
+@pytest.mark.parametrize(("keys", "why"), [(True, "the broker does not answer"), (False, "cannot be asked")])
+def test_down_says_where_it_cannot_end_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, keys: bool, why: str
+) -> None:
+    places = ServicePlaces(tmp_path / "runs" / "m")
+    places.directory.mkdir(parents=True)
+    places.pid_file.write_text(str(os.getpid()))
+    if keys:
+        for name in ("broker", "operator"):
+            KeyRing(tmp_path).make(name)
+    # Nobody listens at a port that is bound only.
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        control = f"127.0.0.1:{nobody.getsockname()[1]}"
+        write_facts(places, Facts("bare", "record", "", "b", 0, ("cpu",), control, str(tmp_path)))
+        monkeypatch.setattr(ending, "ANSWER_S", 0.2)
+        monkeypatch.setattr(daemon, "end", lambda _: None)
+        said: list[str] = []
+        assert ending.end_machine(places, 20.0, said.append) == ending.Ended("", "", powered_off=False)
+    (line,) = said
+    assert line.startswith("m: the broker ")
+    assert why in line
+    assert "only what is on this host is ended" in line
+    assert not places.directory.exists()
 
 
 @pytest.mark.parametrize("char", [";", "#", '"', "\n"])

@@ -141,3 +141,14 @@ def test_a_quit_from_the_monitor_ends_the_run_and_the_monitor_outlives_it(runnin
     # A second one does not send the broker away from those who have not heard of the end.
     assert peer.execute("quit") == {"return": {}}
     assert running.status().state is m.RunState.ENDED
+
+
+def test_the_power_key_is_pressed_for_a_control_client_or_it_hears_why_not(running: Running) -> None:
+    ports = running.machine()
+    running.control.send(m.Quit(power_off=True), BROKER, 0)
+    refused = hear(running.control)
+    assert isinstance(refused, m.Refused)
+    assert "no part of this machine has a power button" in refused.reason
+    assert running.status().state is m.RunState.RUNNING
+    fail_on_purpose(ports["cpu"])
+    running.end()
