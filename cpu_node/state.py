@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from machine import vmstate
+from machine.bounds import U64
 from machine.errors import StateError
 from machine.vmstate import vmstate as declare
 
@@ -49,8 +50,8 @@ class LoopState:
     `ran_from` is the icount that the engine last ran on from, `next_digest` that of the next digest.
     """
 
-    ran_from: int = 0
-    next_digest: int = 0
+    ran_from: U64 = 0
+    next_digest: U64 = 0
     idle: bool = False
 
 
@@ -59,9 +60,9 @@ class LoopState:
 class NodeState:
     """All of the CPU's process but memory.  `engine` is the engine's own bytes, registers and reservation in them."""
 
-    icount: int
-    idle_ns: int
-    posted_at: int
+    icount: U64
+    idle_ns: U64
+    posted_at: U64
     engine: bytes
     windows: tuple[WindowState, ...]
     platform: bytes

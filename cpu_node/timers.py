@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from machine.bounds import Count, Within
+from machine.icount import FIRST_DEVICE
 from machine.vmstate import vmstate
 
 
@@ -12,8 +15,8 @@ from machine.vmstate import vmstate
 class TimersState:
     """Armed timers as (deadline in virtual ns, order of arming, node number, the device's timer number)."""
 
-    armed: tuple[tuple[int, int, int, int], ...] = ()
-    order: int = 0
+    armed: tuple[tuple[Count, Count, Annotated[int, Within(FIRST_DEVICE)], Count], ...] = ()
+    order: Count = 0
 
 
 class DeviceTimers:

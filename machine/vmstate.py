@@ -9,6 +9,10 @@ compare.  Every value begins with a one-byte tag; lengths and counts are four by
     b  s          length, bytes; length, UTF-8
     l             count, values
     d             name as s, version as i, count of fields, values in the order of declaration
+
+A field's type may say which values there are (machine/bounds.py).  A state whose declaration has changed keeps the
+one before it, and a function from that to itself: bytes of any older version are read as what they were and lifted,
+version by version.
 """
 
 from __future__ import annotations
@@ -17,19 +21,29 @@ import hashlib
 import typing
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
-from typing import Final, TypeVar
+from functools import cache
+from typing import Annotated, Any, Final, TypeVar
 
+from machine.bounds import Bound
 from machine.errors import StateError
 
 T = TypeVar("T")
 _LENGTH_BYTES: Final = 4
+Lift = Callable[[Any], object]
+"""From a state of one version to the same state of the next."""
 
 
-def vmstate(name: str, version: int) -> Callable[[type[T]], type[T]]:
-    """Declare a dataclass as saved state under a name and a version."""
+def vmstate(name: str, version: int, before: tuple[type, Lift] | None = None) -> Callable[[type[T]], type[T]]:
+    """Declare a dataclass as saved state under a name and a version.
+
+    `before`: the class that was the version before this one, and what makes it this one.  StateError if it is none.
+    """
+    if before is not None and identity(before[0]) != (name, version - 1):
+        raise StateError(f"{before[0].__name__} is not version {version - 1} of {name}")
 
     def declare(cls: type[T]) -> type[T]:
         cls.__vmstate__ = (name, version)  # type: ignore[attr-defined]
+        cls.__vmstate_before__ = before  # type: ignore[attr-defined]
         return cls
 
     return declare
@@ -41,6 +55,15 @@ def identity(cls: type) -> tuple[str, int]:
     if declared is None:
         raise StateError(f"{cls.__name__} is not declared as vmstate")
     return typing.cast("tuple[str, int]", declared)
+
+
+def layouts(cls: type) -> tuple[tuple[type, Lift | None], ...]:
+    """Every version of a state that can be read, the oldest first, with what lifts it to the next one."""
+    before: tuple[type, Lift] | None = getattr(cls, "__vmstate_before__", None)
+    if before is None:
+        return ((cls, None),)
+    older = layouts(before[0])
+    return (*older[:-1], before, (cls, None))
 
 
 def versions(*classes: type) -> tuple[tuple[str, int], ...]:
@@ -127,11 +150,20 @@ class _Reader:
         self.offset = 0
 
     def value(self, hint: object) -> object:
+        if typing.get_origin(hint) is Annotated:
+            return self._bounded(*typing.get_args(hint))
         if isinstance(hint, type) and is_dataclass(hint):
             return self._state(hint)
         if typing.get_origin(hint) is tuple:
             return self._row(hint)
         return self._scalar(hint)
+
+    def _bounded(self, hint: object, *bounds: Bound) -> object:
+        value = self.value(hint)
+        for bound in bounds:
+            if refusal := bound.refusal(value):
+                raise StateError(f"saved state ending at byte {self.offset}: {refusal}")
+        return value
 
     def _scalar(self, hint: object) -> object:
         tag = self._take(1)
@@ -177,14 +209,31 @@ class _Reader:
         saved_version = typing.cast("int", self._scalar(int))
         if saved_name != name:
             raise StateError(f"saved state is of {saved_name}, not of {name}")
-        if saved_version != version:
-            raise StateError(f"saved state of {name} is version {saved_version}, this program reads {version}")
-        members = fields(cls)
+        kept = layouts(cls)
+        oldest = version - len(kept) + 1
+        if not oldest <= saved_version <= version:
+            reads = str(version) if oldest == version else f"{oldest} to {version}"
+            raise StateError(f"saved state of {name} is version {saved_version}, this program reads {reads}")
+        ways = kept[saved_version - oldest :]
+        value = self._fields(ways[0][0])
+        for _, lift in ways[:-1]:
+            assert lift is not None
+            value = lift(value)
+        return value
+
+    def _fields(self, cls: type) -> object:
+        name, _ = identity(cls)
+        hints = _hints(cls)
         count = self._count()
-        if count != len(members):
-            raise StateError(f"saved state of {name} has {count} fields, not {len(members)}")
-        hints = typing.get_type_hints(cls)
-        return cls(**{member.name: self.value(hints[member.name]) for member in members})
+        if count != len(hints):
+            raise StateError(f"saved state of {name} has {count} fields, not {len(hints)}")
+        return cls(**{member: self._field(f"{name}.{member}", hint) for member, hint in hints.items()})
+
+    def _field(self, name: str, hint: object) -> object:
+        try:
+            return self.value(hint)
+        except StateError as error:
+            raise StateError(f"{name}: {error}") from error
 
     def _sized(self) -> bytes:
         return self._take(self._count())
@@ -199,3 +248,10 @@ class _Reader:
         data = self._data[self.offset : end]
         self.offset = end
         return data
+
+
+@cache
+def _hints(cls: type) -> typing.Mapping[str, object]:
+    """The type of each field, in the order of declaration."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    return {member.name: hints[member.name] for member in fields(cls)}

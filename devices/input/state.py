@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from devices.virtio.state import TransportState
+from machine.bounds import U8, Count
 from machine.input_events import ROW_BYTES
 from machine.vmstate import vmstate
 
@@ -22,8 +23,8 @@ class InputState:
 
     transport: TransportState = field(default_factory=TransportState)
     kind: str = "kbd"
-    select: int = 0
-    subsel: int = 0
+    select: U8 = 0
+    subsel: U8 = 0
     held: bytes = b""
     """Rows of whole groups that the guest had no buffers for, the oldest first."""
     group: bytes = b""
@@ -34,8 +35,8 @@ class InputState:
     """Rows of the guest's (LEDs) that the backend has not taken."""
     blocked: bool = False
     """The backend took less than it was given; it says when it takes more."""
-    lost_groups: int = 0
-    undeclared: int = 0
+    lost_groups: Count = 0
+    undeclared: Count = 0
     """Events that this type of device does not have."""
-    lost_status: int = 0
+    lost_status: Count = 0
     """Events of the guest's that nobody took."""

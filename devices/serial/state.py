@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from devices.serial import registers as r
+from machine.bounds import U8, U16, Count
 from machine.vmstate import vmstate
 
 FIFO_BYTES: Final = 256
@@ -19,21 +20,21 @@ TRANSMIT_LIMIT: Final = 1 << 16
 class SerialState:
     """Registers, both queues, the interrupt line, and what the CPU node has been told of them."""
 
-    divisor: int = 12
-    interrupt_enable: int = 0
-    fifo_control: int = 0
-    line_control: int = 0
-    modem_control: int = 0
-    scratch: int = 0
-    modem_lines: int = r.MSR_CARRIER | r.MSR_DSR | r.MSR_CTS
-    modem_deltas: int = 0
+    divisor: U16 = 12
+    interrupt_enable: U8 = 0
+    fifo_control: U8 = 0
+    line_control: U8 = 0
+    modem_control: U8 = 0
+    scratch: U8 = 0
+    modem_lines: U8 = r.MSR_CARRIER | r.MSR_DSR | r.MSR_CTS
+    modem_deltas: U8 = 0
     carrier: bool = True
     """Somebody is at the other end of the line."""
     received: bytes = b""
     """Bytes the guest has not taken, the oldest first."""
-    mirrored: int = 0
+    mirrored: Count = 0
     """How many of `received` the CPU node holds in its queue, from the first on."""
-    breaks: tuple[int, ...] = ()
+    breaks: tuple[Count, ...] = ()
     """Where in `received` the zero bytes of break conditions stand."""
     overrun: bool = False
     transmit: bytes = b""
@@ -44,7 +45,7 @@ class SerialState:
     """The backend took less than it was given; it says when it takes more."""
     transmit_pending: bool = False
     """The interrupt that says that THR has become empty."""
-    dropped: int = 0
+    dropped: Count = 0
     """Bytes that nobody took: the backend failed or the guest did not wait."""
     interrupt: bool = False
     """The level of the interrupt line, as last driven."""

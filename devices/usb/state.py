@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 from devices.usb import registers as r
 from devices.usb.functions.state import SocketState
 from devices.usb.messages import PORTS
+from machine.bounds import U16, U32, U64, Count, Long, Within
 from machine.vmstate import vmstate
 
 
@@ -15,14 +17,14 @@ from machine.vmstate import vmstate
 class EndpointState:
     """An endpoint that has been configured, with the transfer that is under way."""
 
-    number: int
+    number: Annotated[int, Within(1, 31)]
     """The device context index: 1 the default endpoint, else 2 * endpoint + (1 for IN)."""
-    kind: int
+    kind: Annotated[int, Within(0, 7)]
     """An EndpointKind of contexts.py."""
-    max_packet: int
-    phase: int
+    max_packet: U16
+    phase: Annotated[int, Within(0, 4)]
     """An EndpointPhase of contexts.py."""
-    dequeue: int
+    dequeue: U64
     """Guest address of the first TRB of the TD under way, or of the next one."""
     cycle: bool
     """The consumer cycle state there."""
@@ -32,9 +34,9 @@ class EndpointState:
     """The device has answered NAK and nothing has happened to it since."""
     unanswered: bool = False
     """Nobody has answered for as long as it takes to give up."""
-    progress: int = 0
+    progress: Count = 0
     """Bytes of the TD under way that have been moved."""
-    setup: bytes = b""
+    setup: Annotated[bytes, Long(0, 8, 8)] = b""
     """The request of the control transfer under way; empty between transfers."""
     staged: bytes = b""
     """Bytes of its data stage: those that came out, or the reply on its way in."""
@@ -48,15 +50,15 @@ class SlotState:
     """A device slot."""
 
     enabled: bool = False
-    phase: int = 0
+    phase: Annotated[int, Within(0, 3)] = 0
     """A SlotPhase of contexts.py."""
-    port: int = 0
+    port: Annotated[int, Within(0, r.MAX_PORTS)] = 0
     """The root hub port, 0 before an address has been asked for."""
     attached: bool = False
     """What was addressed is still plugged in."""
-    context: int = 0
+    context: U64 = 0
     """Guest address of the output device context."""
-    endpoints: tuple[EndpointState, ...] = ()
+    endpoints: Annotated[tuple[EndpointState, ...], Long(0, 31)] = ()
     """In the order of their numbers."""
 
 
@@ -65,10 +67,10 @@ class SlotState:
 class PortState:
     """A port's registers."""
 
-    status: int = r.PORT_POWERED | r.LINK_RX_DETECT << r.PORT_LINK_SHIFT
-    power: int = 0
-    link: int = 0
-    lpm: int = 0
+    status: U32 = r.PORT_POWERED | r.LINK_RX_DETECT << r.PORT_LINK_SHIFT
+    power: U32 = 0
+    link: U32 = 0
+    lpm: U32 = 0
 
 
 @vmstate("xhci-interrupter", 1)
@@ -76,26 +78,26 @@ class PortState:
 class InterrupterState:
     """Interrupter 0: its registers and the producer's place in its event ring."""
 
-    management: int = 0
-    moderation: int = 0
-    table_size: int = 0
-    table: int = 0
-    dequeue: int = 0
+    management: U32 = 0
+    moderation: U32 = 0
+    table_size: U32 = 0
+    table: U64 = 0
+    dequeue: U64 = 0
     """ERDP, EHB included."""
-    segment: int = 0
+    segment: U32 = 0
     """Entry of the table that is being filled."""
-    base: int = 0
+    base: U64 = 0
     """That segment's address."""
-    size: int = 0
+    size: U32 = 0
     """That segment's TRBs; 0 while there is no ring."""
-    index: int = 0
+    index: U32 = 0
     """The next TRB to write."""
     cycle: bool = True
     unsaid: bool = False
     """An event has been written that no interrupt has told of (IPE in section 4.17.2)."""
     moderating: bool = False
     """The moderation counter runs: timer MODERATION is armed."""
-    held: bytes = b""
+    held: Annotated[bytes, Long(unit=16)] = b""
     """Events that found the ring full, 16 bytes each, the oldest first."""
 
 
@@ -104,12 +106,12 @@ class InterrupterState:
 class XhciState:
     """The controller."""
 
-    command: int = 0
-    status: int = r.STS_HALTED
-    notifications: int = 0
-    context_array: int = 0
-    configure: int = 0
-    ring: int = 0
+    command: U32 = 0
+    status: U32 = r.STS_HALTED
+    notifications: U32 = 0
+    context_array: U64 = 0
+    configure: U32 = 0
+    ring: U64 = 0
     """The command ring's dequeue pointer."""
     ring_cycle: bool = False
     ring_running: bool = False
@@ -126,9 +128,15 @@ class XhciState:
     announced: tuple[int, ...] = ()
     """The values of the registers with changing treatment, as last announced (treatment.py)."""
     interrupter: InterrupterState = field(default_factory=InterrupterState)
-    slots: tuple[SlotState, ...] = field(default_factory=lambda: tuple(SlotState() for _ in range(r.MAX_SLOTS)))
-    ports: tuple[PortState, ...] = field(default_factory=lambda: tuple(PortState() for _ in range(r.MAX_PORTS)))
-    sockets: tuple[SocketState, ...] = field(default_factory=lambda: tuple(SocketState() for _ in range(PORTS)))
+    slots: Annotated[tuple[SlotState, ...], Long(r.MAX_SLOTS, r.MAX_SLOTS)] = field(
+        default_factory=lambda: tuple(SlotState() for _ in range(r.MAX_SLOTS))
+    )
+    ports: Annotated[tuple[PortState, ...], Long(r.MAX_PORTS, r.MAX_PORTS)] = field(
+        default_factory=lambda: tuple(PortState() for _ in range(r.MAX_PORTS))
+    )
+    sockets: Annotated[tuple[SocketState, ...], Long(PORTS, PORTS)] = field(
+        default_factory=lambda: tuple(SocketState() for _ in range(PORTS))
+    )
 
     @property
     def running(self) -> bool:

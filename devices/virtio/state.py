@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from devices.virtio import registers as r
+from machine.bounds import U16, U32, U64, Count, Within
 from machine.vmstate import vmstate
 
 
@@ -13,20 +15,20 @@ from machine.vmstate import vmstate
 class QueueState:
     """One split virtqueue (2.7); addresses are guest physical."""
 
-    size: int = 0
+    size: U32 = 0
     """Descriptors, as the driver chose (QueueNum); 0 before that."""
     ready: bool = False
-    desc: int = 0
+    desc: U64 = 0
     """The descriptor table."""
-    driver: int = 0
+    driver: U64 = 0
     """The available ring."""
-    device: int = 0
+    device: U64 = 0
     """The used ring."""
-    seen: int = 0
+    seen: U16 = 0
     """Index of the next entry to take from the available ring, modulo 2^16."""
-    used: int = 0
+    used: U16 = 0
     """Index of the next entry to fill in the used ring, modulo 2^16."""
-    event: int = -1
+    event: Annotated[int, Within(-1, 0xFFFF)] = -1
     """The avail_event last written; -1 before the first."""
 
 
@@ -36,22 +38,22 @@ class TransportState:
     """The transport's registers, its queues, and what the CPU node has been told."""
 
     queues: tuple[QueueState, ...] = ()
-    status: int = 0
-    device_features_sel: int = 0
-    driver_features_sel: int = 0
-    driver_features: int = 0
-    queue_sel: int = 0
-    interrupt_status: int = 0
-    generation: int = 0
-    notified: int = 0
+    status: U32 = 0
+    device_features_sel: U32 = 0
+    driver_features_sel: U32 = 0
+    driver_features: U64 = 0
+    queue_sel: U32 = 0
+    interrupt_status: U32 = 0
+    generation: U32 = 0
+    notified: U32 = 0
     """Bit n: queue n may hold something that has not been looked at."""
-    faults: int = 0
+    faults: Count = 0
     """How often drivers have broken the rules since power-on."""
     interrupt: bool = False
     """The level of the interrupt line, as last driven."""
-    announced_status: int = 0
-    announced_interrupt_status: int = 0
-    announced_generation: int = 0
+    announced_status: U32 = 0
+    announced_interrupt_status: U32 = 0
+    announced_generation: U32 = 0
     announced_config: bytes = b""
     """Registers as last announced to the CPU node."""
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
+from machine.bounds import U64, Count, Long
 from machine.recording.chain import BEFORE_ALL
 from machine.vmstate import vmstate
 
@@ -19,11 +20,11 @@ class Place:
     the one that carries links.
     """
 
-    offset: int = 0
-    seq: int = 0
-    icount: int = 0
-    chain: bytes = BEFORE_ALL
-    channels: tuple[tuple[int, int, int, int], ...] = ()
+    offset: Count = 0
+    seq: Count = 0
+    icount: U64 = 0
+    chain: Annotated[bytes, Long(32, 32)] = BEFORE_ALL
+    channels: tuple[tuple[Count, Count, Count, Count], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from machine.bounds import Count
 from machine.vmstate import encode, vmstate
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 class PendingInput:
     """An input that waits for its sync point: for which node, from which virtual time on, its payload."""
 
-    target: int
-    due_ns: int
+    target: Count
+    due_ns: Count
     payload: bytes
 
 
@@ -28,7 +29,7 @@ class PendingInput:
 class BrokerState:
     """Counters come from the log; this is what is not in it: virtual time slept, inputs that wait."""
 
-    idle_ns: int = 0
+    idle_ns: Count = 0
     pending: tuple[PendingInput, ...] = ()
 
 

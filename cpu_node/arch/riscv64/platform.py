@@ -19,6 +19,7 @@ from cpu_node.arch.riscv64.registers import (
     read_all,
 )
 from machine.board import CONTROLLER_WINDOWS
+from machine.bounds import U64
 from machine.message import PowerOffReason
 from machine.vmstate import vmstate
 
@@ -45,9 +46,9 @@ class PlatformState:
     """Timer and interrupt controller; `shown` is what the CPU's pending register was last told."""
 
     plic: PlicState = field(default_factory=PlicState)
-    timer_ticks: int = NEVER_TICKS
+    timer_ticks: U64 = NEVER_TICKS
     timer_pending: bool = False
-    shown: int = 0
+    shown: U64 = 0
 
 
 class RiscvPlatform:

@@ -7,8 +7,9 @@ gateways, claim and completion).  Levels in, one external-interrupt bit out.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
+from machine.bounds import U32, Long, Within
 from machine.vmstate import vmstate
 
 SOURCES: Final = 32
@@ -25,12 +26,12 @@ PRIORITY_MASK: Final = 7
 class PlicState:
     """What the controller remembers; bit n of each mask belongs to source n."""
 
-    priorities: tuple[int, ...] = (0,) * SOURCES
-    enabled: int = 0
-    threshold: int = 0
-    levels: int = 0
-    pending: int = 0
-    claimed: int = 0
+    priorities: Annotated[tuple[Annotated[int, Within(0, PRIORITY_MASK)], ...], Long(SOURCES, SOURCES)] = (0,) * SOURCES
+    enabled: U32 = 0
+    threshold: Annotated[int, Within(0, PRIORITY_MASK)] = 0
+    levels: U32 = 0
+    pending: U32 = 0
+    claimed: U32 = 0
 
 
 class Plic:

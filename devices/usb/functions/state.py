@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from machine.bounds import U8, U16, U32, Count, Long, Within
 from machine.vmstate import vmstate
 
 
@@ -12,9 +14,9 @@ from machine.vmstate import vmstate
 class DeviceState:
     """What chapter 9 of the USB specification has every device remember."""
 
-    configuration: int = 0
+    configuration: U8 = 0
     """bConfigurationValue as set, 0 for none."""
-    halted: tuple[int, ...] = ()
+    halted: tuple[U8, ...] = ()
     """Addresses of endpoints that answer STALL until their halt is cleared."""
     remote_wakeup: bool = False
 
@@ -26,14 +28,14 @@ class KeyboardState:
 
     device: DeviceState
     boot_protocol: bool = False
-    idle: int = 0
+    idle: U8 = 0
     """SET_IDLE's duration in units of 4 ms; 0 is indefinite."""
-    timer: int = 0
+    timer: Annotated[int, Within(0, 2)] = 0
     """What the device's timer is armed for: an Await of functions/hid.py."""
-    leds: int = 0
-    pressed: tuple[int, ...] = ()
+    leds: U8 = 0
+    pressed: tuple[U8, ...] = ()
     """Usages of the keys that are down, in the order they went down."""
-    queue: bytes = b""
+    queue: Annotated[bytes, Long(unit=8)] = b""
     """Reports the host has not fetched, eight bytes each, the oldest first."""
     polled: bool = False
     """The host has asked for reports and not withdrawn."""
@@ -46,10 +48,10 @@ class MouseState:
 
     device: DeviceState
     boot_protocol: bool = False
-    idle: int = 0
-    timer: int = 0
+    idle: U8 = 0
+    timer: Annotated[int, Within(0, 2)] = 0
     """What the device's timer is armed for: an Await of functions/hid.py."""
-    buttons: int = 0
+    buttons: U8 = 0
     dx: int = 0
     dy: int = 0
     wheel: int = 0
@@ -65,33 +67,33 @@ class StorageState:
     """A disk behind the Bulk-Only Transport."""
 
     device: DeviceState
-    size: int = 0
+    size: Count = 0
     """Bytes."""
-    block_size: int = 512
+    block_size: Annotated[int, Within(1)] = 512
     read_only: bool = False
-    phase: int = 0
+    phase: Annotated[int, Within(0, 4)] = 0
     """A Phase of functions/storage.py."""
-    command_tag: int = 0
+    command_tag: U32 = 0
     """dCBWTag."""
     inbound: bool = False
     """bmCBWFlags: the data stage is device to host."""
-    expected: int = 0
+    expected: U32 = 0
     """What the host still wants moved of dCBWDataTransferLength, bytes."""
-    status: int = 0
+    status: U8 = 0
     """bCSWStatus to come."""
     data: bytes = b""
     """Bytes on their way: to the host, or to the image."""
-    block: int = 0
+    block: Count = 0
     """The next block to ask the image for, or to give it."""
-    blocks: int = 0
+    blocks: Count = 0
     """Blocks of the command not asked for, or not given, yet."""
-    request: int = 0
+    request: Count = 0
     """The tag of the request that the image has not completed; 0 for none."""
-    asked: int = 0
+    asked: Count = 0
     """Bytes of that request."""
-    operation: int = 0
+    operation: Annotated[int, Within(0, 3)] = 0
     """The StorageOperation of that request, 0 when it is nobody's business any more."""
-    sense: tuple[int, int, int] = (0, 0, 0)
+    sense: tuple[U8, U8, U8] = (0, 0, 0)
     """Sense key, additional sense code, qualifier."""
     started: bool = True
     """START STOP UNIT: the medium turns."""
@@ -105,18 +107,18 @@ class SerialState:
     """A serial adapter of the CDC's abstract control model."""
 
     device: DeviceState
-    line_coding: bytes = bytes.fromhex("00c20100000008")
+    line_coding: Annotated[bytes, Long(7, 7)] = bytes.fromhex("00c20100000008")
     """dwDTERate, bCharFormat, bParityType, bDataBits: 115200 8N1 at first."""
-    control_lines: int = 0
+    control_lines: U16 = 0
     """SET_CONTROL_LINE_STATE: bit 0 DTR, bit 1 RTS."""
     carrier: bool = True
     received: bytes = b""
     """Bytes the host has not fetched."""
-    notices: tuple[int, ...] = ()
+    notices: tuple[U16, ...] = ()
     """UART state bitmaps the host has not fetched."""
     blocked: bool = False
     """The backend took less than it was given; it says when it takes more."""
-    dropped: int = 0
+    dropped: Count = 0
     """Bytes that nobody took."""
 
 
@@ -125,13 +127,13 @@ class SerialState:
 class HostTransfer:
     """A transfer that has been submitted to a device from outside."""
 
-    address: int
+    address: U8
     """Endpoint number, with 0x80 for IN."""
-    tag: int
-    length: int
+    tag: Count
+    length: Count
     done: bool = False
     status: int = 0
-    actual: int = 0
+    actual: Count = 0
     data: bytes = b""
 
 
@@ -140,7 +142,7 @@ class HostTransfer:
 class HostState:
     """A device from outside."""
 
-    speed: int
+    speed: Annotated[int, Within(0, 15)]
     """An xHCI speed id."""
     descriptor: bytes = b""
     configuration: bytes = b""
@@ -153,11 +155,11 @@ class HostState:
 class SocketState:
     """One socket: at most one of the five is plugged in.  `kind` is a Kind of messages.py, 0 for nothing."""
 
-    kind: int = 0
-    last_tag: int = 0
+    kind: Annotated[int, Within(0, 5)] = 0
+    last_tag: Count = 0
     """The last tag given to a request; it outlives the device, so that no late completion is taken for another's."""
-    keyboard: tuple[KeyboardState, ...] = ()
-    mouse: tuple[MouseState, ...] = ()
-    storage: tuple[StorageState, ...] = ()
-    serial: tuple[SerialState, ...] = ()
-    host: tuple[HostState, ...] = ()
+    keyboard: Annotated[tuple[KeyboardState, ...], Long(0, 1)] = ()
+    mouse: Annotated[tuple[MouseState, ...], Long(0, 1)] = ()
+    storage: Annotated[tuple[StorageState, ...], Long(0, 1)] = ()
+    serial: Annotated[tuple[SerialState, ...], Long(0, 1)] = ()
+    host: Annotated[tuple[HostState, ...], Long(0, 1)] = ()

@@ -7,11 +7,13 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Annotated
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from machine.bounds import Within
 from machine.errors import StateError
 from machine.vmstate import decode, digest, encode, identity, versions, vmstate
 
@@ -143,6 +145,64 @@ def test_a_value_that_its_enum_does_not_have_is_refused() -> None:
 def test_text_that_is_no_text_is_refused() -> None:
     with pytest.raises(StateError, match="is not UTF-8"):
         decode(Chip, encode(Chip(name="abc")).replace(b"abc", b"ab\xff"))
+
+
+@vmstate("tap", version=1)
+@dataclass(slots=True)
+class OldestTap:
+    """In litres."""
+
+    litres: int
+
+
+@vmstate("tap", version=2, before=(OldestTap, lambda old: OlderTap(old.litres * 1000)))
+@dataclass(slots=True)
+class OlderTap:
+    """In millilitres."""
+
+    millilitres: int
+
+
+@vmstate("tap", version=3, before=(OlderTap, lambda old: Tap(old.millilitres, old.millilitres == 0)))
+@dataclass(slots=True)
+class Tap:
+    """With what followed from it before."""
+
+    millilitres: Annotated[int, Within(0, 5000)]
+    dry: bool
+
+
+@vmstate("house", version=1)
+@dataclass(slots=True)
+class House:
+    """Has them inside."""
+
+    taps: tuple[Tap, ...]
+
+
+@given(litres=st.integers(0, 5))
+def test_an_older_state_is_lifted_version_by_version(litres: int) -> None:
+    newest = Tap(litres * 1000, litres == 0)
+    for older in (OldestTap(litres), OlderTap(litres * 1000), newest):
+        assert decode(Tap, encode(older)) == newest
+        # The same inside another state, whose own version is what it was.
+        assert decode(House, encode(House((older, newest)))) == House((newest, newest))  # type: ignore[arg-type]
+
+
+def test_a_version_nobody_kept_is_refused_and_named_with_those_that_are_read() -> None:
+    newer = vmstate("tap", version=4)(Block)
+    try:
+        with pytest.raises(StateError, match="saved state of tap is version 4, this program reads 1 to 3"):
+            decode(Tap, encode(newer()))
+    finally:
+        vmstate("block", version=1)(Block)
+
+
+def test_what_is_declared_as_the_version_before_has_to_be_it() -> None:
+    with pytest.raises(StateError, match="OldestTap is not version 2 of tap"):
+        vmstate("tap", version=3, before=(OldestTap, lambda old: old))
+    with pytest.raises(StateError, match="Block is not version 1 of tap"):
+        vmstate("tap", version=2, before=(Block, lambda old: old))
 
 
 def test_a_class_that_was_not_declared_is_refused() -> None:
