@@ -8,6 +8,7 @@ what the broker has.  docs/DETERMINISM.md gives the reasons.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from cpu_node import _engine
@@ -220,7 +221,7 @@ class Loop:
         self._link.look()
         if self._link.save_wanted and icount > self._ran_from and self._powered_off is None:
             # Nothing has happened at this instruction count, so what has happened is told by the count alone.
-            self._save(icount, idle=idle)
+            self._save(icount, idle=idle, front=True)
         if idle or native.posted_at <= icount:
             self._bus.tell_gathered(icount)
         self._expire(icount)
@@ -275,7 +276,7 @@ class Loop:
         self._link.send(sync, BROKER, icount)
         # Nobody wakes a sleeping guest while its state is wanted; in a replay what ends its sleep is there already.
         while sync.idle and self._until is None and not self._link.await_word():
-            self._save(icount, idle=True)
+            self._save(icount, idle=True, front=False)
         while True:
             frame, message = self._link.next(icount)
             match message:
@@ -294,10 +295,11 @@ class Loop:
                 case _:
                     self._bus.apply(frame.source, message, icount)
 
-    def _save(self, icount: int, *, idle: bool) -> None:
+    def _save(self, icount: int, *, idle: bool, front: bool) -> None:
         assert self._keeper is not None
         state = LoopState(self._ran_from, self._next_digest, idle)
-        self._link.saved(self._keeper.save(state, whole=self._link.save_whole), icount)
+        saved = self._keeper.save(state, whole=self._link.save_whole)
+        self._link.saved(replace(saved, front=front), icount)
 
     def _send_digest(self, icount: int) -> None:
         # Which entries live in the TLB depends on the host's clock: start from none in every run.

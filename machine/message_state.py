@@ -24,6 +24,7 @@ class Saved:
     granule: int = 0
     granules: bytes = b""
     whole: bool = False
+    front: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,8 +71,11 @@ class SessionMaker:
 
     def again(self, number: int, send: Callable[[Frame], None]) -> tuple[Session, Incoming]:
         """A session of the same replay that begins at a snapshot, 0 for power-on; LogError, StateError."""
+        from machine.recording.reader import Recording  # noqa: PLC0415
         from replay_broker.snapshots.incoming import POWER_ON, read_incoming  # noqa: PLC0415
 
+        # What was cut, and a branch, begin at a snapshot and not at power-on.
+        number = number or Recording.open(self._options.recording).facts.snapshot
         incoming = read_incoming(self._options.recording, number) if number else POWER_ON
         return _replayer(self._options, self._roster, incoming)(send), incoming
 

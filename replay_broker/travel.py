@@ -87,10 +87,7 @@ class Travel:
 
     def seek(self, icount: int, done: Done) -> None:
         """Stand at exactly an instruction; UsageError names the range, or what is under way."""
-        if not 0 <= icount <= self._session.end_icount:
-            raise UsageError(
-                f"instruction {icount} is outside the recording, which goes from 0 to {self._session.end_icount}"
-            )
+        self._check(icount)
         if self._goal is not None:
             raise UsageError(f"the replay is on its way to instruction {self._goal.icount}")
         self._goal = _Goal(icount, done)
@@ -101,10 +98,7 @@ class Travel:
 
     def add_break(self, icount: int, done: Done) -> None:
         """Stand still there whenever the replay comes there; it must lie ahead, UsageError."""
-        if not 0 <= icount <= self._session.end_icount:
-            raise UsageError(
-                f"instruction {icount} is outside the recording, which goes from 0 to {self._session.end_icount}"
-            )
+        self._check(icount)
         if icount not in self.breaks:
             insort(self.breaks, icount)
         if self._session.hold is Hold.RUNNING and self._goal is None:
@@ -113,6 +107,11 @@ class Travel:
             self._session.pause()
         else:
             done("")
+
+    def _check(self, icount: int) -> None:
+        first, last = self._session.begin_icount, self._session.end_icount
+        if not first <= icount <= last:
+            raise UsageError(f"instruction {icount} is outside the recording, which goes from {first} to {last}")
 
     def delete_break(self, icount: int | None) -> None:
         """Forget one, or all; UsageError if there is no such."""
@@ -230,7 +229,7 @@ class Travel:
         for name, node in self._nodes.items():
             self._host.outbox.say(incoming.loads.get(name, Load()), node)
         if self._host.taker is not None:
-            self._host.taker.loaded(number)
+            self._host.taker.loaded(incoming.number)
         session.start()
 
     def _arrive(self, goal: _Goal) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -53,9 +54,9 @@ class Layer:
         self._await_child()
         self._child = os.fork()
         if self._child == 0:
-            self._write(saved.state, icount)
+            self._write(saved, icount)
 
-    def _write(self, state: bytes, icount: int) -> None:
+    def _write(self, saved: Saved, icount: int) -> None:
         """In the child: write, and be gone without any of Python's farewells."""
         code = FAILED
         try:
@@ -70,10 +71,12 @@ class Layer:
                 chain=point.chain,
                 place=point.place,
                 memory=self._player.memory.size,
-                nodes=(NodeState(CPU_NAME, state),),
+                nodes=(NodeState(CPU_NAME, saved.state),),
                 broker=b"",
                 label="",
                 at=icount,
+                made_ns=time.time_ns(),  # noqa: TID251  # for people
+                front=saved.front,
             )
             head = writer.add(snapshot, self._player.memory.pages(), None)
             sys.stdout.write(f"{icount} {head.number} {head.bytes}\n")

@@ -11,6 +11,7 @@ from deploy.options import add_json, add_recording
 from deploy.reading.moments import virtual_times
 from deploy.reporting import complain, put
 from machine.errors import EXIT_DONE, EXIT_UNREADABLE, UsageError
+from machine.recording.snapshots.snapshot import date_text
 from machine.recording.snapshots.store import SnapshotStore
 from machine.recording.snapshots.writer import SnapshotWriter
 
@@ -75,6 +76,7 @@ def _facts(heads: Sequence[Head], times: dict[int, int], store: SnapshotStore) -
             "pages": head.pages,
             "bytes": head.bytes,
             "label": head.label,
+            "made_ns": head.made_ns or None,
         }
         for head in heads
     ]
@@ -85,11 +87,13 @@ def _table(recording: Recording, heads: Sequence[Head], times: dict[int, int]) -
     """The same for people."""
     if not heads:
         return f"{recording.path}: no snapshots"
-    lines = [f"{'number':>6}{'icount':>18}{'virtual time':>18}{'seq':>12}{'bytes':>14}  {'label':<16}  nodes"]
+    lines = [
+        f"{'number':>6}{'icount':>18}{'virtual time':>18}{'seq':>12}{'bytes':>14}  {'made':<19}  {'label':<16}  nodes"
+    ]
     for head in heads:
         time = f"{times[head.number] / 1e9:.6f} s" if head.number in times else "-"
         lines.append(
             f"{head.number:>6}{head.icount:>18,}{time:>18}{head.seq:>12,}{head.bytes:>14,}  "
-            f"{head.label:<16}  {' '.join(head.nodes)}"
+            f"{date_text(head.made_ns) or '-':<19}  {head.label:<16}  {' '.join(head.nodes)}"
         )
     return "\n".join(lines)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from machine.errors import UsageError
 from machine.message import RunMode
+from machine.recording.snapshots.snapshot import NS_PER_S
 from replay_broker.monitor.answer import Answer, CommandError
 from replay_broker.monitor.arguments import Argument
 from replay_broker.monitor.command import Command
@@ -140,6 +141,8 @@ def _list(machine: Machine, _: Mapping[str, Any]) -> list[dict[str, object]]:
             "name": head.label,
             "icount": head.at,
             "vm-state-size": head.bytes,
+            "date-sec": head.made_ns // NS_PER_S,
+            "date-nsec": head.made_ns % NS_PER_S,
             "nodes": list(head.nodes),
         }
         for head in heads(machine)

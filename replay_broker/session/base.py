@@ -60,7 +60,8 @@ class Session(ABC):
     def __init__(self, board: Board, send: Send) -> None:
         self.board = board
         self.icount = 0
-        self.end_icount = 0
+        self.begin_icount = self.end_icount = 0
+        """Where a replay may stand."""
         self.outcome: Outcome | None = None
         self.hold = Hold.RUNNING
         self.saving = False

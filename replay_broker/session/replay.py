@@ -89,6 +89,7 @@ class ReplaySession(Session):
         self._recording = recording
         self._start = self._last_point = start
         self.icount = start.place.icount
+        self.begin_icount = recording.begin_icount
         self.end_icount = recording.end_icount if until is None else until
         self._until = until
         self._cursor = Cursor(recording, start)

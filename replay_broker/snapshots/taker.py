@@ -10,6 +10,7 @@ Lives here: whom to ask, in which order, how often.  Never here: the files (mach
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -211,6 +212,8 @@ class Taker:
             broker=session.broker_state(),
             label=self._request.label,
             at=self._icount if self._request.at is None else max(self._icount, self._request.at),
+            made_ns=time.time_ns(),  # noqa: TID251  # for people
+            front=memory.front,
         )
         self.process.submit(snapshot, memory, None if memory.whole else self._base)
         self._base = self._number

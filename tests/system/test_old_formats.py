@@ -29,3 +29,13 @@ def test_a_kept_recording_replays(home: Home, number: int) -> None:
     assert Recording.open(copy).facts.format == number
     assert Recording.open(copy).clean_end
     home.verify_both_ways(copy)
+
+
+def test_a_snapshot_of_an_older_version_is_listed_and_begun_at(home: Home) -> None:
+    copy = home.work / "snapshot-1.dejavm"
+    shutil.copytree(KEPT / copy.name, copy)
+    (listed,) = home.run("snapshots", str(copy), "--json").json["snapshots"]
+    assert (listed["icount"], listed["made_ns"]) == (20_132, None)
+    for place in (20_132, 20_200):
+        sought = home.run("replay", str(copy), "--seek", str(place), "--json").json
+        assert sought == home.run("replay", str(copy), "--until", str(place), "--json").json

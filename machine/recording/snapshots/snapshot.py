@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from datetime import datetime
+from typing import Annotated, Final
 
+from machine.bounds import U64, Count, Long, Within
 from machine.recording.place import Place, Point
 from machine.vmstate import vmstate
 
 PAGE_BYTES: Final = 4096
 """The unit in which memory is kept."""
+NS_PER_S: Final = 10**9
 
 
 @vmstate("node-state", 1)
@@ -23,33 +26,80 @@ class NodeState:
 
 @vmstate("snapshot", 1)
 @dataclass(slots=True)
+class Snapshot1:
+    """What version 1 said: as `Snapshot`, but neither when it was made nor in front of what."""
+
+    recording: str
+    number: Count
+    icount: U64
+    seq: Count
+    inputs: Count
+    chain: Annotated[bytes, Long(32, 32)]
+    place: Place
+    memory: Annotated[int, Within(1)]
+    nodes: tuple[NodeState, ...]
+    broker: bytes
+    label: str
+    at: U64
+
+
+def _lift(old: Snapshot1) -> Snapshot:
+    return Snapshot(
+        recording=old.recording,
+        number=old.number,
+        icount=old.icount,
+        seq=old.seq,
+        inputs=old.inputs,
+        chain=old.chain,
+        place=old.place,
+        memory=old.memory,
+        nodes=old.nodes,
+        broker=old.broker,
+        label=old.label,
+        at=old.at,
+        made_ns=0,
+        front=False,
+    )
+
+
+@vmstate("snapshot", 2, before=(Snapshot1, _lift))
+@dataclass(slots=True)
 class Snapshot:
     """One cut through a run: the CPU stopped behind `icount` instructions, nothing under way."""
 
     recording: str
     """The id of the recording it belongs to."""
-    number: int
+    number: Count
     """1, 2, 3 ... in the order they were made."""
-    icount: int
-    seq: int
+    icount: U64
+    seq: Count
     """Messages of the log that have happened."""
-    inputs: int
+    inputs: Count
     """Inputs among them."""
-    chain: bytes
+    chain: Annotated[bytes, Long(32, 32)]
     """The chain behind message `seq` (machine/recording/chain.py)."""
     place: Place
     """Where reading log.mcap may begin that comes to message `seq`."""
-    memory: int
+    memory: Annotated[int, Within(1)]
     """Bytes of guest RAM."""
     nodes: tuple[NodeState, ...]
     broker: bytes
     """Canonical bytes of the broker's state."""
     label: str
     """The name it was given, or ""."""
-    at: int
+    at: U64
     """The instruction that whoever named it stood at: at or behind `icount`, and a short way from there."""
+    made_ns: Count
+    """The host's Unix time when it was made, in nanoseconds; 0 where nobody knows.  No run depends on it."""
+    front: bool
+    """Nothing had been dealt with at `icount`; a guest that sleeps there may have been woken several times."""
 
 
 def point_of(snapshot: Snapshot) -> Point:
     """Where in the log the run goes on from a snapshot."""
     return Point(snapshot.place, snapshot.seq, snapshot.inputs, snapshot.chain)
+
+
+def date_text(made_ns: int) -> str:
+    """When a snapshot was made, for people, in this host's time zone; "" where nobody knows."""
+    return f"{datetime.fromtimestamp(made_ns // NS_PER_S):%Y-%m-%d %H:%M:%S}" if made_ns else ""  # noqa: DTZ006  # local

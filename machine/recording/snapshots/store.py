@@ -7,7 +7,7 @@ Never here: anything that writes.
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from machine.errors import DamagedSnapshot, SnapshotError, StateError
@@ -48,8 +48,12 @@ class Head:
     label: str
     at: int
     """Where its label leads to (snapshot.py)."""
+    made_ns: int
+    """The host's Unix time when it was made, in nanoseconds; 0 where nobody knows."""
     nodes: tuple[str, ...]
     """The nodes whose states it has."""
+    front: bool
+    """Nothing had been dealt with at `icount`."""
     pages: int
     """Pages of guest memory that are not all zero."""
     bytes: int
@@ -112,9 +116,16 @@ class SnapshotStore:
         return tuple(sorted(heads, key=lambda head: (head.icount, head.number)))
 
     def nearest(self, icount: int, nodes: Collection[str] = ("cpu",)) -> Head | None:
-        """The last one at or before `icount` that has the state of all these nodes."""
+        """The last one with nothing dealt with at `icount`, or before it, that has the state of all these nodes."""
         wanted = set(nodes)
-        return next((head for head in reversed(self.list()) if head.icount <= icount and wanted <= {*head.nodes}), None)
+        return next(
+            (
+                head
+                for head in reversed(self.list())
+                if (head.icount < icount or (head.icount == icount and head.front)) and wanted <= {*head.nodes}
+            ),
+            None,
+        )
 
     def named(self, label: str) -> Head | None:
         """The newest that was given this name."""
@@ -245,7 +256,9 @@ def head_of(file: SnapshotFile, size: int) -> Head:
         snapshot.seq,
         snapshot.label,
         snapshot.at,
+        snapshot.made_ns,
         tuple(node.name for node in snapshot.nodes),
+        snapshot.front,
         sum(pages for _, pages in file.packs),
         size,
     )
@@ -293,5 +306,4 @@ def shares(needs: Mapping[int, tuple[int, tuple[int, ...]]], sizes: Mapping[int,
 
 
 def _with_bytes(known: _Known, share: int) -> Head:
-    head = known.head
-    return Head(head.number, head.icount, head.seq, head.label, head.at, head.nodes, head.pages, head.bytes + share)
+    return replace(known.head, bytes=known.head.bytes + share)

@@ -35,6 +35,7 @@ def snapshot(
     *,
     icount: int | None = None,
     label: str = "",
+    front: bool = True,
     nodes: str = "cpu serial0",
     memory_pages: int = MEMORY_PAGES,
 ) -> Snapshot:
@@ -52,6 +53,8 @@ def snapshot(
         broker=b"broker",
         label=label,
         at=1000 * number if icount is None else icount,
+        made_ns=10**9 * number,
+        front=front,
     )
 
 

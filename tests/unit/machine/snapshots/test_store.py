@@ -103,6 +103,8 @@ def test_the_nearest_is_the_last_before_that_has_the_nodes(tmp_path: Path) -> No
 
     assert [found(icount) for icount in (499, 500, 699, 700, 899, 900, 10**15)] == [0, 1, 1, 3, 3, 2, 2]
     assert (found(899, "cpu", "serial0"), found(900, "rtc0", "cpu"), found(900, "serial0")) == (0, 2, 4)
+    writer.add(snapshot(5, icount=950, front=False), (), None)
+    assert [found(icount) for icount in (949, 950, 951)] == [2, 2, 5]
     named = store.named("x")
     assert named is not None
     assert named.number == 2
