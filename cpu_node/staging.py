@@ -60,7 +60,7 @@ class Staging:
     def _make_room(self, size: int) -> None:
         if self._fd < 0:
             self._fd = os.memfd_create("dejavm-staging")
-        # What the last copy took is given back.
+        # What the last copy took is given back, if whoever read it has not done so.
         os.ftruncate(self._fd, 0)
         os.ftruncate(self._fd, size)
 

@@ -120,7 +120,7 @@ class SessionMaker:
         nodes = {member.number: name for name, member in self._roster.members.items()}
         process = StoreProcess(path, recording_id, self._options.snapshot_budget)
         store = SnapshotStore(path, recording_id)
-        taker = Taker(recording_id, nodes, tell, process, store, store.next_number(), self._options.snapshot_every)
+        taker = Taker(recording_id, nodes, tell, process, store, self._options.snapshot_every)
         taker.loaded(self._options.snapshot)
         return taker
 
@@ -134,7 +134,7 @@ class SessionMaker:
         nodes = {member.number: name for name, member in self._roster.members.items()}
         process = StoreProcess(options.fork_into, options.fork_id, None)
         store = SnapshotStore(options.fork_into, options.fork_id)
-        taker = Taker(options.fork_id, nodes, tell, process, store, options.snapshot + 1)
+        taker = Taker(options.fork_id, nodes, tell, process, store)
         taker.loaded(options.snapshot)
         taker.request(BASE_LABEL, session.kept)
         return taker

@@ -94,7 +94,7 @@ def save(machine: Machine, label: str) -> Answer:
         if written.error:
             answer.refuse(CommandError(written.error))
         else:
-            answer.give({"number": written.number, "bytes": written.size})
+            answer.give({"number": written.number, "bytes": written.size, "pause-ms": written.pause_ns // NS_PER_MS})
 
     travel = machine.host.travel
     try:
@@ -150,6 +150,7 @@ def _list(machine: Machine, _: Mapping[str, Any]) -> list[dict[str, object]]:
 
 
 LONGEST_LABEL: Final = 128
+NS_PER_MS: Final = 10**6
 TRAVEL: Final[Mapping[str, Command]] = {
     "replay-seek": Command(_seek, {"icount": Argument("integer")}, needs_run=True),
     "replay-break": Command(_break, {"icount": Argument("integer")}, needs_run=True),

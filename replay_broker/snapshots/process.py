@@ -35,6 +35,8 @@ class Written:
     error: str = ""
     deleted: bool = False
     """The job was to remove it."""
+    pause_ns: int = 0
+    """Host time from asking the CPU for its state to letting it go on."""
 
 
 class StoreProcess:
@@ -46,8 +48,8 @@ class StoreProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._unread = b""
         self._unsent = b""
-        self._jobs: deque[tuple[int, bool]] = deque()
-        """The number that each unanswered job is about, and whether it is to go."""
+        self._jobs: deque[int] = deque()
+        """Of each unanswered job the number that is to go, 0 for one to be written."""
 
     @property
     def descriptor(self) -> int | None:
@@ -57,7 +59,10 @@ class StoreProcess:
         return self._process.stdout.fileno()
 
     def submit(self, snapshot: Snapshot, memory: Saved, base: int | None) -> None:
-        """Have a snapshot written; `memory` says where the CPU's copy is, `base` what it is a change of."""
+        """Have a snapshot written, whose number is the store's to give.
+
+        `memory` says where the CPU's copy is, `base` what it is a change of.
+        """
         job = {
             "snapshot": base64.b64encode(vmstate.encode(snapshot)).decode(),
             "staging": memory.staging,
@@ -65,12 +70,12 @@ class StoreProcess:
             "granules": array("I", memory.granules).tolist(),
             "base": base,
         }
-        self._jobs.append((snapshot.number, False))
+        self._jobs.append(0)
         self._send(job)
 
     def delete(self, number: int) -> None:
         """Have a snapshot removed."""
-        self._jobs.append((number, True))
+        self._jobs.append(number)
         self._send({"delete": number})
 
     def answers(self) -> list[Written]:
@@ -88,8 +93,9 @@ class StoreProcess:
         return [self._written(json.loads(line)) for line in lines]
 
     def _written(self, answer: dict[str, Any]) -> Written:
-        number, deleted = self._jobs.popleft()
-        return Written(number, int(answer.get("bytes", 0)), str(answer.get("error", "")), deleted)
+        deleted = self._jobs.popleft()
+        number = deleted or int(answer.get("number", 0))
+        return Written(number, int(answer.get("bytes", 0)), str(answer.get("error", "")), deleted > 0)
 
     def _mourn(self) -> list[Written]:
         """The process has gone: what it was given is not done; the next job starts another."""
@@ -97,7 +103,7 @@ class StoreProcess:
         code = self._process.wait()
         self._process, self._unread, self._unsent = None, b"", b""
         jobs, self._jobs = self._jobs, deque()
-        return [Written(n, 0, f"the process that writes snapshots ended with code {code}", gone) for n, gone in jobs]
+        return [Written(n, 0, f"the process that writes snapshots ended with code {code}", n > 0) for n in jobs]
 
     def close(self) -> None:
         """Let it finish what it has been given, and end."""

@@ -53,14 +53,13 @@ class Taker:
 
     def __init__(
         self, recording_id: str, nodes: Mapping[int, str], send: Callable[[Message, int], None],
-        process: StoreProcess, store: SnapshotStore, first: int, every_ns: int | None = None,
+        process: StoreProcess, store: SnapshotStore, every_ns: int | None = None,
     ) -> None:  # fmt: skip
         self._id = recording_id
         self._nodes = nodes
         self._send = send
         self.process = process
         self._store = store
-        self._number = first
         self._deleting: deque[Callable[[str], None]] = deque()
         self._every_ns = every_ns
         self._next_ns: int | None = None
@@ -78,11 +77,15 @@ class Taker:
         """Where memory goes that comes from another host."""
         self._base: int | None = None
         """The snapshot that the CPU's next copy is a change of."""
+        self._follows = False
+        """The one that is being written will be that."""
+        self._asked_ns = self._pause_ns = 0
         self.taken = 0
 
     def loaded(self, number: int) -> None:
         """The CPU has been put into the state of a snapshot, 0 for power-on."""
         self._base = number or None
+        self._follows = False
 
     def request(self, label: str, done: Callable[[Written], None], at: int | None = None) -> None:
         """A snapshot at the next sync point, whose label leads `at` an instruction behind it."""
@@ -103,6 +106,7 @@ class Taker:
             self._asking = session.saving = True
             if self._arrival is not None:
                 self._arrival.begin()
+            self._asked_ns = time.monotonic_ns()
             self._send(Save(whole=self._base is None), CPU)
             self._woken = self._request.at is None and session.stands_awake()
             if self._woken:
@@ -152,6 +156,7 @@ class Taker:
             if self._woken:
                 self._send(Pause(on=True), CPU)
             self._send(Proceed(), CPU)
+            self._pause_ns = time.monotonic_ns() - self._asked_ns
             session.saved()
 
     def ask_again(self, number: int) -> None:
@@ -166,7 +171,7 @@ class Taker:
             self._request = None
         self._asking = session.saving = False
         self._told.clear()
-        self._base = None
+        self._base, self._follows = None, False
 
     def heads(self) -> tuple[Head, ...]:
         """The recording's snapshots that are whole."""
@@ -201,7 +206,7 @@ class Taker:
         memory = self._told[CPU]
         snapshot = Snapshot(
             recording=self._id,
-            number=self._number,
+            number=0,  # the store's to give: others may be writing too
             icount=self._icount,
             seq=self._point.seq,
             inputs=self._point.inputs,
@@ -212,14 +217,12 @@ class Taker:
             broker=session.broker_state(),
             label=self._request.label,
             at=self._icount if self._request.at is None else max(self._icount, self._request.at),
-            made_ns=time.time_ns(),  # noqa: TID251  # for people
+            made_ns=time.time_ns(),
             front=memory.front,
         )
         self.process.submit(snapshot, memory, None if memory.whole else self._base)
-        self._base = self._number
-        self._number += 1
         self._told.clear()
-        self._writing = True
+        self._writing = self._follows = True
 
     def _hear_store(self) -> None:
         for written in self.process.answers():
@@ -228,19 +231,19 @@ class Taker:
                 continue
             self._writing = False
             request, self._request = self._request, None
-            if written.error:
+            if self._follows:
                 # What the CPU tells next as changed would be a change of what is not there.
-                self._base = None
-            else:
-                self.taken += 1
+                self._base = None if written.error else written.number
+            self._follows = False
+            self.taken += not written.error
             if request is not None:
-                request.done(written)
+                request.done(replace(written, pause_ns=self._pause_ns))
 
     def _heed(self, written: Written) -> None:
         """What became of one by period: a full disk is said, and after some time no more are tried."""
         self._failures = self._failures + 1 if written.error else 0
         if written.error:
-            log.warning("no snapshot %d: %s", written.number, written.error)
+            log.warning("no snapshot: %s", written.error)
         if self._failures >= MOST_FAILURES:
             log.warning("no more snapshots are tried")
             self._every_ns = None

@@ -24,10 +24,23 @@ from tests.bench.process import Measured, measure
 from tests.bench.rebuild import measure_rebuild
 from tests.bench.reverse import measure_reverse
 from tests.bench.service import measure_service
+from tests.bench.snapshots import measure_snapshots
 from tests.bench.store import measure_store
 
 Figures = dict[str, float | int]
-WORKLOADS: Final = ("boot", "print", "download", "keys", "store", "broker", "reverse", "machine", "service", "rebuild")
+WORKLOADS: Final = (
+    "boot",
+    "print",
+    "download",
+    "keys",
+    "store",
+    "broker",
+    "reverse",
+    "machine",
+    "service",
+    "rebuild",
+    "snapshots",
+)
 
 
 class Bench:
@@ -116,6 +129,7 @@ def main() -> int:
             "machine": lambda: measure_machine(place, rounds),
             "service": lambda: measure_service(place, rounds),
             "rebuild": lambda: measure_rebuild(place),
+            "snapshots": lambda: measure_snapshots(place, rounds),
         }
         for name, figures in measures.items():
             if options.only in (None, name):

@@ -36,7 +36,7 @@ class _Run:
             "--snapshot-every", "1s", "--qmp", f"unix:{place}/qmp", "-o", str(directory / "rebuild.dejavm"),
         )  # fmt: skip
         self.process = subprocess.Popen(argv, cwd=directory, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.line, self.qmp = _connect(place / "line"), _connect(place / "qmp")
+        self.line, self.qmp = connect(place / "line"), connect(place / "qmp")
         self.line.readline()
         self.qmp.readline()
         self.qmp.write(b'{"execute": "qmp_capabilities"}\n')
@@ -84,7 +84,8 @@ def measure_rebuild(directory: Path) -> dict[str, float | int]:
     return figures
 
 
-def _connect(path: Path) -> BufferedRWPair:
+def connect(path: Path) -> BufferedRWPair:
+    """A line to a socket that somebody is going to listen at."""
     deadline = time.monotonic() + START_S
     peer = socket.socket(socket.AF_UNIX)
     peer.settimeout(START_S)

@@ -18,7 +18,6 @@ from machine.recording.snapshots.files import (
     SnapshotFile,
     digest_of,
     files_of,
-    highest_number,
     pack_path,
     read_file,
     snapshot_path,
@@ -130,10 +129,6 @@ class SnapshotStore:
     def named(self, label: str) -> Head | None:
         """The newest that was given this name."""
         return max((head for head in self.list() if head.label == label), key=lambda head: head.number, default=None)
-
-    def next_number(self) -> int:
-        """The number of the next snapshot that is made, if nobody else makes one before: none is given twice."""
-        return highest_number(self._folder, files_of(self._folder)) + 1
 
     def holds(self, number: int) -> bool:
         """Whether there is such a snapshot, damaged or not."""

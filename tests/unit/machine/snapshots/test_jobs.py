@@ -78,12 +78,14 @@ def test_it_writes_what_is_staged_and_what_changes_then(tmp_path: Path, process:
     assert loaded(store, 2) == second
     open_files = [os.readlink(path) for path in Path(f"/proc/{process.pid}/fd").iterdir()]
     assert str(staging) not in open_files
+    assert not staging.stat().st_size, "who has read the copy gives it back"
 
 
 def test_one_that_is_deleted_may_still_be_built_on_by_the_next(tmp_path: Path) -> None:
     first, changes, last = plain(1, 200), plain(2, 16, first=32), plain(3, 16, first=480)
-    staged = [tmp_path / f"staging{n}" for n in range(3)]
-    granules = [stage(path, memory) for path, memory in zip(staged, (first, changes, last), strict=True)]
+    memories = (first, changes, last, last)
+    staged = [tmp_path / f"staging{n}" for n in range(4)]
+    granules = [stage(path, memory) for path, memory in zip(staged, memories, strict=True)]
     jobs: list[dict[str, object]] = [
         job(1, staged[0], granules[0], None),
         {"delete": 1},
@@ -91,7 +93,7 @@ def test_one_that_is_deleted_may_still_be_built_on_by_the_next(tmp_path: Path) -
         {"delete": 2},
         job(3, staged[2], granules[2], 2),
         {"delete": 3},
-        job(4, staged[2], granules[2], 3),
+        job(4, staged[3], granules[3], 3),
     ]
     text = "".join(json.dumps(line) + "\n" for line in jobs)
     done = subprocess.run([*PROGRAM, str(tmp_path), RECORDING], input=text, capture_output=True, text=True, check=True)
@@ -100,6 +102,8 @@ def test_one_that_is_deleted_may_still_be_built_on_by_the_next(tmp_path: Path) -
     text += json.dumps({"delete": 4}) + "\n"
     for path in (tmp_path / "snapshots").iterdir():
         path.unlink()
+    for path, memory in zip(staged, memories, strict=True):
+        stage(path, memory)
     subprocess.run([*PROGRAM, str(tmp_path), RECORDING], input=text, capture_output=True, text=True, check=True)
     assert files(tmp_path) == {}, "in the end nothing is held"
 
@@ -142,9 +146,8 @@ def test_the_staging_may_be_an_open_file_of_another_process(tmp_path: Path, proc
 
 def test_an_interrupt_from_the_terminal_takes_no_job_away(tmp_path: Path, process: subprocess.Popen[str]) -> None:
     staging = tmp_path / "staging"
-    granules = stage(staging, plain(1, 20))
     for number in (1, 2):
-        assert ask(process, job(number, staging, granules, None))["pages"] == 20
+        assert ask(process, job(number, staging, stage(staging, plain(1, 20)), None))["pages"] == 20
         process.send_signal(signal.SIGINT)
     assert ask(process, {"delete": 2})["deleted"] is True
 
