@@ -1,17 +1,19 @@
 """One recording, one CPU, no other process: run on to an instruction, look at the machine there.
 
 Theory of operation.  run_on() stops only at sync points, where stopping is invisible, and may be called again.
-look() needs the machine at an exact instruction and reads registers, which disturbs a load reservation; so it is for
-a process that is forked for that one look (server.py).
+run_exactly() stops at an exact instruction, in the middle of a block; so it is for a process that is forked for that
+one look (server.py).
 """
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Final
+
+from xxhash import xxh3_128_digest
 
 from cpu_node.arch import ARCHES
 from cpu_node.bus import Bus
+from cpu_node.debugger import Standing
 from cpu_node.engine import Cpu
 from cpu_node.keeper import Keeper
 from cpu_node.loop import DIGEST_EVERY, Loop
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 CPU_NAME: Final = "cpu"
 CODE_BYTES: Final = 4
 """The longest instruction."""
+GRANULE_BYTES: Final = 1 << 20
+"""What all of memory is compared by."""
 
 
 class TimelineLoop(Loop):
@@ -190,17 +194,19 @@ class Player:
         self._loop.run()
 
     def registers(self) -> tuple[int, ...]:
-        """Every register; disturbs the engine's load reservation."""
-        return self.cpu.platform.registers()
+        """Every register, as a debugger reads them: looking disturbs nothing."""
+        return Standing(self.arch, self.cpu, self.memory, self.clock).raw_registers()
 
-    def page_digests(self, pages: Iterable[int] | None = None) -> dict[int, bytes]:
-        """The digest of each page that is not all zero, or of the pages that are named, by page number."""
-        rows = self.memory.pages() if pages is None else ((number, self.memory.page(number)) for number in pages)
-        return {number: hashlib.blake2b(page, digest_size=8).digest() for number, page in rows}
+    def page_digests(self, pages: Iterable[int]) -> dict[int, bytes]:
+        """The digest of each page that is named, by page number."""
+        return {number: xxh3_128_digest(self.memory.page(number)) for number in pages}
 
-    def memory_digest(self) -> bytes:
-        """The digest of all memory: a tenth of the work of a digest for each page."""
-        return hashlib.sha256(self.memory.view).digest()
+    def granule_digests(self) -> list[bytes]:
+        """The digest of each MiB of memory, in order."""
+        view = self.memory.view
+        return [
+            xxh3_128_digest(view[start : start + GRANULE_BYTES]) for start in range(0, self.memory.size, GRANULE_BYTES)
+        ]
 
     def instruction(self) -> dict[str, object]:
         """The instruction that comes next: its address and its words, and the names of the registers."""

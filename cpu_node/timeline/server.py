@@ -1,7 +1,7 @@
 """A player that is told what to do, line by line, and can go back: forks of the process are its memory.
 
 Theory of operation.  `save` forks: the parent waits, the child goes on in its place, on the same pipes.  `restore`
-ends the child, and the parent is where it was.  A look is a fork too, so that looking never disturbs the run.
+ends the child, and the parent is where it was.  A look at a place ahead is a fork too.
 Requests and answers are JSON, one a line; docs/timeline.md lists them.
 
 Lives here: forking, requests.  Never here: what a difference means (whoever asks compares).
@@ -45,6 +45,8 @@ class Server:
 
     def serve(self) -> None:
         """Until nobody asks any more."""
+        # Loads the disassembler here, and not again in every fork.
+        self._player.arch.inspect.disassemble(b"", 0)
         self._answer({"ready": True, "icount": self._player.icount})
         while (line := self._next_line()) is not None:
             request: Request = json.loads(line)
@@ -63,7 +65,9 @@ class Server:
         return {"icount": self._player.icount, "more": more, "seq": self._player.link.seq}
 
     def _look(self, request: Request) -> Request:
-        """Fork for a look: at an exact instruction that has not been reached yet, or where the player stands."""
+        """Where the player stands; at an exact instruction that has not been reached yet by a fork."""
+        if request["look"] is None:
+            return self._found(request)
         answer, ours = os.pipe()
         pid = os.fork()
         if pid == 0:
@@ -77,26 +81,27 @@ class Server:
         return found
 
     def _tell(self, pipe: int, request: Request) -> None:
-        """In the fork: look, tell, and be gone without any of Python's farewells."""
-        player = self._player
+        """In the fork: run there, look, tell, and be gone without any of Python's farewells."""
         try:
-            if request["look"] is not None:
-                player.run_exactly(int(request["look"]))
-            whole = bool(request.get("whole"))
-            pages = {} if whole else player.page_digests(request.get("pages"))
-            found: Request = {
-                "icount": player.icount,
-                "registers": player.registers(),
-                "memory": player.memory_digest().hex() if whole else "",
-                "pages": {str(number): digest.hex() for number, digest in pages.items()},
-                "bytes": {str(number): player.memory.page(number).hex() for number in request.get("bytes", ())},
-                **player.instruction(),
-            }
+            self._player.run_exactly(int(request["look"]))
+            found = self._found(request)
         except (Divergence, MachineError) as error:
             found = {"error": str(error)}
         with os.fdopen(pipe, "wb") as out:
             out.write(json.dumps(found).encode())
         os._exit(0)
+
+    def _found(self, request: Request) -> Request:
+        player = self._player
+        pages = player.page_digests(request.get("pages", ()))
+        return {
+            "icount": player.icount,
+            "registers": player.registers(),
+            "granules": [digest.hex() for digest in player.granule_digests()] if request.get("all") else [],
+            "pages": {str(number): digest.hex() for number, digest in pages.items()},
+            "bytes": {str(number): player.memory.page(number).hex() for number in request.get("bytes", ())},
+            **player.instruction(),
+        }
 
     def _save(self, _: Request) -> Request:
         """The child goes on; the parent comes back when the child gives way."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
+from deploy.analysis.spread import own_jobs
+from deploy.bisection.ahead import Ahead
 from deploy.bisection.report import describe, sentences
 from deploy.bisection.runner import Runner
-from deploy.bisection.search import LogParting, find_parting, find_wrong_message
+from deploy.bisection.search import LogParting, find_parting
 from deploy.bisection.symbols import Symbols
 from deploy.launch import launch
 from deploy.library import open_recording
@@ -18,6 +20,7 @@ from machine.errors import EXIT_DIVERGED, EXIT_DONE
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
     from deploy.bisection.search import Parting
     from machine.recording.reader import Recording
@@ -53,27 +56,34 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _side_by_side(recording: Recording, options: argparse.Namespace) -> Parting | LogParting | None:
-    """A replay from the log; if that is what was recorded, two side by side, one of them under strain."""
+    """Two replays from the log side by side, one of them under strain."""
     run = plan_replay(recording, "log")
     plants = {plant: getattr(options, plant) for plant in PLANTS if getattr(options, plant) is not None}
-    if not plants:
-        with Runner(recording.path, run.board, {}, run.snapshot) as alone:
-            if (wrong := find_wrong_message(alone, recording.end_icount)) is not None:
+
+    def replay(perturbation: Mapping[str, int]) -> Runner:
+        return Runner(recording.path, run.board, perturbation, run.snapshot)
+
+    if not plants and own_jobs() == 1:
+        # A message that differs is found by one replay: two would take turns.
+        with replay({}) as alone:
+            if (wrong := find_parting((alone,), recording.end_icount)) is not None:
                 return wrong
-    with (
-        Runner(recording.path, run.board, {}, run.snapshot) as plain,
-        Runner(recording.path, run.board, plants or STRAIN, run.snapshot) as strained,
-    ):
+    with replay({}) as plain, replay(plants or STRAIN) as strained:
         return find_parting((plain, strained), recording.end_icount)
 
 
 def _with_devices(recording: Recording) -> LogParting | None:
     """A device that is not itself shows in the first message that differs; from the log the CPU gets there again."""
-    outcome = launch(plan_replay(recording, "live"))
-    if outcome.exit_code != EXIT_DIVERGED:
-        return None
-    icount = outcome.status.icount
     run = plan_replay(recording, "log")
     with Runner(recording.path, run.board, {}, run.snapshot) as runner:
-        runner.take()
-        return LogParting(icount, " ".join(outcome.lines), runner.ask(look=icount, pages=[]))
+        ahead = Ahead(runner, recording.end_icount)
+        if own_jobs() > 1:
+            ahead.start()
+        try:
+            outcome = launch(plan_replay(recording, "live"))
+        finally:
+            ahead.stop()
+        if outcome.exit_code != EXIT_DIVERGED:
+            return None
+        icount = outcome.status.icount
+        return LogParting(icount, " ".join(outcome.lines), ahead.look(icount))

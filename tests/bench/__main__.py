@@ -15,6 +15,7 @@ from typing import Final
 from deploy.environment import cache_directory
 from deploy.guest import find_guest
 from machine.recording.reader import Recording
+from tests.bench.bisect import measure_bisect
 from tests.bench.boot import BOOT, PRINT, Workload, qemu_command, replay_command, run_command
 from tests.bench.broker import measure_broker
 from tests.bench.download import measure_download
@@ -40,6 +41,7 @@ WORKLOADS: Final = (
     "service",
     "rebuild",
     "snapshots",
+    "bisect",
 )
 
 
@@ -130,6 +132,7 @@ def main() -> int:
             "service": lambda: measure_service(place, rounds),
             "rebuild": lambda: measure_rebuild(place),
             "snapshots": lambda: measure_snapshots(place, rounds),
+            "bisect": lambda: measure_bisect(place, rounds),
         }
         for name, figures in measures.items():
             if options.only in (None, name):

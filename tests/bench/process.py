@@ -33,8 +33,8 @@ def dejavm(*arguments: str) -> list[str]:
     return [str(Path(sys.executable).parent / "dejavm"), *arguments]
 
 
-def measure(argv: Sequence[str], directory: Path, *, peaks: bool = False) -> Measured:
-    """Run a command to its end in a directory; RuntimeError with its last words if it fails.
+def measure(argv: Sequence[str], directory: Path, *, peaks: bool = False, exit_code: int = 0) -> Measured:
+    """Run a command to its end in a directory; RuntimeError with its last words if it ends otherwise.
 
     Peak memory is looked for only when asked: looking costs the command time on a machine of few cores.
     """
@@ -52,7 +52,7 @@ def measure(argv: Sequence[str], directory: Path, *, peaks: bool = False) -> Mea
                 process.wait(SAMPLE_S)
         process.wait()
     wall_s = time.monotonic() - started
-    if process.returncode != 0:
+    if process.returncode != exit_code:
         raise RuntimeError(f"{argv}: exit code {process.returncode}: {errors.read_text()[-500:]}")
     return Measured(wall_s, _children_s() - before_s, found)
 

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from deploy.bisection.ahead import Ahead
+from deploy.bisection.search import Pace, find_parting
 from machine.board import RAM_BASE
 from machine.codec import type_of
 from machine.icount import CPU
 from machine.message import Done, IrqLevel
 from machine.recording.reader import Recording
-from machine.recording.writer import RecordingWriter
+from tests.harness.counted import CountedRunner
+from tests.harness.dropped import without
 from tests.harness.guests import BARE, echo_script, guest, saboteur
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from machine.frame import Frame
     from tests.harness.machine import Home
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 DIVERGED = 3
+SHORT = Pace(stretches=8, shortest=1 << 20, looks=1 << 17)
+"""As a recording is searched that is a hundred times as long."""
 
 
 def echo(home: Home) -> Path:
@@ -35,6 +41,11 @@ def bisect(home: Home, recording: Path, *options: str) -> dict[str, Any]:
     done = home.run("bisect", recording, "--json", *options)
     assert done.stderr == "" or "Traceback" not in done.stderr, done.stderr
     return {**done.json, "exit": done.exit_code}
+
+
+def answers(recording: Recording) -> list[Frame]:
+    """What devices have answered the CPU."""
+    return [frame for frame in recording.frames() if frame.type == type_of(Done) and frame.target == CPU]
 
 
 def test_runs_that_are_equal_have_no_difference(home: Home) -> None:
@@ -65,14 +76,8 @@ def test_a_flipped_bit_in_the_program_shows_in_what_it_does(home: Home) -> None:
 
 def test_a_dropped_message_is_found_where_it_is_missed(home: Home) -> None:
     recording = Recording.open(echo(home))
-    frames = list(recording.frames())
-    dropped = [frame for frame in frames if frame.type == type_of(IrqLevel)][2]
-    path = home.work / "dropped.dejavm"
-    writer = RecordingWriter(path, recording.board, replace(recording.facts, id="22" * 16))
-    for seq, frame in enumerate((frame for frame in frames if frame is not dropped), 1):
-        writer.append(frame._replace(seq=seq), 0)
-    writer.finish()
-    found = bisect(home, path)
+    dropped = [frame for frame in recording.frames() if frame.type == type_of(IrqLevel)][2]
+    found = bisect(home, without(recording, dropped).path)
     assert found["exit"] == DIVERGED
     assert "divergence" in found
     assert dropped.icount <= found["icount"] <= dropped.icount + 5000
@@ -81,14 +86,8 @@ def test_a_dropped_message_is_found_where_it_is_missed(home: Home) -> None:
 
 def test_a_dropped_answer_is_found_at_the_instruction_that_waits_for_it(home: Home) -> None:
     recording = Recording.open(echo(home))
-    frames = list(recording.frames())
-    dropped = [frame for frame in frames if frame.type == type_of(Done) and frame.target == CPU][5]
-    path = home.work / "unanswered.dejavm"
-    writer = RecordingWriter(path, recording.board, replace(recording.facts, id="33" * 16))
-    for seq, frame in enumerate((frame for frame in frames if frame is not dropped), 1):
-        writer.append(frame._replace(seq=seq), 0)
-    writer.finish()
-    found = bisect(home, path)
+    dropped = answers(recording)[5]
+    found = bisect(home, without(recording, dropped).path)
     assert found["exit"] == DIVERGED
     assert f"the CPU waits at {dropped.icount}" in found["divergence"]
     assert found["icount"] == dropped.icount
@@ -119,3 +118,50 @@ def test_symbols_that_are_none_are_one_line(home: Home) -> None:
     done = home.run("bisect", echo(home), "--symbols", home.file("x", "nothing of the kind"))
     assert done.exit_code == 2
     assert "neither an ELF file nor a System.map" in done.complaint
+
+
+def recorded(home: Home, name: str) -> Recording:
+    """A guest that runs by itself."""
+    return Recording.open(home.record(home.file("b.toml", BARE), "--kernel", guest(name), "--serial", "null"))
+
+
+def search(recording: Recording, strain: Mapping[str, int]) -> tuple[int, float]:
+    """Where two replays part, and how often the longer one of them has run the recording."""
+    board = recording.board
+    with CountedRunner(recording.path, board, {}) as plain, CountedRunner(recording.path, board, strain) as other:
+        found = find_parting((plain, other), recording.end_icount, SHORT)
+        assert found is not None
+        return found.icount, max(plain.ran, other.ran) / recording.end_icount
+
+
+def test_an_early_or_a_late_flipped_bit_costs_each_replay_less_than_one_and_a_half_recordings(home: Home) -> None:
+    recording = recorded(home, "compute")
+    for percent in (1, 50, 99):
+        at = recording.end_icount * percent // 100
+        found, times = search(recording, {"flip_at": at, "flip_bit": 8 * (50 << 20)})
+        assert at <= found <= at + 200
+        assert times < 1.5
+
+
+def test_an_early_or_a_late_dropped_message_costs_each_replay_less_than_one_and_a_half_recordings(home: Home) -> None:
+    recording = recorded(home, "chatter")
+    rows = answers(recording)
+    for number in (0, len(rows) // 2, len(rows) - 2):
+        found, times = search(without(recording, rows[number]), {"stop": 5000, "seed": 1})
+        assert found == rows[number].icount
+        assert times < 1.5
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_the_instruction_behind_a_late_message_costs_one_more_replay_at_most(home: Home, *, ahead: bool) -> None:
+    recording = recorded(home, "chatter")
+    place = answers(recording)[-2].icount
+    with CountedRunner(recording.path, recording.board, {}) as runner:
+        replay = Ahead(runner, recording.end_icount, SHORT)
+        if ahead:
+            replay.start()
+        before = replay.look(place)
+        assert before["icount"] == place
+        assert before["instruction"]
+        # Beside the replay with devices, which goes as far as the message and no farther.
+        assert runner.ran < 1.2 * recording.end_icount
