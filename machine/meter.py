@@ -49,10 +49,12 @@ class Meter:
     def render(self) -> bytes:
         """Everything as it is now."""
         # Imported here: only those pay for it who were asked.
-        from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415
+        from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest  # noqa: PLC0415
 
         registry = CollectorRegistry(auto_describe=False)
         registry.register(self)
+        # What every process tells under the same names, ours or not: processor, memory, descriptors.
+        ProcessCollector(registry=registry)
         return generate_latest(registry)
 
     def describe(self) -> list[Metric]:

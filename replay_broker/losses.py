@@ -9,6 +9,7 @@ import logging
 import os
 import select
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -58,6 +59,10 @@ class Losses:
         self._deaths: dict[int, tuple[int, int]] = {}
         """By node number: the message it died at last, and how often in a row."""
         self._epoll = select.epoll()
+        self.rebuilt: Counter[str] = Counter()
+        """How often another process has stood in for a node's."""
+        self.waited_s = 0.0
+        """How long the machine was without a process, all in all."""
 
     def watch(self, member: Member) -> None:
         """Notice the end of a node's process, where it is one of this host's."""
@@ -128,8 +133,11 @@ class Losses:
     def find(self, number: int, icount: int, messages: int) -> None:
         """A successor is as far as its predecessor was, by so many messages."""
         loss = self._lost.pop(number)
-        pause_ms = round((time.monotonic() - loss.since_s) * MS)
+        pause_s = time.monotonic() - loss.since_s
+        pause_ms = round(pause_s * MS)
         name, pid = loss.member.name, loss.member.pid
+        self.rebuilt[name] += 1
+        self.waited_s += pause_s
         log.warning("%s: process %d stands in for it after %d ms, %d messages", name, pid, pause_ms, messages)
         data = {"node": name, "pid": pid, "icount": icount, "pause-ms": pause_ms, "messages": messages}
         self._tell(BACK, data)

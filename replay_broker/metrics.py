@@ -1,16 +1,21 @@
-"""What the broker counts, for Prometheus: the whole machine's books and its own."""
+"""What the broker counts, for Prometheus: the whole machine's books and its own (docs/service.md has the table)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from machine.message import RunState
 from machine.meter import ONE, Meter
 from machine.scrape import ScrapeServer
 from machine.traffic import Traffic
+from replay_broker.session.base import Hold
 
 if TYPE_CHECKING:
     from machine.meter import Values
     from replay_broker.server import Server
+
+NS_PER_S: Final = 1e9
+PAUSED: Final = "paused"
 
 
 def serve_metrics(server: Server, port: int) -> None:
@@ -18,13 +23,35 @@ def serve_metrics(server: Server, port: int) -> None:
     meter, traffic = Meter("broker"), Traffic()
     meter.counter("messages", "messages by direction and type", ("direction", "type"), traffic.messages)
     meter.counter("message_bytes", "payload bytes by direction and type", ("direction", "type"), traffic.bytes)
+    meter.gauge("run_state", "1 for the state that the machine is in", ("state",), lambda: _state(server))
+    _count_run(server, meter)
+    _count_mishaps(server, meter)
+    server.measure(ScrapeServer(port, meter.render), traffic)
+
+
+def _count_run(server: Server, meter: Meter) -> None:
+    """How far the run is, and how fast."""
     meter.counter("icount", "guest instructions, as last heard", (), lambda: {ONE: server.status().icount})
     meter.counter("stamped_messages", "messages with a place in the run", (), lambda: {ONE: server.status().messages})
-    meter.counter("refused", "messages that were no part of the protocol", (), lambda: {ONE: server.refused})
+    meter.counter("inputs", "inputs from outside of the guest", (), lambda: {ONE: server.status().inputs})
     meter.gauge("mips", "million guest instructions a second", (), lambda: {ONE: server.status().icount_per_s / 1e6})
     meter.gauge("queue_length", "inputs that wait for a sync point", ("source",), lambda: _queues(server))
     meter.gauge("waiting", "1 for the node that keeps the machine waiting", ("waiting_for",), lambda: _waiting(server))
-    server.measure(ScrapeServer(port, meter.render), traffic)
+
+
+def _count_mishaps(server: Server, meter: Meter) -> None:
+    """Who was refused, what was kept for a bad day, who had to be rebuilt."""
+    meter.counter("refused", "messages that were no part of the protocol", (), lambda: {ONE: server.refused})
+    meter.counter("snapshots", "snapshots by what became of them", ("result",), lambda: _snapshots(server))
+    meter.counter("rebuilds", "processes that stood in for one that died", ("of",), lambda: _rebuilds(server))
+    meter.counter("pause_seconds", "how long the guest stood for that reason", ("reason",), lambda: _pauses(server))
+
+
+def _state(server: Server) -> Values:
+    held = server.session is not None and server.session.hold is Hold.PAUSED
+    state = server.status().state
+    now = PAUSED if held and state is RunState.RUNNING else state.name.lower()
+    return {(name,): int(name == now) for name in (PAUSED, *(each.name.lower() for each in RunState))}
 
 
 def _queues(server: Server) -> Values:
@@ -36,3 +63,16 @@ def _queues(server: Server) -> Values:
 def _waiting(server: Server) -> Values:
     name = server.status().waiting_for.partition(" ")[0]
     return {(name,): 1} if name else {}
+
+
+def _snapshots(server: Server) -> Values:
+    return {("taken",): server.taker.taken, ("failed",): server.taker.failed} if server.taker is not None else {}
+
+
+def _rebuilds(server: Server) -> Values:
+    return {(name,): times for name, times in server.rebuilder.losses.rebuilt.items()}
+
+
+def _pauses(server: Server) -> Values:
+    stood_ns = server.taker.stood_ns if server.taker is not None else 0
+    return {("snapshot",): stood_ns / NS_PER_S, ("rebuild",): server.rebuilder.losses.waited_s}

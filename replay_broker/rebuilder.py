@@ -72,7 +72,7 @@ class Rebuilder:
         self._roster = roster
         self._changes = changes
         self._wanted = wanted
-        self._losses = Losses(host.hear)
+        self.losses = Losses(host.hear)
         self._unburied: list[Member] = []
         self.recording: Path | None = None
         """Where the recording is."""
@@ -84,34 +84,34 @@ class Rebuilder:
     @property
     def descriptor(self) -> int:
         """Readable when a process has died."""
-        return self._losses.descriptor
+        return self.losses.descriptor
 
     def watch(self, member: Member) -> None:
         """A node's process has come."""
         if self._host.is_near(member):
-            self._losses.watch(member)
+            self.losses.watch(member)
 
     def close(self) -> None:
         """The run is over."""
-        self._losses.close()
+        self.losses.close()
 
     def look(self, session: Session | None) -> None:
         """Notice who has died.  MachineError when that is the end."""
         for member in self._unburied:
             self._roster.bury(member)
         self._unburied.clear()
-        for member in self._losses.died():
+        for member in self.losses.died():
             if self._lose(member, session):
                 continue
             if session is None:
                 # Its last words may be on their way; one that comes in its place, later, finds the place free.
                 self._unburied.append(member)
             else:
-                self._losses.doom(member)
+                self.losses.doom(member)
 
     def hear_of(self, member: Member, session: Session | None) -> bool:
         """Whoever started a node's process has seen its end; whether another may come.  MachineError as in look()."""
-        return self._losses.is_lost(member.number) or self._lose(member, session)
+        return self.losses.is_lost(member.number) or self._lose(member, session)
 
     def _lose(self, member: Member, session: Session | None) -> bool:
         """A node's process has died; whether another may stand in for it."""
@@ -121,9 +121,9 @@ class Rebuilder:
         self._roster.bury(member)
         if member.number == CPU:
             self._lose_cpu(session)
-            self._losses.lose(member, None, session.icount)
+            self.losses.lose(member, None, session.icount)
         else:
-            self._losses.lose(member, session.pasts[member.number].unanswered, session.icount)
+            self.losses.lose(member, session.pasts[member.number].unanswered, session.icount)
         return True
 
     def _lose_cpu(self, session: LastingSession) -> None:
@@ -168,14 +168,14 @@ class Rebuilder:
         session.regain_cpu(owes_grant=retrace.owes_grant)
         member.gone = False
         self._host.door.loads = {}
-        self._losses.find(CPU, session.icount, retrace.messages)
+        self.losses.find(CPU, session.icount, retrace.messages)
         postponed, self._postponed = self._postponed, []
         for device, frame in postponed:
             self._begin(device, frame, session)
 
     def check(self) -> None:
         """MachineError, or Divergence, when a node has been gone for too long."""
-        self._losses.check()
+        self.losses.check()
 
     def takes(self, member: Member, frame: Frame, session: LastingSession) -> bool:
         """Whether a node's word is about its past; Divergence if it is not what was said then."""
@@ -189,7 +189,7 @@ class Rebuilder:
             assert isinstance(message, m.Checkpoint)
             session.pasts[member.number].forget(message.seq)
             return True
-        retelling = self._losses.retelling(member.number)
+        retelling = self.losses.retelling(member.number)
         if retelling is None or not retelling.heard(frame):
             return False
         if retelling.over:
@@ -200,7 +200,7 @@ class Rebuilder:
         if member.number == CPU:
             member.ready = True
             self._begin_cpu(member, session)
-        elif self._losses.is_lost(CPU):
+        elif self.losses.is_lost(CPU):
             # What it reads of memory must be what is there now.
             self._postponed.append((member, frame))
         else:
@@ -223,7 +223,7 @@ class Rebuilder:
         number = member.number
         past = session.pasts[number]
         retelling = Retelling(past.since(message.from_seq, member.name), number, session.node_name)
-        self._losses.begin(number, retelling)
+        self.losses.begin(number, retelling)
         backend = self._changes.backends.get(member.name, "")
         present = m.Present(past.inputs, session.waiting_bytes(number), backend)
         retelling.tell(
@@ -234,7 +234,7 @@ class Rebuilder:
 
     def _finish(self, member: Member, session: LastingSession) -> None:
         member.gone = False
-        retelling = self._losses.retelling(member.number)
-        self._losses.find(member.number, session.icount, retelling.messages if retelling is not None else 0)
+        retelling = self.losses.retelling(member.number)
+        self.losses.find(member.number, session.icount, retelling.messages if retelling is not None else 0)
         if self._host.taker is not None:
             self._host.taker.ask_again(member.number)

@@ -281,7 +281,7 @@ class Server:
             elif frame.type in _STATE:
                 if self.taker is None:
                     raise RemoteWireError(f"{member.name} has told a state that nobody asked for")
-                self.taker.hear(self.session, frame)
+                self.taker.hear(self.session, frame, time.monotonic_ns())
             elif frame.type in _RELAYED:
                 self.census.relayed(frame)
                 self.outbox.queue(frame)

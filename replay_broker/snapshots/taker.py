@@ -81,6 +81,10 @@ class Taker:
         """The one that is being written will be that."""
         self._asked_ns = self._pause_ns = 0
         self.taken = 0
+        self.failed = 0
+        self.stood_ns = 0
+        """How long the CPU has stood to tell its state, and for the others to tell theirs."""
+        self._stands_ns: int | None = None
 
     def loaded(self, number: int) -> None:
         """The CPU has been put into the state of a snapshot, 0 for power-on."""
@@ -119,14 +123,16 @@ class Taker:
             return self._every_ns
         return max(0, self._next_ns - now_ns)
 
-    def hear(self, session: Session, frame: Frame) -> None:
+    def hear(self, session: Session, frame: Frame, now_ns: int) -> None:
         """A node has told its state, or a part of memory."""
         message = decode(frame.type, frame.payload)
+        if frame.source == CPU and self._stands_ns is None:
+            self._stands_ns = now_ns
         if isinstance(message, SavedPages):
             self._on_pages(session, message)
         else:
             assert isinstance(message, Saved)
-            self._on_saved(session, frame, message)
+            self._on_saved(session, frame, message, now_ns)
 
     def _on_pages(self, session: Session, part: SavedPages) -> None:
         if not self._asking or CPU in self._told:
@@ -136,7 +142,7 @@ class Taker:
         self._arrival.take(part)
         self._send(PagesTaken(), CPU)
 
-    def _on_saved(self, session: Session, frame: Frame, message: Saved) -> None:
+    def _on_saved(self, session: Session, frame: Frame, message: Saved, now_ns: int) -> None:
         """The last one lets the CPU run on."""
         if not self._asking or frame.source in self._told:
             # A device that was asked again has told it twice.
@@ -157,6 +163,9 @@ class Taker:
                 self._send(Pause(on=True), CPU)
             self._send(Proceed(), CPU)
             self._pause_ns = time.monotonic_ns() - self._asked_ns
+            assert self._stands_ns is not None
+            self.stood_ns += now_ns - self._stands_ns
+            self._stands_ns = None
             session.saved()
 
     def ask_again(self, number: int) -> None:
@@ -171,7 +180,7 @@ class Taker:
             self._request = None
         self._asking = session.saving = False
         self._told.clear()
-        self._base, self._follows = None, False
+        self._base, self._follows, self._stands_ns = None, False, None
 
     def heads(self) -> tuple[Head, ...]:
         """The recording's snapshots that are whole."""
@@ -236,6 +245,7 @@ class Taker:
                 self._base = None if written.error else written.number
             self._follows = False
             self.taken += not written.error
+            self.failed += bool(written.error)
             if request is not None:
                 request.done(replace(written, pause_ns=self._pause_ns))
 

@@ -56,14 +56,18 @@ def test_two_machines_side_by_side_are_seen_recorded_and_gone_again(home: Home) 
 
 def test_every_process_serves_its_metrics_while_the_guest_computes_sleeps_and_talks(home: Home) -> None:
     machine = Service(home, "m")
-    options = ("--kernel", guest("echo"), "--serial", "unix:s,server=on", "--metrics", "--record", "-o", "a.dejavm")
+    options = ("--kernel", guest("echo"), "--serial", "unix:s,server=on", "--metrics")
+    snapshots = ("--record", "-o", "a.dejavm", "--snapshot-every", "100ms")
     pages: dict[str, dict[tuple[str, str], float]] = {}
     with socket.socket(socket.AF_UNIX) as line, line.makefile("rwb") as text:
-        recording = machine.up("bare", *options, meanwhile=lambda: home.call(line, home.work / "s"))
+        recording = machine.up("bare", *options, *snapshots, meanwhile=lambda: home.call(line, home.work / "s"))
         assert text.readline() == b"READY\n"
         addresses = {node["name"]: node["metrics"] for node in machine.ps()["nodes"]}
         assert len(set(addresses.values())) == 4
-        for number in range(30):
+        said = b""
+        while said.count(b"\n") < 30 or not pages["broker"]["dejavm_snapshots_total", "taken"]:
+            number = said.count(b"\n")
+            said += b"line %d\n" % number
             text.write(b"line %d\n" % number)
             text.flush()
             assert text.readline() == b"LINE %d\n" % number
@@ -72,9 +76,17 @@ def test_every_process_serves_its_metrics_while_the_guest_computes_sleeps_and_ta
         text.flush()
         machine.await_state("ended")
     assert pages["cpu"]["dejavm_icount_total", ""] > 10_000
-    assert pages["serial0"]["dejavm_backend_bytes_total", "in"] == sum(len(b"line %d\n" % n) for n in range(30))
+    assert pages["serial0"]["dejavm_backend_bytes_total", "in"] == len(said)
     assert pages["broker"]["dejavm_stamped_messages_total", ""] > 100
-    assert ("dejavm_refused_total", "") in pages["broker"]
+    broker = pages["broker"]
+    assert broker["dejavm_refused_total", ""] == broker["dejavm_snapshots_total", "failed"] == 0
+    assert broker["dejavm_run_state", "running"] == 1
+    assert 0 < broker["dejavm_pause_seconds_total", "snapshot"] < TIMEOUT_S
+    assert broker["dejavm_inputs_total", ""] > 30
+    assert {("dejavm_mips", ""), ("dejavm_queue_length", "serial0")} <= broker.keys()
+    for page in pages.values():
+        assert page["process_resident_memory_bytes", ""] > 1 << 20
+        assert ("dejavm_icount_total", "") in page
     machine.down()
     assert recording is not None
     home.verify_both_ways(recording)

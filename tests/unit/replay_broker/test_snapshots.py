@@ -74,7 +74,7 @@ class Scene(Recorded):
         """A node tells its state."""
         state = b"state of %d" % node
         message = m.Saved(state, "/staging", 4096, b"", whole) if node == CPU else m.Saved(state)
-        self.taker.hear(self.session, frame_of(message, node, 0, icount))
+        self.taker.hear(self.session, frame_of(message, node, 0, icount), 100 * node)
         asked, self.asked = self.asked, []
         return asked
 
@@ -208,16 +208,18 @@ def test_memory_of_another_host_is_taken_and_counted_as_the_cpu_s_copy() -> None
     scene = Scene()
     part = m.SavedPages(4096, zstandard.compress(b"x" * 4096))
     with pytest.raises(RemoteWireError, match="nobody asked for"):
-        scene.taker.hear(scene.session, frame_of(part, CPU, 0, 0))
+        scene.taker.hear(scene.session, frame_of(part, CPU, 0, 0), 100)
     scene.taker.request("", scene.heard.append)
     scene.tick()
-    scene.taker.hear(scene.session, frame_of(part, CPU, 0, 0))
+    scene.taker.hear(scene.session, frame_of(part, CPU, 0, 0), 100)
     assert scene.asked == [(m.PagesTaken(), CPU)]
-    scene.taker.hear(scene.session, frame_of(m.Saved(b"state", "", 4096, b"\1\0\0\0", True), CPU, 0, 500))
+    scene.taker.hear(scene.session, frame_of(m.Saved(b"state", "", 4096, b"\1\0\0\0", True), CPU, 0, 500), 100)
     with pytest.raises(RemoteWireError, match="nobody asked for"):
-        scene.taker.hear(scene.session, frame_of(part, CPU, 0, 500))
+        scene.taker.hear(scene.session, frame_of(part, CPU, 0, 500), 100)
     scene.saved(SERIAL)
+    assert scene.taker.stood_ns == 0
     scene.saved(RTC)
+    assert scene.taker.stood_ns == 100 * RTC - 100
     ((_, memory, _),) = scene.store.jobs
     with open(memory.staging, "rb") as copy:
         assert copy.read() == bytes(4096) + b"x" * 4096 + bytes(scene.session.board.memory - 8192)
