@@ -28,7 +28,7 @@ _READ_BYTES: Final = 65536
 class Child:
     """One started process; its standard error comes to us line by line."""
 
-    def __init__(self, plan: ProcessPlan, directory: Path) -> None:
+    def __init__(self, plan: ProcessPlan, directory: Path, keeper: int | None = None) -> None:
         self.plan = plan
         self.name = plan.name
         self.last_line = ""
@@ -42,6 +42,8 @@ class Child:
             env=node_environment(directory),
             # A process of another session never gets the terminal's signals, but cannot read it either.
             start_new_session=not plan.terminal,
+            # As long as one of them lives, nobody clears away.
+            pass_fds=() if keeper is None else (keeper,),
         )
         assert self.process.stderr is not None
         self.stderr_fd = self.process.stderr.fileno()
@@ -67,10 +69,14 @@ class Child:
 
 
 class Children:
-    """All processes of a run, which share `directory`; `say` takes each line one of them writes to standard error."""
+    """All processes of a run, which share `directory`; `say` takes each line one of them writes to standard error.
 
-    def __init__(self, say: Callable[[str], None], directory: Path) -> None:
+    `keeper` is the descriptor that keeps the directory (scratch.py).
+    """
+
+    def __init__(self, say: Callable[[str], None], directory: Path, keeper: int | None = None) -> None:
         self._say = say
+        self._keeper = keeper
         self._directory = directory
         self._selector = selectors.DefaultSelector()
         self._wakers: list[int] = []
@@ -78,7 +84,7 @@ class Children:
 
     def start(self, plan: ProcessPlan) -> None:
         """Start one process; OSError if the host cannot."""
-        child = Child(plan, self._directory)
+        child = Child(plan, self._directory, self._keeper)
         self.all.append(child)
         self._selector.register(child.stderr_fd, selectors.EVENT_READ, child)
 

@@ -7,13 +7,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from deploy.environment import node_environment
+from deploy.environment import node_environment, runtime_directory
 from deploy.replaying import plan_replay
+from deploy.scratch import scratch
 from machine.board import render_board
 from machine.errors import EXIT_DONE, EXIT_USAGE, MachineError, UsageError
 
@@ -71,8 +70,8 @@ def debug(recording: Recording, until: int | None, program: str, arguments: Sequ
     """gdb on this terminal in front of a recording; gdb's exit code."""
     if shutil.which(program) is None:
         raise UsageError(f"{program} is not installed; on Debian: apt install gdb-multiarch")
-    with tempfile.TemporaryDirectory(prefix="dejavm-gdb-") as directory:
-        commands, place = Path(directory, "commands"), Path(directory, "gdb")
+    with scratch(runtime_directory()) as (directory, _):
+        commands, place = directory / "commands", directory / "gdb"
         commands.write_text(f"{COMMANDS}target remote {place}\n")
         with _server(recording, f"unix:{place}", until, "--once", "--quiet"):
             # Ctrl-C is gdb's: it interrupts the machine.
@@ -93,8 +92,7 @@ def _heed_interrupts() -> None:
 def _server(recording: Recording, address: str, until: int | None, *options: str) -> Iterator[subprocess.Popen[bytes]]:
     """The server's process, which listens; MachineError if it does not, with what it says on standard error."""
     planned = plan_replay(recording, "log", until=until)
-    with tempfile.TemporaryDirectory(prefix="dejavm-gdb-") as directory:
-        place = Path(directory)
+    with scratch(runtime_directory()) as (place, _):
         board = place / "machine.toml"
         board.write_text(render_board(planned.board))
         reading, writing = os.pipe()

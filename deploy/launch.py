@@ -6,13 +6,10 @@ Never here: what a process does; what an end means (outcome.py).
 
 from __future__ import annotations
 
-import shutil
 import sys
-import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from deploy.children import Child, Children
@@ -21,6 +18,7 @@ from deploy.host_signals import EndingSignals
 from deploy.outcome import TERMINAL_STATES, Death, Outcome, judge, judge_death
 from deploy.plan import BROKER, Launch, Places, ProcessPlan, plan_processes
 from deploy.progress import Progress, Screen
+from deploy.scratch import scratch
 from deploy.terminal import KeptTerminal, is_owned
 from machine.board import render_board
 from machine.errors import EXIT_FAILED, MachineError
@@ -65,8 +63,8 @@ def launch(run: Launch, plan: Callable[[Launch, Places], tuple[ProcessPlan, ...]
     """
     owned = is_owned(run.board)
     screen = Screen(sys.stderr, owned=owned)
-    with _places(run) as places, KeptTerminal(owned=owned), EndingSignals() as signals:
-        children = Children(screen.line, places.directory)
+    with _places(run) as (places, keeper), KeptTerminal(owned=owned), EndingSignals() as signals:
+        children = Children(screen.line, places.directory, keeper)
         fdstore = FdStore(places.directory)
         patience_s = ABANDON_S
         try:
@@ -105,19 +103,12 @@ def _watched(
 
 
 @contextmanager
-def _places(run: Launch) -> Iterator[Places]:
-    """The running machine's own directory, for as long as it runs."""
-    base = runtime_directory()
-    try:
-        directory = Path(tempfile.mkdtemp(prefix="dejavm-", dir=base))
-    except OSError as error:
-        raise MachineError(f"{base}: cannot make the machine's directory: {error.strerror}") from error
-    try:
+def _places(run: Launch) -> Iterator[tuple[Places, int]]:
+    """The running machine's own directory, for as long as it runs, and the descriptor that keeps it."""
+    with scratch(runtime_directory()) as (directory, keeper):
         places = Places(directory)
         _write_machine(run, places)
-        yield places
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+        yield places, keeper
 
 
 def _write_machine(run: Launch, places: Places) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from deploy.environment import node_environment
+from deploy.environment import node_environment, runtime_directory
 from deploy.progress import Progress, Screen
 from deploy.replaying import built_files
+from deploy.scratch import scratch
 from machine.board import render_board
 from machine.errors import MachineError, UsageError
 from machine.recording.facts import check_versions
@@ -38,12 +37,12 @@ def make_snapshots(recording: Recording, every: int) -> None:
     board = board_here(recording, built_files)
     progress, started_s = Progress(recording.end_icount), time.monotonic()
     screen = Screen(sys.stderr, owned=False)
-    with tempfile.TemporaryDirectory(prefix="dejavm-snapshots-") as directory:
-        path = Path(directory) / "machine.toml"
+    with scratch(runtime_directory()) as (directory, _):
+        path = directory / "machine.toml"
         path.write_text(render_board(board))
         argv = [sys.executable, "-P", "-m", "cpu_node.timeline.laying", str(recording.path.absolute())]
         argv += ["--board", str(path), "--every", str(every)]
-        process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=node_environment(Path(directory)))
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=node_environment(directory))
         assert process.stdout is not None
         with process.stdout:
             for line in process.stdout:

@@ -6,16 +6,17 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
-from deploy.environment import node_environment
+from deploy.environment import node_environment, runtime_directory
+from deploy.scratch import scratch
 from machine.board import render_board
 from machine.errors import EXIT_USAGE, MachineError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from machine.board import Board
 
@@ -27,8 +28,8 @@ class Runner:
 
     def __init__(self, recording: Path, board: Board, perturbation: Mapping[str, int], snapshot: int = 0) -> None:
         options = [word for name, value in perturbation.items() for word in (f"--{name.replace('_', '-')}", str(value))]
-        self._directory = tempfile.TemporaryDirectory(prefix="dejavm-bisect-")
-        place = Path(self._directory.name)
+        self._rest = ExitStack()
+        place, _ = self._rest.enter_context(scratch(runtime_directory()))
         (place / "machine.toml").write_text(render_board(board))
         argv = [sys.executable, "-P", "-m", "cpu_node.timeline", str(recording.absolute())]
         self._process = subprocess.Popen(
@@ -52,7 +53,7 @@ class Runner:
             pass
         self._process.stdout.close()
         self._process.wait()
-        self._directory.cleanup()
+        self._rest.close()
 
     def send(self, **request: object) -> None:
         """Ask for something; MachineError if the replay is gone."""
