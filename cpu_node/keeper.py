@@ -5,6 +5,7 @@ Lives here: what Save and Load mean to the CPU.  Never here: when (cpu_node/loop
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,18 @@ class Keeper:
         """Load the guest into memory that is all zero, and stand in front of its first instruction."""
         loaded = load_guest(self._board, self._arch, self._memory)
         self._cpu.platform.enter(loaded.entry, loaded.device_tree)
+
+    def reset(self) -> None:
+        """Power-on again, but time goes on, and whoever drives an interrupt line still does."""
+        native, platform = self._cpu.native, self._cpu.platform
+        raised = platform.raised()
+        self._staging.end()
+        self._memory.clear()
+        now = replace(self._blank, icount=native.icount, idle_ns=native.idle_ns)
+        states.load(self._cpu, self._bus, now)
+        for irq in raised:
+            platform.set_line(irq, level=True)
+        self.power_on()
 
     def save(self, loop: LoopState, *, whole: bool = False) -> Saved:
         """The state, and the memory that has changed since the last time, or the `whole`, in a copy of its own."""

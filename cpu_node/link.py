@@ -27,6 +27,7 @@ from machine.message import (
     Saved,
     SavedPages,
     Shutdown,
+    SyncPoint,
 )
 from machine.node import ShutDown
 from machine.port import Port
@@ -40,6 +41,7 @@ _PROCEED: Final = type_of(Proceed)
 _LOAD: Final = type_of(Load)
 _SHUTDOWN: Final = type_of(Shutdown)
 _GRANT: Final = type_of(Grant)
+_SYNC_POINT: Final = type_of(SyncPoint)
 _PAGES_TAKEN: Final = type_of(PagesTaken)
 MOST_UNTAKEN: Final = 8
 """Parts of memory that may be under way to a broker on another host."""
@@ -94,6 +96,12 @@ class Link:
             if frame is not None and not self._is_flow(frame):
                 self._waiting.append(frame)
         return self.kicked
+
+    def begins_anew(self) -> bool:
+        """Wait for what is said behind the end: whether that is a sync point, which the machine goes on with."""
+        while not self._waiting:
+            self._take_in()
+        return self._waiting[0].type == _SYNC_POINT
 
     def await_word(self) -> bool:
         """Wait for what a sleeping CPU may be told; False if that is to tell its state."""

@@ -23,6 +23,7 @@ from machine.message import (
     Load,
     PowerOff,
     PowerOffReason,
+    Reset,
     Settle,
     StateRequest,
     Stopped,
@@ -72,6 +73,8 @@ class Loop:
         self._loaded = False
         """The state is a saved one, and the broker has not said how far to run."""
         self.debugger: Debugger | None = None
+        self._was_reset = False
+        """The guest that slept is there no more."""
         self._unserved = False
         """The engine has stopped for somebody outside: what an access has asked for is still to come."""
 
@@ -251,7 +254,8 @@ class Loop:
 
     def _sleep(self, icount: int) -> None:
         """The guest waits for an interrupt: virtual time moves on until there is one."""
-        while not self._cpu.platform.wakes() and not self._over:
+        self._was_reset = False
+        while not self._cpu.platform.wakes() and not self._over and not self._was_reset:
             now_ns = self._clock.at(icount)
             armed = (self._cpu.platform.timer_ns(), self._bus.timers.next_ns())
             timers = [t for t in armed if t is not None and t < END_OF_TIME_NS]
@@ -277,12 +281,18 @@ class Loop:
         # Nobody wakes a sleeping guest while its state is wanted; in a replay what ends its sleep is there already.
         while sync.idle and self._until is None and not self._link.await_word():
             self._save(icount, idle=True, front=False)
+        self._take_deliveries(icount)
+
+    def _take_deliveries(self, icount: int) -> None:
+        """Everything of a sync point, up to its Grant."""
         while True:
             frame, message = self._link.next(icount)
             match message:
                 case Grant(until_icount, wake_ns):
                     self._until, self._wake_ns = until_icount, wake_ns
                     return
+                case Reset():
+                    self._reset()
                 case SyncPoint(idle_ns):
                     self._native.idle_ns += idle_ns
                     self._clock.idle_ns = self._native.idle_ns
@@ -312,7 +322,17 @@ class Loop:
         icount = self._native.icount
         self._bus.tell_gathered(icount)
         self._link.send(PowerOff(self._powered_off), BROKER, icount)
-        self._over = True
+        if self._powered_off is PowerOffReason.REBOOT and self._link.begins_anew():
+            self._take_deliveries(icount)
+            self._expire(icount)
+        else:
+            self._over = True
+
+    def _reset(self) -> None:
+        """The machine begins anew, while time goes on; its devices are reset behind its CPU."""
+        assert self._keeper is not None
+        self._keeper.reset()
+        self._powered_off, self._was_reset = None, True
 
     def _stand_still(self) -> None:
         digest = whole_digest(self._cpu, self._bus, self._memory)

@@ -56,6 +56,14 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
     add_monitor_options(parser)
     add_snapshot_options(parser)
     add_gdb(parser)
+    add_no_reboot(parser)
+
+
+def add_no_reboot(parser: argparse.ArgumentParser) -> None:
+    """--no-reboot, -no-reboot."""
+    parser.add_argument(
+        "--no-reboot", "-no-reboot", action="store_true", help="a restart of the guest's, or a reset, ends the run"
+    )
 
 
 def add_device_options(parser: argparse.ArgumentParser) -> None:
@@ -74,9 +82,14 @@ def add_monitor_options(parser: argparse.ArgumentParser) -> None:
 
 
 def monitor_arguments(options: argparse.Namespace) -> tuple[str, ...]:
-    """What add_monitor_options() has parsed, as the broker's arguments."""
+    """What add_monitor_options() and add_no_reboot() have parsed, as the broker's arguments."""
     paused = ("--paused",) if options.halted and options.gdb is None else ()
-    return (*paused, *(part for name in MONITORS for word in getattr(options, name) for part in (f"--{name}", word)))
+    ends = ("--no-reboot",) if getattr(options, "no_reboot", False) else ()
+    return (
+        *paused,
+        *ends,
+        *(part for name in MONITORS for word in getattr(options, name) for part in (f"--{name}", word)),
+    )
 
 
 def add_gdb(parser: argparse.ArgumentParser) -> None:

@@ -68,7 +68,7 @@ def _judge_power_off(status: Status) -> tuple[int, list[str]]:
         case PowerOffReason.FAILURE:
             return EXIT_FAILED, ["the guest switched off and said that it had failed"]
         case PowerOffReason.REBOOT:
-            return EXIT_DONE, ["the guest asked for a restart; start it again with the same command"]
+            return EXIT_DONE, ["the guest asked for a restart, and --no-reboot ends the run with it"]
         case _:
             return EXIT_DONE, []
 

@@ -56,6 +56,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--prepared", type=Path, metavar="DIR", help="record a branch, which has been prepared here")
     parser.add_argument("--supervised", action="store_true", help="SIGTERM ends the run in order")
     parser.add_argument("--on-death", choices=("rebuild", "end"), default="rebuild", help="while recording")
+    parser.add_argument("--no-reboot", action="store_true", help="a restart ends the run")
     return parser.parse_args(argv)
 
 

@@ -147,7 +147,7 @@ def _recorder(options: argparse.Namespace, board: Board, roster: Roster) -> Begi
     from replay_broker.session.record import RecordSession  # noqa: PLC0415
 
     if MODES[options.mode] is RunMode.NONE:
-        return lambda send: RecordSession(board, send, NullLedger())
+        return lambda send: RecordSession(board, send, NullLedger(), reboots=not options.no_reboot)
     if options.prepared is not None:
         from machine.recording.reader import Recording  # noqa: PLC0415
 
@@ -161,8 +161,8 @@ def _recorder(options: argparse.Namespace, board: Board, roster: Roster) -> Begi
         known = replace(facts, states=tuple((node, tuple(states.items())) for node, states in roster.states().items()))
         ledger = LogLedger(options.recording, board, known, options.prepared)
         if known.parent is not None:
-            return BranchSession(board, send, ledger, known.parent)
-        return LastingSession(board, send, ledger)
+            return BranchSession(board, send, ledger, known.parent, reboots=not options.no_reboot)
+        return LastingSession(board, send, ledger, reboots=not options.no_reboot)
 
     return begin
 

@@ -62,6 +62,9 @@ class Platform(Protocol):
     def set_line(self, irq: int, level: bool) -> None:
         """A device drives its interrupt line."""
 
+    def raised(self) -> tuple[int, ...]:
+        """The interrupt lines that devices drive high."""
+
     def timer_ns(self) -> int | None:
         """Virtual time at which the guest's timer runs out, None when it is not armed."""
 

@@ -71,6 +71,10 @@ class LogLink(Link):
         """Nobody asks for a stop."""
         return False
 
+    def begins_anew(self) -> bool:
+        """Whether the machine goes on behind the end that the guest has asked for."""
+        return self._ahead is not None and self._ahead.type == SYNC_POINT
+
     def await_word(self) -> bool:
         """What a sleeping CPU is told is in the log."""
         return True

@@ -15,6 +15,7 @@ from deploy.options import (
     add_device_options,
     add_gdb,
     add_monitor_options,
+    add_no_reboot,
     device_words,
     gdb_place,
     monitor_arguments,
@@ -48,6 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_snapshot_options(parser)
     add_monitor_options(parser)
     add_gdb(parser)
+    add_no_reboot(parser)
 
 
 def run(options: argparse.Namespace) -> int:

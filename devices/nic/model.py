@@ -57,8 +57,8 @@ class Nic(VirtioModel):
         super().__init__(NicState(mac=mac))
 
     def fresh_state(self) -> NicState:
-        """Power-on: the address stays."""
-        return NicState(mac=self.state.mac)
+        """Power-on: the address stays, and the cable as it is."""
+        return NicState(mac=self.state.mac, link=self.state.link)
 
     def config(self) -> bytes:
         """Address, link, MTU."""

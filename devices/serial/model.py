@@ -34,7 +34,9 @@ class Serial:
     def reset(self, context: DeviceContext) -> None:
         """Power-on.  The interrupt line and the CPU node's queue are put right by settle()."""
         self._void_mirror(context)
-        self.state = SerialState(interrupt=self.state.interrupt)
+        # Whoever is at the other end does not go because the machine begins anew.
+        self.state = SerialState(interrupt=self.state.interrupt, carrier=self.state.carrier)
+        self.state.modem_lines = self._modem_lines()
 
     def read(self, offset: int, size: int, context: DeviceContext) -> int:
         """A load; what has been stored before it is sent first, so that LSR and IIR know of it."""
@@ -208,18 +210,23 @@ class Serial:
         s.fifo_control = value & r.FCR_KEPT if value & r.FCR_ENABLE else 0
 
     def _drive_modem_lines(self) -> None:
-        """MSR follows the other end, or MCR in loopback; each change leaves its mark."""
+        """MSR follows its lines; each change leaves its mark."""
         s = self.state
-        lines = r.MSR_CARRIER | r.MSR_DSR | r.MSR_CTS if s.carrier else 0
-        if s.loopback:
-            control = s.modem_control
-            # RTS to CTS, DTR to DSR, OUT1 to RI, OUT2 to DCD.
-            lines = (control & 0x02) << 3 | (control & 0x01) << 5 | (control & 0x0C) << 4
+        lines = self._modem_lines()
         deltas = (lines ^ s.modem_lines) >> 4
         if lines & r.MSR_RING:
             deltas &= ~r.MSR_RING_DELTA
         s.modem_deltas |= deltas
         s.modem_lines = lines
+
+    def _modem_lines(self) -> int:
+        """The other end's, or MCR in loopback."""
+        s = self.state
+        if s.loopback:
+            control = s.modem_control
+            # RTS to CTS, DTR to DSR, OUT1 to RI, OUT2 to DCD.
+            return (control & 0x02) << 3 | (control & 0x01) << 5 | (control & 0x0C) << 4
+        return r.MSR_CARRIER | r.MSR_DSR | r.MSR_CTS if s.carrier else 0
 
     def _transmit(self, context: DeviceContext) -> None:
         """Give the backend everything that waits, in one piece, unless it still owes us its WRITABLE."""

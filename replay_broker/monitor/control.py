@@ -45,8 +45,8 @@ def _quit(machine: Machine, _: Mapping[str, Any]) -> None:
     machine.quit()
 
 
-def _reset(_machine: Machine, _: Mapping[str, Any]) -> None:
-    raise CommandError("system_reset: this machine's parts cannot be reset while it runs; end it and start it again")
+def _reset(machine: Machine, _: Mapping[str, Any]) -> None:
+    machine.reset()
 
 
 def _status(machine: Machine, _: Mapping[str, Any]) -> dict[str, object]:
@@ -74,7 +74,7 @@ CONTROL: Final[Mapping[str, Command]] = {
     "stop": Command(_stop, needs_run=True),
     "cont": Command(_cont, needs_run=True),
     "quit": Command(_quit),
-    "system_reset": Command(_reset, guest_visible=True),
+    "system_reset": Command(_reset, needs_run=True, guest_visible=True),
     "query-status": Command(_status),
     "query-replay": Command(_replay),
     "query-version": Command(lambda _machine, _: version()),

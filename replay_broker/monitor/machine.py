@@ -88,6 +88,7 @@ class Machine:
         self._was_paused = False
         self._was_over = False
         self._quit_asked = False
+        self._resets = 0
 
     # What commands do.
 
@@ -142,6 +143,12 @@ class Machine:
         else:
             self.session.resume()
 
+    def reset(self) -> None:
+        """Have the machine begin anew, at its next sync point."""
+        session = self.session
+        assert isinstance(session, RecordSession), "a command that is guest-visible is refused in a replay"
+        session.reset()
+
     def quit(self) -> None:
         """End the run."""
         if self.host.outcome is None:
@@ -195,6 +202,7 @@ class Machine:
         if self.host.outcome is not None:
             self._notice_end(self.host.outcome)
             return
+        self._notice_resets()
         paused = self.paused
         if paused != self._was_paused:
             self._was_paused = paused
@@ -224,6 +232,16 @@ class Machine:
         if command.guest_visible:
             self.refuse_in_replay(name)
         return command
+
+    def _notice_resets(self) -> None:
+        session = self.host.session
+        if session is None or session.resets == self._resets:
+            return
+        # A replay that has gone back has fewer; the first ones that it comes to again are told again.
+        for _ in range(session.resets - self._resets):
+            reason = "guest-reset" if session.reset_by_guest else "host-qmp-system-reset"
+            self.hear("RESET", {"guest": session.reset_by_guest, "reason": reason})
+        self._resets = session.resets
 
     def _notice_end(self, outcome: Outcome) -> None:
         if self._was_over:

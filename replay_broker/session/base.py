@@ -64,6 +64,9 @@ class Session(ABC):
         """Where a replay may stand."""
         self.outcome: Outcome | None = None
         self.hold = Hold.RUNNING
+        self.resets = 0
+        """How often the machine has begun anew; `reset_by_guest`: the last time because the guest asked for it."""
+        self.reset_by_guest = False
         self.saving = False
         """The CPU has been asked for its state and has not told it."""
         self._resume_wanted = False

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from machine import message as m
 from machine.icount import CPU
-from replay_broker.entropy import Entropies
+from replay_broker.services import Services
 from replay_broker.session.record import RecordSession
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ class BranchSession(RecordSession):
 
     name = "branch"
 
-    def __init__(self, board: Board, send: Send, ledger: Ledger, parent: Parent) -> None:
-        super().__init__(board, send, ledger)
+    def __init__(self, board: Board, send: Send, ledger: Ledger, parent: Parent, *, reboots: bool = True) -> None:
+        super().__init__(board, send, ledger, reboots=reboots)
         self._begins_at = self.icount = parent.icount
         self._clock.idle_ns = parent.idle_ns
-        self._entropy = Entropies(board, parent.seq)
+        self._services = Services(board, parent.seq)
 
     def start(self) -> None:
         """Nobody is reset.  The CPU asks where it stands, for what backends have brought meanwhile."""

@@ -42,6 +42,8 @@ class LiveReplaySession(ReplaySession):
         """A derived message is compared and passed on; flow control moves the replay along."""
         if frame.type >= FIRST_DERIVED_TYPE:
             recorded = self._match(frame)
+            if self._begins_anew(frame):
+                self._synced_at = frame.icount
             if recorded.target != BROKER:
                 self._send_frame(recorded)
                 self._unsettled |= recorded.type == DMA_WRITE

@@ -52,6 +52,7 @@ class LogReplaySession(ReplaySession):
         """Compare what the CPU says."""
         if frame.type >= FIRST_DERIVED_TYPE:
             self._match(frame)
+            self._syncs_due -= self._begins_anew(frame)
             self._skip_others()
         elif frame.type == type_of(m.Credit):
             self._credit += CREDIT

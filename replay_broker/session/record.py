@@ -10,7 +10,7 @@ Without a log (NullLedger) this is mode `none`: the same program, so that the tw
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from machine import message as m
@@ -19,10 +19,11 @@ from machine.codec import decode, encode, type_of
 from machine.errors import RemoteWireError
 from machine.frame import FIRST_DERIVED_TYPE, Frame
 from machine.icount import BROKER, CPU, FIRST_DEVICE
-from replay_broker.entropy import Entropies
 from replay_broker.inputs import PendingInputs
 from replay_broker.outcome import Outcome
+from replay_broker.outside import Outside
 from replay_broker.past import Pasts
+from replay_broker.services import Services
 from replay_broker.session.base import Hold, Session
 from replay_broker.snapshots.state import broker_state
 
@@ -36,15 +37,14 @@ if TYPE_CHECKING:
 
 DMA_WRITE: Final = type_of(m.DmaWrite)
 TICK_NS: Final = 500_000_000
-NS_PER_S: Final = 1_000_000_000
 
 
 class RecordSession(Session):
-    """Modes `record` and `none`."""
+    """Modes `record` and `none`.  `reboots`: a guest that asks for a restart gets one; else the run ends with it."""
 
     name = "record"
 
-    def __init__(self, board: Board, send: Send, ledger: Ledger) -> None:
+    def __init__(self, board: Board, send: Send, ledger: Ledger, *, reboots: bool = True) -> None:
         super().__init__(board, send)
         self._ledger = ledger
         self._clock = VirtualClock(board.shift)
@@ -60,17 +60,15 @@ class RecordSession(Session):
         """It came to its sleep while it was to stand still already."""
         self._slept_while_saving = False
         """It fell asleep when its state had been asked for."""
-        self._outside: deque[tuple[int, m.HostInput, bool]] = deque()
-        """Inputs of the machine's control that wait for their first sync point; whether they go in turn."""
-        self._turns_ns: dict[int, int] = {}
-        """When the last input that goes in turn is due, by device."""
+        self._outside = Outside()
         self._awaiting: int | None = None
         self._asked: deque[int] = deque()
         self._ending: m.PowerOffReason | None = None
         self._quit = False
+        self._reboots = reboots
         self._unsettled = False
         """A device has written memory at this sync point, and the CPU may not have stored it yet."""
-        self._entropy = Entropies(board)
+        self._services = Services(board)
         self.pasts = Pasts(len(board.devices) if ledger.keeps else 0)
         self._handlers = {
             type_of(m.Sync): self._on_sync,
@@ -79,8 +77,8 @@ class RecordSession(Session):
             type_of(m.HostInput): self._on_host_input,
             type_of(m.BackendResult): self._on_logged,
             type_of(m.Done): self._on_done,
-            type_of(m.ClockRead): self._on_clock_read,
-            type_of(m.EntropyRead): self._on_entropy_read,
+            type_of(m.ClockRead): self._on_service,
+            type_of(m.EntropyRead): self._on_service,
             type_of(m.Digest): self._on_digest,
             type_of(m.PowerOff): self._on_power_off,
         }
@@ -97,8 +95,7 @@ class RecordSession(Session):
 
     def start(self) -> None:
         """The first sync point is power-on: every device is reset, in board order."""
-        for number in range(len(self.board.devices)):
-            self._deliveries.append((m.Reset(), FIRST_DEVICE + number))
+        self._reset_devices()
 
     def handle(self, frame: Frame) -> None:
         """Stamp it, write it down, pass it on."""
@@ -151,15 +148,23 @@ class RecordSession(Session):
 
     def waiting(self) -> Mapping[int, int]:
         """Inputs that have not been delivered, by device."""
-        return self._pending.by_node() + Counter(target for target, _, _ in self._outside)
+        return self._pending.by_node() + self._outside.by_node()
 
     def submit(self, target: int, message: m.HostInput, *, in_turn: bool = False) -> None:
         """An input of the machine's control for a device; its delay counts from the next sync point.
 
         `in_turn`: not before the device's last input that was submitted so; the delay counts from that one.
         """
-        self._outside.append((target, message, in_turn))
+        self._outside.submit(target, message, in_turn=in_turn)
         self._attend()
+
+    def reset(self) -> None:
+        """Have the machine begin anew, at the next sync point; or end, if the guest may not restart it either."""
+        if self._reboots:
+            self._outside.reset, self.reset_by_guest = True, False
+            self._attend()
+        else:
+            self.quit()
 
     def may_save(self) -> bool:
         """Not in the middle of a sync point, nor where nothing runs any more, nor without a log to go with it."""
@@ -226,23 +231,9 @@ class RecordSession(Session):
             self._awaiting = None
             self._go_on()
 
-    def _on_clock_read(self, frame: Frame) -> None:
+    def _on_service(self, frame: Frame) -> None:
         self._on_routed(frame)
-        self._say(m.ClockReading(self._read_clock(frame.source)), frame.source, frame.icount)
-
-    def _on_entropy_read(self, frame: Frame) -> None:
-        self._on_routed(frame)
-        message = decode(frame.type, frame.payload)
-        assert isinstance(message, m.EntropyRead)
-        data = self._entropy.read(frame.source, message.size)
-        self._say(m.Entropy(data), frame.source, frame.icount)
-
-    def _read_clock(self, node: int) -> int:
-        """The host's clock, unless the board says that time stands still."""
-        kind, _, seconds = self.board.devices[node - FIRST_DEVICE].backend.partition(":")
-        if kind == "fixed":
-            return int(seconds) * NS_PER_S
-        return time.time_ns()
+        self._say(self._services.answer(frame), frame.source, frame.icount)
 
     def _on_host_input(self, frame: Frame) -> None:
         message = decode(frame.type, frame.payload)
@@ -340,8 +331,7 @@ class RecordSession(Session):
             self._say(message, target, self.icount)
             return
         now_ns = self._clock.at(self.icount)
-        while self._outside:
-            self._admit(*self._outside.popleft(), now_ns)
+        self._outside.admit(self._pending, now_ns)
         if self._unsettled and self._pending.is_due(now_ns):
             self.send(m.Settle(), CPU, self.icount)
             return
@@ -352,16 +342,20 @@ class RecordSession(Session):
         elif self._quit:
             self._say(m.StopRequest(), CPU, self.icount)
             self._begin_end(m.PowerOffReason.OUTSIDE)
+        elif self._outside.reset:
+            self._outside.reset = False
+            self.resets += 1
+            # The CPU first: what devices say of themselves at their reset is said to the new one.
+            self._say(m.Reset(), CPU, self.icount)
+            self._reset_devices()
+            self._go_on()
         else:
             self._stopped = False
             self.send(m.Grant(None, self._pending.next_ns()), CPU, self.icount)
 
-    def _admit(self, target: int, message: m.HostInput, in_turn: bool, now_ns: int) -> None:
-        """The machine's control has its first sync point: its delay begins."""
-        due_ns = message.delay_ns + (max(now_ns, self._turns_ns.get(target, 0)) if in_turn else now_ns)
-        if in_turn:
-            self._turns_ns[target] = due_ns
-        self._pending.add(Frame(type_of(m.HostInput), BROKER, target, 0, encode(message)), due_ns)
+    def _reset_devices(self) -> None:
+        for number in range(len(self.board.devices)):
+            self._deliveries.append((m.Reset(), FIRST_DEVICE + number))
 
     # The end.
 
@@ -369,7 +363,12 @@ class RecordSession(Session):
         self._enter(frame)
         message = decode(frame.type, frame.payload)
         assert isinstance(message, m.PowerOff)
-        self._begin_end(message.reason)
+        if message.reason is m.PowerOffReason.REBOOT and self._reboots and not self._quit:
+            # The guest has asked for it; it stands, and its sync point is opened here without a Sync of its own.
+            self._outside.reset = self.reset_by_guest = True
+            self._open(0)
+        else:
+            self._begin_end(message.reason)
 
     def _begin_end(self, reason: m.PowerOffReason) -> None:
         self._ending = reason

@@ -21,7 +21,7 @@ from replay_broker.outcome import Outcome
 from replay_broker.session.base import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from machine.recording.place import Point
     from machine.recording.reader import Recording
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 SYNC_POINT: Final = type_of(m.SyncPoint)
 END: Final = type_of(m.End)
+RESET: Final = type_of(m.Reset)
+POWER_OFF: Final = type_of(m.PowerOff)
 
 
 class Cursor:
@@ -41,6 +43,9 @@ class Cursor:
         self.messages = start.seq
         self.inputs = start.inputs
         self.end: m.PowerOffReason | None = None
+        self._asked = False
+        self.on_reset: Callable[[bool], None] = _nobody
+        """Hears that the machine has begun anew, and whether the guest has asked for it."""
         self.next: Frame | None = next(frames, None)
 
     def pass_next(self) -> Frame:
@@ -49,6 +54,9 @@ class Cursor:
         assert frame is not None
         self._chain.add(frame)
         self.messages += 1
+        if frame.type == RESET and frame.target == CPU:
+            self.on_reset(self._asked)
+        self._asked = frame.type == POWER_OFF or (self._asked and frame.type == SYNC_POINT)
         self.inputs += class_of(frame.type) is MessageClass.INPUT
         if frame.type == END:
             message = decode(frame.type, frame.payload)
@@ -93,6 +101,7 @@ class ReplaySession(Session):
         self.end_icount = recording.end_icount if until is None else until
         self._until = until
         self._cursor = Cursor(recording, start)
+        self._cursor.on_reset = self._on_reset
         self._sync_points = SyncPoints(readable(recording.frames(start)))
 
     @property
@@ -134,6 +143,15 @@ class ReplaySession(Session):
             raise divergence(expected, frame, self.node_name)
         return self._cursor.pass_next()
 
+    def _on_reset(self, by_guest: bool) -> None:
+        self.resets += 1
+        self.reset_by_guest = by_guest
+
+    def _begins_anew(self, frame: Frame) -> bool:
+        """Whether the guest has just asked for a restart that it was given, at a sync point without a Sync."""
+        ahead = self._cursor.next
+        return frame.type == POWER_OFF and ahead is not None and ahead.type == SYNC_POINT
+
     def _missed(self, actually: str) -> Divergence:
         assert self._cursor.next is not None
         return silence(self._cursor.next, actually, self.node_name)
@@ -161,3 +179,7 @@ class ReplaySession(Session):
     def _grant_until(self) -> m.Grant:
         """To the next sync point at which something was delivered."""
         return m.Grant(until_icount=self._sync_points.take())
+
+
+def _nobody(_by_guest: bool) -> None:
+    pass

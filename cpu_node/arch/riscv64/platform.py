@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from cpu_node import _engine as r
 from cpu_node.arch.riscv64 import firmware
-from cpu_node.arch.riscv64.plic import Plic, PlicState
+from cpu_node.arch.riscv64.plic import SOURCES, Plic, PlicState
 from cpu_node.arch.riscv64.registers import (
     MIP_SEIP,
     MIP_SSIP,
@@ -97,6 +97,10 @@ class RiscvPlatform:
     def set_line(self, irq: int, level: bool) -> None:
         """A device drives its interrupt line."""
         self._plic.set_line(irq, level)
+
+    def raised(self) -> tuple[int, ...]:
+        """The interrupt lines that devices drive high."""
+        return tuple(irq for irq in range(1, SOURCES) if self.state.plic.levels >> irq & 1)
 
     def timer_ns(self) -> int | None:
         """Virtual time at which the timer runs out."""

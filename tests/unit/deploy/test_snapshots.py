@@ -39,7 +39,10 @@ def test_json_has_every_documented_field(recording: Path, capsys: pytest.Capture
         {"number": 3, "icount": 1200, "virtual_ns": 1700, "seq": 4, "label": "12"},
         {"number": 1, "icount": 2600, "virtual_ns": 3100, "seq": 7, "label": ""},
     ]
-    rest = [{"pages": 2, "bytes": size, "nodes": ["cpu", "serial0"]} for size in sizes]
+    rest = [
+        {"pages": 2, "bytes": size, "nodes": ["cpu", "serial0"], "made_ns": number * 10**9}
+        for size, number in zip(sizes, (2, 3, 1), strict=True)
+    ]
     assert told == {
         "snapshots": [row | more for row, more in zip(rows, rest, strict=True)],
         "bytes": sum(sizes),
@@ -50,7 +53,7 @@ def test_json_has_every_documented_field(recording: Path, capsys: pytest.Capture
 def test_text_shows_them_by_icount(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["snapshots", str(recording)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["number", "icount", "virtual", "time", "seq", "bytes", "label", "nodes"]
+    assert lines[0].split() == ["number", "icount", "virtual", "time", "seq", "bytes", "made", "label", "nodes"]
     assert [line.split()[:5] for line in lines[1:]] == [
         ["2", "900", "0.000001", "s", "2"],
         ["3", "1,200", "0.000002", "s", "4"],

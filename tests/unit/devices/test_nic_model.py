@@ -239,10 +239,11 @@ def test_frames_on_their_way_are_lost_when_the_driver_resets_the_card() -> None:
     assert (card.nic.state.dropped_received, card.nic.state.dropped_transmit) == (1, 2)
 
 
-def test_a_cable_that_was_unplugged_before_power_on_is_in_at_power_on() -> None:
+def test_a_restart_of_the_machine_leaves_the_cable_and_the_address_as_they_are() -> None:
     card = Card()
     card.cpu.host_input(HostEvent.CLOSED)
     card.cpu.reset()
-    assert card.nic.state.link
+    assert card.load(r.CONFIG + 6, 2) == 0
+    assert not card.nic.state.link
     assert card.nic.state.mac == MAC
     assert not card.cpu.line()

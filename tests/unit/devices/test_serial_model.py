@@ -247,6 +247,16 @@ def test_the_other_end_comes_and_goes_in_the_modem_status() -> None:
     assert cpu.load(r.MODEM_STATUS) == 0xB0
 
 
+def test_a_restart_of_the_machine_forgets_all_but_who_is_at_the_other_end() -> None:
+    cpu = powered()
+    for event in (HostEvent.CLOSED, HostEvent.OPENED, HostEvent.CLOSED):
+        cpu.host_input(event)
+        cpu.store(r.SCRATCH, 0x55)
+        cpu.reset()
+        assert cpu.load(r.SCRATCH) == 0
+        assert cpu.load(r.MODEM_STATUS) == (0xB0 if event is HostEvent.OPENED else 0)
+
+
 def test_effects_say_only_what_has_changed() -> None:
     model, context = Serial(), FakeContext()
     model.reset(context)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from machine import message as m
+from machine.icount import CPU
 from machine.input_events import ABS_X, ABS_Y, EV_ABS, EV_KEY, EV_REL, REL_WHEEL, REL_X, REL_Y, Event, unpack_events
 from tests.unit.replay_broker.monitor_stage import BOARD, KEYBOARD, MOUSE, TABLET, USB, Theatre, error
 
@@ -209,5 +210,6 @@ def test_a_replay_refuses_by_name_what_the_guest_would_see(
     theatre.close()
 
 
-def test_a_reset_is_refused_with_the_reason(theatre: Theatre) -> None:
-    assert theatre.qmp().execute("system_reset")["error"]["desc"].startswith("system_reset: this machine's parts")
+def test_a_reset_comes_with_the_next_sync_point(theatre: Theatre) -> None:
+    assert theatre.qmp().execute("system_reset") == {"return": {}}
+    assert theatre.stage.take() == [(CPU, m.Kick())]

@@ -35,6 +35,28 @@ def test_the_first_sync_point_resets_every_device_in_board_order_and_then_lets_t
     assert played.stage.take() == [(CPU, m.Grant())]
 
 
+def anew(played: Played, icount: int) -> None:
+    """The machine is reset, the CPU first, and lets its CPU run."""
+    assert played.stage.take() == [(CPU, m.SyncPoint()), (CPU, m.Reset()), (SERIAL, m.Reset())]
+    say(played.session, m.Done(), SERIAL, icount)
+    assert played.stage.take() == [(RTC, m.Reset())]
+    say(played.session, m.Done(), RTC, icount)
+    assert played.stage.take() == [(CPU, m.Grant())]
+
+
+def test_a_reset_by_control_waits_for_a_sync_point_and_a_restart_by_the_guest_opens_one() -> None:
+    played = Played().power_on()
+    played.session.reset()
+    assert played.stage.take() == [(CPU, m.Kick())]
+    say(played.session, m.Sync(), CPU, 500)
+    anew(played, 500)
+    assert (played.session.resets, played.session.reset_by_guest) == (1, False)
+    say(played.session, m.PowerOff(m.PowerOffReason.REBOOT), CPU, 700)
+    anew(played, 700)
+    assert (played.session.resets, played.session.reset_by_guest) == (2, True)
+    assert played.session.outcome is None
+
+
 def test_every_logged_message_has_the_next_seq() -> None:
     played = Played().power_on()
     assert [frame.seq for frame in played.ledger.frames] == list(range(1, len(played.ledger.frames) + 1))
