@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from machine.listening import Address, forget, listen, parse_address
+from replay_broker.monitor.progress import Progress
 
 if TYPE_CHECKING:
     import socket
@@ -49,6 +50,7 @@ class Monitor:
         self._listeners: dict[int, tuple[socket.socket, Address, str]] = {}
         self._clients: dict[int, tuple[Connection, int]] = {}
         """By descriptor: the client, and what epoll watches it for; 0 and hung up: it is not watched."""
+        self._progress = Progress()
         self._allowance = ALLOWANCE
         self._period_ns = 0
         self._stirred = False
@@ -96,6 +98,7 @@ class Monitor:
                 self._on_ready(descriptor, events)
         if self._machine is not None:
             self._machine.notice()
+            self._progress.notice(self._machine, time.monotonic_ns())
         self._refill()
         if self._stirred:
             self._work()

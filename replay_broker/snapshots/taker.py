@@ -86,6 +86,14 @@ class Taker:
         """How long the CPU has stood to tell its state, and for the others to tell theirs."""
         self._stands_ns: int | None = None
 
+    @property
+    def stage(self) -> str:
+        """How far one is that somebody has asked for by name: `waiting`, `state`, `writing`, or "" if there is none."""
+        named = self._request if self._request is not None and self._request.label else None
+        if named is not None and (self._asking or self._writing):
+            return "state" if self._asking else "writing"
+        return "waiting" if any(request.label for request in self._waiting) else ""
+
     def loaded(self, number: int) -> None:
         """The CPU has been put into the state of a snapshot, 0 for power-on."""
         self._base = number or None
