@@ -20,6 +20,7 @@ TEST_PACKAGES = (
     ("ip", "iproute2"),
     ("qemu-system-riscv64", "qemu-system-misc"),
     ("gdb-multiarch", "gdb-multiarch"),
+    ("systemd-analyze", "systemd"),
 )
 """Programs that only tests use, Debian's packages with them."""
 SYSTEM_PROGRAMS = "/usr/sbin:/sbin"

@@ -6,6 +6,8 @@ import configparser
 import os
 import shlex
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,17 @@ def test_the_unit_starts_the_example_and_stops_it_in_order() -> None:
     assert Path(start[0]).name == "supervisord"
     assert Path(start[start.index("--configuration") + 1]).name == "supervisord.conf"
     assert (unit["Service"]["KillMode"], unit["Service"]["KillSignal"]) == ("mixed", "SIGTERM")
+
+
+def test_systemd_understands_the_unit(tmp_path: Path) -> None:
+    text = (FOLDER / "dejavm-example.service").read_text()
+    here = tmp_path / "dejavm-example.service"
+    # It looks whether the program is there, and says what it does not understand without an exit code.
+    here.write_text(text.replace("/usr/lib/dejavm/bin", str(Path(sys.executable).parent)))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", str(here)], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout + done.stderr == ""
 
 
 def test_what_supervisor_says_of_a_death_is_said_in_our_words() -> None:
