@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import re
 import select
@@ -27,11 +28,12 @@ from machine.errors import RemoteWireError
 from machine.fdstore import FdStore
 from machine.leaving import leave
 from machine.message import ProcessEnded, Status
-from machine.node import die_with_parent, start_diagnostics
+from machine.node import Diagnostics, die_with_parent, start_diagnostics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+log = logging.getLogger("dejavm")
 POLL_S: Final = 0.5
 READY: Final = b"READY\n"
 DONE: Final = b"RESULT 2\nOK"
@@ -138,6 +140,9 @@ class Listener:
         self._exits: dict[str, str] = {}
         self._broker_gone_s: float | None = None
         self._cleared = False
+        self._ask_at_s = 0.0
+        self.icount = 0
+        """Where the guest is, as last heard."""
 
     def run(self) -> None:
         """Listen until supervisor goes."""
@@ -146,7 +151,10 @@ class Listener:
         poller.register(self._control.wake_fd, select.POLLIN)
         poller.register(self._store.fd, select.POLLIN)
         while True:
-            self._control.ask()
+            # Not at each answer: the broker tells the end unasked to whoever has asked once.
+            if (now_s := time.monotonic()) >= self._ask_at_s:
+                self._ask_at_s = now_s + POLL_S
+                self._control.ask()
             for descriptor, _ in poller.poll(POLL_S * 1000):
                 if descriptor == sys.stdin.fileno():
                     for event in self._events.take():
@@ -159,8 +167,9 @@ class Listener:
         try:
             status = self._control.latest()
         except RemoteWireError as error:
-            sys.stderr.write(f"listener: {error}\n")
+            log.warning("%s", error)
             return
+        self.icount = status.icount if status is not None else self.icount
         if status is not None and status.state in TERMINAL_STATES and self._end is None:
             self._write(_end_of(status))
             # Nobody else would let it go before its time is over.
@@ -182,8 +191,7 @@ class Listener:
             manner = "was stopped through supervisor"
         # What it first died of counts, not that its successors are not let in.
         self._exits.setdefault(event.process, manner)
-        sys.stderr.write(f"listener: {event.process}, process {event.pid}, {manner}\n")
-        sys.stderr.flush()
+        log.warning("%s, process %d, %s", event.process, event.pid, manner)
         if event.process != BROKER:
             self._control.tell(ProcessEnded(event.process, event.pid, manner))
         if BROKER not in self._nodes and self._end is None and manner == SETUP_FAILED:
@@ -229,12 +237,15 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--directory", required=True, type=Path, help="the machine's directory")
     parser.add_argument("nodes", nargs="+", help="the machine's processes on this host")
     options = parser.parse_args(argv)
-    start_diagnostics("listener")
+    diagnostics = Diagnostics()
+    start_diagnostics("listener", diagnostics)
     die_with_parent()
     places = ServicePlaces(options.directory)
     events = EventStream(sys.stdin.fileno(), sys.stdout.fileno())
+    listener = Listener(places, options.nodes, Supervisor.of(places), events)
+    diagnostics.icount = lambda: listener.icount
     with suppress(EOFError):
-        Listener(places, options.nodes, Supervisor.of(places), events).run()
+        listener.run()
     return 0
 
 

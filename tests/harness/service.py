@@ -60,9 +60,13 @@ class Service:
 
     def supervisorctl(self) -> dict[str, str]:
         """What supervisorctl's status says, by program."""
+        return {line.split()[0]: line.split()[1] for line in self.ask_supervisor("status").splitlines()}
+
+    def ask_supervisor(self, *words: str) -> str:
+        """What supervisorctl says."""
         command = [sys.executable, "-m", "supervisor.supervisorctl", "-c", str(self.directory / "supervisord.conf")]
-        done = subprocess.run([*command, "status"], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
-        return {line.split()[0]: line.split()[1] for line in done.stdout.splitlines()}
+        done = subprocess.run([*command, *words], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        return done.stdout
 
     def await_state(self, state: str) -> dict[str, Any]:
         """What `ps` says once the machine is in that state."""

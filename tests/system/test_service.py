@@ -10,10 +10,12 @@ import stat
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from deploy.supervision.configuration import LISTENER
 from deploy.supervision.example import BOARD, example_configuration
 from deploy.supervision.place import ServicePlaces
 from deploy.supervision.report import ask
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from tests.harness.machine import Home
 
 REBUILT_S = 60.0
+MOST_WAKE_UPS = 200
+"""Of a listener that looks twice a second; each may be several."""
 pytestmark = pytest.mark.system
 
 
@@ -46,12 +50,26 @@ def test_two_machines_side_by_side_are_seen_recorded_and_gone_again(home: Home) 
     assert {node["name"]: node["pid"] for node in machine["nodes"]} == one.pids()
     assert [node["backend"] for node in machine["nodes"]] == ["", "", "ringbuf", "host"]
     assert "serial0" in home.run("ps").stdout
+    assert wake_ups(one) < MOST_WAKE_UPS
     down = one.down()
     assert (down.stdout, "no part of this machine has a power button" in down.stderr) == ("one is down: ended\n", True)
     assert two.ps()["state"] == "running"
     two.down()
     assert recording is not None
     home.verify_both_ways(recording)
+
+
+def wake_ups(machine: Service) -> int:
+    """How often the listener has been woken in two seconds; how busy the host is makes it fewer."""
+    pid = machine.ask_supervisor("pid", LISTENER).strip()
+
+    def so_far() -> int:
+        status = Path(f"/proc/{pid}/status").read_text()
+        return int(status.split("nonvoluntary_ctxt_switches")[0].split("voluntary_ctxt_switches:")[1])
+
+    before, until_s = so_far(), time.monotonic() + 2
+    machine.await_ps(lambda _: time.monotonic() >= until_s)
+    return so_far() - before
 
 
 def test_every_process_serves_its_metrics_while_the_guest_computes_sleeps_and_talks(home: Home) -> None:

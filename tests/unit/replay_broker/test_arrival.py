@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from array import array
+from functools import cache
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -40,6 +41,12 @@ class Wire:
         self.parts += 1
 
 
+@cache
+def guest_memory() -> GuestMemory:
+    """One for all examples: it lives as long as its process."""
+    return GuestMemory(MEMORY)
+
+
 @pytest.fixture
 def arrival() -> Iterator[Arrival]:
     found = Arrival(MEMORY)
@@ -56,7 +63,8 @@ def arrived(arrival: Arrival, granules: bytes, granule: int) -> dict[int, bytes]
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, MEMORY - 9), st.binary(min_size=1, max_size=9)), max_size=12))
 def test_all_memory_arrives_and_then_what_has_changed(writes: list[tuple[int, bytes]]) -> None:
-    arrival, memory = Arrival(MEMORY), GuestMemory(MEMORY)
+    arrival, memory = Arrival(MEMORY), guest_memory()
+    memory.clear()
     memory.write(RAM_BASE + 5, b"first")
     staging = RemoteStaging(memory, cast("Link", Wire(arrival)))  # it has all that is used
     try:
