@@ -33,8 +33,23 @@ static int engine_init(struct engine *e, PyObject *args, PyObject *keywords)
     return 0;
 }
 
+/* Whoever answers accesses knows the engine: only the collector can end them both. */
+static int engine_traverse(struct engine *e, visitproc visit, void *arg)
+{
+    Py_VISIT(e->on_access);
+    Py_VISIT((PyObject *)e->core);
+    return 0;
+}
+
+static int engine_clear(struct engine *e)
+{
+    Py_CLEAR(e->on_access);
+    return 0;
+}
+
 static void engine_dealloc(struct engine *e)
 {
+    PyObject_GC_UnTrack(e);
     for (int i = 0; i < e->window_count; i++)
         window_free(e->windows[i]);
     if (e->arch)
@@ -305,11 +320,13 @@ static PyTypeObject engine_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "cpu_node._engine.Engine",
     .tp_basicsize = sizeof(struct engine),
-    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .tp_doc = "Counted execution of one guest CPU.",
     .tp_new = PyType_GenericNew,
     .tp_init = (initproc)engine_init,
     .tp_dealloc = (destructor)engine_dealloc,
+    .tp_traverse = (traverseproc)engine_traverse,
+    .tp_clear = (inquiry)engine_clear,
     .tp_methods = methods,
     .tp_members = members,
     .tp_getset = properties,

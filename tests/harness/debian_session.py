@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PROMPT: Final = b"/ # "
 MEMORY: Final = "128M"
-DEADLINE_S: Final = 90.0
+DEADLINE_S: Final = 180.0
 ANSWER_S: Final = 20.0
 POLL_S: Final = 0.01
 

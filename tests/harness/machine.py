@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
-TIMEOUT_S: Final = 60.0
+TIMEOUT_S: Final = 180.0
+"""What has not happened by then on a busy host never will."""
 MARK: Final = "DEJAVM_TEST_HOME"
 """A variable that every process of a test inherits, by which those left behind are found."""
 LEAVING_S: Final = 5.0

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.harness.machine import Home
 
-PATIENCE_S: Final = 60.0
+PATIENCE_S: Final = 180.0
 POLL_S: Final = 0.005
 PROMPT: Final = b"(dejavm) "
 

@@ -91,7 +91,7 @@ def test_a_hundred_kills_during_a_download_with_typing_lose_and_double_nothing(h
         ):
             session.do(DHCP)
             session.do("while [ ! -e /dev/input/event0 ]; do sleep 0.1; done")
-            session.do("exec 3</dev/input/event0; cat <&3 >/keys & cat /dev/hwrng >/dev/null &")
+            session.do("exec 3</dev/input/event0; cat <&3 >/keys & cat /dev/hwrng >/dev/null & R=$!")
             session.do(f"wget -q -O /file http://10.0.2.2:{server.port}/file & W=$!")
             session.type("stty -echo; echo CA''T; cat; stty echo")
             session.until(b"CAT\r\n")
@@ -109,7 +109,7 @@ def test_a_hundred_kills_during_a_download_with_typing_lose_and_double_nothing(h
             session.until(PROMPT)
             print(killer.table())
             assert set(killed) == set(DEVICES)
-            assert server.sha256 in session.do("wait $W; sha256sum /file")
+            assert server.sha256 in session.do("wait $W; kill $R; sha256sum /file")
             size = KILLS * EVENTS_A_KEY * EVENT_BYTES
             session.do(f"while [ $(wc -c </keys) -lt {size} ]; do sleep 0.01; done")
             assert session.do("wc -c </keys").strip() == str(size)

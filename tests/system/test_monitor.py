@@ -73,7 +73,9 @@ def test_qemus_own_client_speaks_with_it(home: Home) -> None:
                 heard.append(str(event["event"]))
                 if heard[-1] == "SHUTDOWN":
                     break
-        await client.disconnect()
+        # The machine may have hung up first, which the library tells its user.
+        with suppress(EOFError):
+            await client.disconnect()
         return heard
 
     assert asyncio.run(talk()) == ["STOP", "RESUME", "SHUTDOWN"]
