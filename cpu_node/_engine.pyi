@@ -9,6 +9,7 @@ STOP_BREAK: int
 STOP_WATCH: int
 STOP_DEVICE: int
 STOP_STEP: int
+STOP_PLACE: int
 
 MAX_BREAKS: int
 MAX_WATCHES: int
@@ -60,6 +61,7 @@ class Engine:
     icount: int
     deadline: int
     target: int
+    place: int
     posted_at: int
     idle_ns: int
     wake_fd: int
@@ -114,6 +116,7 @@ class Engine:
     def drop_code(self) -> None: ...
     def flush_tlb(self) -> None: ...
     def after_firmware(self) -> None: ...
+    def changed(self) -> None: ...
     def cover(self) -> None: ...
     def covered(self) -> list[tuple[int, int]]: ...
     def add_window(self, base: int, size: int) -> int: ...

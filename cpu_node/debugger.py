@@ -122,14 +122,6 @@ class Standing:
         start_inside = self._memory.holds(address, 1)
         return self._memory.read(address, min(size, self._memory.end - address)) if start_inside else b""
 
-    def write_physical(self, address: int, data: bytes) -> None:
-        """Change guest memory."""
-        self._cpu.store(address, data)
-
-    def put_register(self, name: str, value: int) -> bool:
-        """Change a register; False if it cannot be."""
-        return self.arch.debugging.put(self._cpu.core, name, value)
-
     def set_points(self, breaks: Sequence[int], watches: Sequence[Watch], *, exact: bool = True) -> None:
         """Breakpoints at virtual addresses, watchpoints on physical memory; ValueError if there are too many.
 
@@ -182,8 +174,12 @@ class Debugger(ABC):
     def stand(self, stop: Stop) -> Order:
         """The machine stands: wait for what comes next."""
 
-    def between(self) -> None:
-        """Everything is dealt with where the CPU stands, and the engine is about to go on."""
+    def between(self, *, begun: bool) -> None:
+        """Everything is dealt with where the CPU stands, and the engine is about to go on.
+
+        Not `begun`: what happens in front of its first instruction is still to come.
+        """
+        del begun
         self.attend()
         order = self._order
         if self._device_hit is not None and not order.noting:
@@ -204,7 +200,7 @@ class Debugger(ABC):
             self.hold(Why.WATCH if met else Why.STEP)
         elif order.until is not None and icount >= order.until:
             self.hold(Why.WATCH if met else Why.UNTIL)
-        return reason == _engine.STOP_EXACT
+        return reason in (_engine.STOP_EXACT, _engine.STOP_PLACE)
 
     def device_wrote(self, device: str, address: int, size: int, in_access: bool) -> None:
         """A device has written to memory, perhaps to some that is watched."""

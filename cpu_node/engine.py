@@ -35,6 +35,7 @@ class Cpu:
 
     def __init__(self, board: Board, arch: ArchSpec, memory: GuestMemory, on_access: Access) -> None:
         self._memory = memory
+        self._put = arch.debugging.put
         self.core = _engine.Core(arch.name, TRANSLATION_BYTES)
         self.core.map_memory(RAM_BASE, memory.size, memory.host_address)
         self.native = _engine.Engine(
@@ -67,6 +68,10 @@ class Cpu:
         self.native.add_hole(free, HALF - free)
         self.native.add_hole(HALF, HALF)
         return tuple(windows)
+
+    def put_register(self, name: str, value: int) -> bool:
+        """Change a register from outside, by gdb's name; False if it cannot be."""
+        return self._put(self.core, name, value)
 
     def store(self, address: int, data: bytes) -> None:
         """Write guest memory from outside the CPU: the engine does not notice such writes by itself."""

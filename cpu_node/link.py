@@ -72,6 +72,10 @@ class Link:
     """The guest waits for an interrupt: the CPU stands between two instructions while it waits for a frame."""
     visitor: Visitor | None = None
     """Somebody who may want something while the CPU waits."""
+    talked = 0
+    """Logged messages between the CPU and others; the loop counts anew with each Grant."""
+    let_go = False
+    """The broker wants no debugger to hold the CPU any more."""
 
     def __init__(self, port: Port) -> None:
         self._port = port
@@ -87,6 +91,7 @@ class Link:
 
     def send(self, message: Message, target: int, icount: int) -> None:
         """Say something that holds at an instruction count."""
+        self.talked += type_of(type(message)) >= FIRST_INPUT_TYPE
         self._port.send(message, target, icount)
 
     def look(self) -> bool:
@@ -161,6 +166,7 @@ class Link:
                 self._take_in()
             frame = self._waiting.popleft()
             self._count()
+            self.talked += frame.type >= FIRST_INPUT_TYPE
             message = decode(frame.type, frame.payload)
             if frame.type != _GRANT and frame.icount != icount:
                 raise self._misplaced(frame, icount)
@@ -194,7 +200,9 @@ class Link:
         return True
 
     def _obey(self, message: Message) -> None:
-        if isinstance(message, Pause):
+        if isinstance(message, Pause) and message.let_go:
+            self.let_go = True
+        elif isinstance(message, Pause):
             self.paused = message.on and message.at_icount is None
             self.pause_at = message.at_icount if message.on else None
             self._ticket, self._told = message.ticket, False

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from cpu_node import _engine
+from cpu_node.changes import Changes
 from cpu_node.engine import NEVER
 from cpu_node.state import LoopState, registers_digest, whole_digest
 from machine.errors import Divergence
@@ -24,6 +25,7 @@ from machine.message import (
     PowerOff,
     PowerOffReason,
     Reset,
+    Rouse,
     Settle,
     StateRequest,
     Stopped,
@@ -44,6 +46,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("dejavm")
 DIGEST_EVERY: Final = 1 << 26
 """Instructions between two digests of the registers: about a third of a second."""
+_FOR_NOBODY: Final = (_engine.STOP_EXACT, _engine.STOP_PLACE)
+"""What the engine stops for without anything being due there."""
+_DROPPED: Final = (_engine.STOP_SYNC, _engine.STOP_IDLE)
+"""What the engine has stopped for where a debugger then changes something: it may be no sync point or sleep then."""
 END_OF_TIME_NS: Final = 1 << 63
 """292 years: a sleeping guest's timer beyond it never runs out, so virtual time always fits 64 bits."""
 
@@ -77,6 +83,10 @@ class Loop:
         """The guest that slept is there no more."""
         self._unserved = False
         """The engine has stopped for somebody outside: what an access has asked for is still to come."""
+        self.changes = Changes(cpu, link, clock)
+        """A debugger's."""
+        self._roused = self._ran = False
+        """The guest's sleep has been ended for one; anything has been executed."""
 
     def run(self, stop_at: int | None = None) -> None:
         """Run until the machine ends, or stand still at `stop_at` and wait for the end; ShutDown ends it."""
@@ -93,8 +103,14 @@ class Loop:
         self._ran_from, self._next_digest = state.ran_from, state.next_digest
         self._kept = _engine.STOP_IDLE if state.idle else _engine.STOP_SYNC
         self._loaded = bool(message.state)
-        self._until, self._wake_ns = 0, None
+        self._be_granted(Grant(until_icount=0))
+        self._ran = False
         self._powered_off, self._over, self._unserved = None, False, False
+
+    @property
+    def begun(self) -> bool:
+        """Whether what happens in front of the first instruction has happened."""
+        return self._kept is None
 
     @property
     def now_ns(self) -> int:
@@ -126,8 +142,12 @@ class Loop:
     def _stretch(self) -> None:
         """Run the engine until it stops, and deal with why; or stand still, where nothing is under way."""
         native, link = self._native, self._link
+        while self.changes.here() and not link.paused and not self._at_target():
+            self._be_granted(self.changes.take())
+            if self._ran and self._kept in _DROPPED:
+                self._kept = None
         if self.debugger is not None:
-            self.debugger.between()
+            self.debugger.between(begun=self._kept is None)
         # The descriptor speaks only of what comes from now on.
         native.woken = (link.look() and self._until is None) or link.save_wanted
         if link.pause_at is not None and native.icount >= link.pause_at:
@@ -148,15 +168,24 @@ class Loop:
         self._set_deadline()
         native = self._native
         self._ran_from = native.icount
+        self._ran, self.changes.made = True, False
         reason = native.run()
-        if self.debugger is not None and self.debugger.came_back(reason):
+        held = self.debugger is not None and self.debugger.came_back(reason)
+        if held or (self.changes.made and reason in _DROPPED):
             self._unserved = True
-        elif any(native.icount >= at for at in self._targets()):
+        elif self._at_target():
             # Standing still comes before what happens at an instruction.
-            self._kept = None if reason == _engine.STOP_EXACT else reason
+            self._kept = None if reason in _FOR_NOBODY else reason
             self._unserved = self._kept is None
+        elif reason in _FOR_NOBODY:
+            self._unserved = True
+        elif self.changes.here():
+            self._kept = reason
         else:
             self._deal_with(reason)
+
+    def _at_target(self) -> bool:
+        return any(self._native.icount >= at for at in self._targets())
 
     def _targets(self) -> list[int]:
         return [at for at in (self._stop_at, self._link.pause_at) if at is not None]
@@ -164,7 +193,8 @@ class Loop:
     def _deal_with(self, reason: int) -> None:
         if self._loaded:
             self._hear_how_far()
-            if self._link.pause_at is not None and self._native.icount >= self._link.pause_at:
+            standing = self._link.pause_at is not None and self._native.icount >= self._link.pause_at
+            if standing or self.changes.here():
                 # Standing still comes before what happens at an instruction.
                 self._kept = reason
                 return
@@ -181,7 +211,13 @@ class Loop:
         _, message = self._link.next(self._native.icount)
         if not isinstance(message, Grant):
             raise self._link.protocol_error(message, "behind Load")
-        self._until, self._wake_ns = message.until_icount, message.wake_ns
+        self._be_granted(message)
+
+    def _be_granted(self, grant: Grant) -> None:
+        self._until, self._wake_ns, self.changes.next = grant.until_icount, grant.wake_ns, None
+        if grant.pc is not None:
+            self._until, self.changes.next = None, grant
+        self._link.talked = 0
 
     def _set_deadline(self) -> None:
         deadline = self._next_digest
@@ -197,6 +233,8 @@ class Loop:
         if self._unserved:
             deadline = min(deadline, self._native.deadline)
             self._unserved = False
+        if self.changes.next is not None:
+            targets.append(self.changes.approach(self.changes.next))
         self._native.deadline = deadline
         self._native.target = min(targets, default=NEVER)
 
@@ -254,8 +292,8 @@ class Loop:
 
     def _sleep(self, icount: int) -> None:
         """The guest waits for an interrupt: virtual time moves on until there is one."""
-        self._was_reset = False
-        while not self._cpu.platform.wakes() and not self._over and not self._was_reset:
+        self._was_reset = self._roused = False
+        while not (self._cpu.platform.wakes() or self._over or self._was_reset or self._roused):
             now_ns = self._clock.at(icount)
             armed = (self._cpu.platform.timer_ns(), self._bus.timers.next_ns())
             timers = [t for t in armed if t is not None and t < END_OF_TIME_NS]
@@ -268,12 +306,12 @@ class Loop:
     def _synchronise(self, icount: int, sync: Sync) -> None:
         """Tell what was gathered, ask the broker, take what it delivers up to its Grant."""
         self._bus.tell_gathered(icount)
-        if self._until is not None and icount != self._until:
+        if (self._until is not None and icount != self._until) or self.changes.next is not None:
             raise Divergence(
                 Stamp(Icount(icount), Seq(0)),
                 "cpu",
                 "sync_point",
-                f"a sync point at {self._until}",
+                f"a sync point at {self._until}" if self.changes.next is None else "a debugger's change",
                 f"the guest {'sleeps' if sync.idle else 'has its next one'} at {icount}",
             )
         self._link.kicked = False
@@ -288,11 +326,13 @@ class Loop:
         while True:
             frame, message = self._link.next(icount)
             match message:
-                case Grant(until_icount, wake_ns):
-                    self._until, self._wake_ns = until_icount, wake_ns
+                case Grant():
+                    self._be_granted(message)
                     return
                 case Reset():
                     self._reset()
+                case Rouse():
+                    self._roused = True
                 case SyncPoint(idle_ns):
                     self._native.idle_ns += idle_ns
                     self._clock.idle_ns = self._native.idle_ns

@@ -138,7 +138,7 @@ def _gdb_arguments(launch: Launch, places: Places) -> tuple[str, ...]:
     arguments = ["--gdb", launch.gdb.address, "--qmp", str(places.directory / "qmp")]
     if launch.gdb.halted:
         arguments.append("--halted")
-    if launch.mode is RunMode.NONE:
+    if launch.mode in (RunMode.NONE, RunMode.RECORD):
         arguments.append("--gdb-writes")
     return tuple(arguments)
 

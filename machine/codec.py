@@ -18,7 +18,7 @@ from google.protobuf.message import Message as ProtobufMessage
 from machine import message as m
 from machine.errors import LocalWireError, RemoteWireError
 from machine.frame import Frame
-from machine.wire.v1 import bus_pb2, frame_pb2, host_pb2, rebuild_pb2, session_pb2, state_pb2, time_pb2
+from machine.wire.v1 import bus_pb2, debug_pb2, frame_pb2, host_pb2, rebuild_pb2, session_pb2, state_pb2, time_pb2
 
 MAX_PAYLOAD_BYTES: Final = 1 << 24
 """A larger payload is refused on both sides: no message of the protocol needs it."""
@@ -64,6 +64,8 @@ MESSAGES: Final[Mapping[int, tuple[type[m.Message], type[ProtobufMessage]]]] = {
     38: (m.StateRequest, time_pb2.StateRequest),
     39: (m.End, time_pb2.End),
     40: (m.Entropy, host_pb2.Entropy),
+    41: (m.Rouse, debug_pb2.Rouse),
+    42: (m.DebuggerWrite, debug_pb2.DebuggerWrite),
     64: (m.MmioAccess, bus_pb2.MmioAccess),
     65: (m.Done, bus_pb2.Done),
     66: (m.IrqLevel, bus_pb2.IrqLevel),

@@ -20,6 +20,7 @@ from machine.message_enums import (
     RunState as RunState,
     WriteKind as WriteKind,
 )
+from machine.message_hold import DebuggerWrite as DebuggerWrite, Pause as Pause, Paused as Paused, Rouse as Rouse
 from machine.message_parts import (
     Access as Access,
     NodeStatus as NodeStatus,
@@ -108,10 +109,12 @@ class Sync:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The CPU may run: to exactly `until_icount`, or to the first sync point from `wake_ns` on."""
+    """The CPU may run: to `until_icount`, or where `pc` is next there, or to the first sync point from `wake_ns` on."""
 
     until_icount: int | None = None
     wake_ns: int | None = None
+    pc: int | None = None
+    after: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,22 +132,6 @@ class Stopped:
     """The CPU stands at the instruction it was to stop at."""
 
     digest: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Stand still, at once or at exactly an instruction, or go on; the guest cannot see it."""
-
-    on: bool
-    at_icount: int | None = None
-    ticket: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Paused:
-    """The CPU stands still until it is told to go on; `ticket` is that of the Pause."""
-
-    ticket: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,7 +379,7 @@ Message = (
     | Sync | Grant | Kick | Credit | Stopped | Pause | Paused
     | Settle | StatusRequest | Status | Quit | ChangeBackend | BackendChanged | ProcessEnded
     | SyncPoint | Reset | HostInput | BackendResult | ClockReading | StopRequest | StateRequest | End
-    | Entropy
+    | Entropy | Rouse | DebuggerWrite
     | MmioAccess | Done | IrqLevel | RegisterMap | FifoData | DmaWrite | TimerArm | TimerCancel | TimerExpired
     | DmaRead | DmaData | HostOutput | ClockRead | EntropyRead | Digest | PowerOff
 )  # fmt: skip

@@ -143,11 +143,11 @@ class SessionMaker:
 def _recorder(options: argparse.Namespace, board: Board, roster: Roster) -> Begin:
     from replay_broker.ledger import LogLedger, NullLedger  # noqa: PLC0415
     from replay_broker.session.branch import BranchSession  # noqa: PLC0415
+    from replay_broker.session.debugged import DebuggedSession  # noqa: PLC0415
     from replay_broker.session.lasting import LastingSession  # noqa: PLC0415
-    from replay_broker.session.record import RecordSession  # noqa: PLC0415
 
     if MODES[options.mode] is RunMode.NONE:
-        return lambda send: RecordSession(board, send, NullLedger(), reboots=not options.no_reboot)
+        return lambda send: DebuggedSession(board, send, NullLedger(), reboots=not options.no_reboot)
     if options.prepared is not None:
         from machine.recording.reader import Recording  # noqa: PLC0415
 

@@ -34,7 +34,7 @@ def join_gdb(
     """The stub that the arguments ask for, joined with the loop, the link and the bus; BackendError."""
     cpu, bus, memory, link, clock = parts
     standing = Standing(arch, cpu, memory, clock)
-    target = LiveTarget(standing, clock, may_write=options.gdb_writes)
+    target = LiveTarget(standing, clock, loop, link, may_write=options.gdb_writes)
     try:
         listener = Listener(options.gdb)
     except UsageError as error:

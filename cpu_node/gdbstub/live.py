@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 from cpu_node.debugger import Debugger, Order, Why
 from cpu_node.gdbstub.session import Leave, Session
-from cpu_node.gdbstub.target import Answer, Resume
+from cpu_node.gdbstub.target import Answer, NotYetError, Resume
 from machine.errors import RemoteWireError
+from machine.icount import BROKER
+from machine.message import Paused, Rouse
 
 if TYPE_CHECKING:
     import socket
@@ -25,13 +27,13 @@ if TYPE_CHECKING:
     from cpu_node.engine import Cpu
     from cpu_node.gdbstub.listener import Listener
     from cpu_node.link import Link
+    from cpu_node.loop import Loop
     from machine.clock import VirtualClock
 
 log = logging.getLogger("dejavm")
 READ_BYTES: Final = 1 << 16
-NO_WRITING: Final = (
-    "this run is recorded or replayed: a write of the debugger's is in no recording, and it would not replay"
-)
+NO_WRITING: Final = "this is a replay: what is changed is in no recording; branch first"
+NOT_BEGUN: Final = "the machine's power-on has not been dealt with; let it go on first"
 
 
 class LiveTarget:
@@ -39,20 +41,42 @@ class LiveTarget:
 
     can_reverse = False
 
-    def __init__(self, standing: Standing, clock: VirtualClock, *, may_write: bool) -> None:
+    def __init__(self, standing: Standing, clock: VirtualClock, loop: Loop, link: Link, *, may_write: bool) -> None:
         self._standing = standing
         self._clock = clock
-        self.why_read_only = "" if may_write else NO_WRITING
+        self._loop = loop
+        self._link = link
+        self._may_write = may_write
         self.registers = standing.registers
         self.raw_registers = standing.raw_registers
         self.read_physical = standing.read_physical
-        self.write_physical = standing.write_physical
-        self.put_register = standing.put_register
 
     @property
     def arch(self) -> ArchSpec:
         """Of the CPU."""
         return self._standing.arch
+
+    @property
+    def why_read_only(self) -> str:
+        """See Target."""
+        if not self._may_write:
+            return NO_WRITING
+        return "" if self._loop.begun else NOT_BEGUN
+
+    def write_physical(self, address: int, data: bytes) -> None:
+        """See Target."""
+        self._wake()
+        self._loop.changes.make(address=address, data=data)
+
+    def put_register(self, name: str, value: int) -> bool:
+        """See Target."""
+        self._wake()
+        return self._loop.changes.make(name, value)
+
+    def _wake(self) -> None:
+        """What is changed in the guest's sleep is changed behind its end."""
+        if self._link.asleep:
+            raise NotYetError
 
     def set_points(self, breaks: Sequence[int], watches: Sequence[Watch]) -> None:
         """See Target."""
@@ -85,6 +109,8 @@ class LiveStub(Debugger):
         self._session: Session | None = None
         self._halted = self.interrupted = halted
         """Nobody has come yet, and the machine waits for him."""
+        self._rousing = False
+        """The guest's sleep is about to end, so that gdb may change something."""
         self._orders: list[Order] = []
         """How gdb wants the machine to go on: at most one."""
         self.kill: Callable[[], None] = lambda: None
@@ -109,24 +135,51 @@ class LiveStub(Debugger):
 
     def wait(self, *, standing: bool) -> None:
         """See Visitor."""
-        self._poll(None)
-        if standing and self.interrupted:
+        may_hold = standing and not self._rousing
+        if not (may_hold and self.interrupted):  # else gdb's interrupt has come with its last packet
+            self._poll(None)
+        if may_hold and self.interrupted:
             self.hold(Why.INTERRUPT)
+
+    def between(self, *, begun: bool) -> None:
+        """See Debugger.  Power-on comes before anybody looks, so that what he changes comes behind it."""
+        if begun:
+            super().between(begun=begun)
 
     def stand(self, stop: Stop) -> Order:
         """See Debugger."""
         self._orders.clear()
+        self._rousing = False
+        self._tell(on=True)
+        try:
+            return self._stand(stop)
+        finally:
+            self._tell(on=False)
+
+    def _tell(self, *, on: bool) -> None:
+        """The broker's other clients are to know who holds the machine."""
+        self._link.send(Paused(held=on), BROKER, self._native.icount)
+
+    def _stand(self, stop: Stop) -> Order:
         if self._session is not None:
             self._session.report(stop)
             self._deal()
-        while not self._orders and (self._session is not None or self._halted):
+        while not self._orders and not self._rousing and (self._session is not None or self._halted):
             self._link.look()
+            if self._link.let_go:
+                # The run ends at its next sync point.
+                self._halted = False
+                self._drop()
+                break
             had = self._session
             self._poll(None)
             if self._session is not None:
                 if self._session is not had:
                     self._session.report(stop)
                 self._deal()
+        if self._rousing:
+            self.interrupted = True
+            return Order()
         if self._orders and self._session is not None:
             # An interrupt may have come with the packet that lets the machine go.
             self.interrupted = self._session.wants_stop()
@@ -170,7 +223,7 @@ class LiveStub(Debugger):
             self._drop()
 
     def _deal(self) -> None:
-        """Deal with what gdb has said; the machine stands."""
+        """Deal with what gdb has said; the machine stands, or is about to wake."""
         while self._session is not None and not self._orders and (wish := self._session.step()):
             match wish:
                 case Resume(step):
@@ -180,6 +233,9 @@ class LiveStub(Debugger):
                     self._drop()
                     if kill:
                         self.kill()
+        if self._session is not None and self._session.waits and not self._rousing:
+            self._rousing = True
+            self._link.send(Rouse(), BROKER, self._native.icount)
         self._flush()
 
     def _flush(self) -> None:

@@ -20,7 +20,7 @@ from cpu_node.gdbstub.description import Description
 from cpu_node.gdbstub.monitor import Monitor
 from cpu_node.gdbstub.packets import ACK, LARGEST, NACK, RESEND, Packet, PacketReader, frame
 from cpu_node.gdbstub.points import ACCESS, Points
-from cpu_node.gdbstub.target import Resume, TargetError
+from cpu_node.gdbstub.target import NotYetError, Resume, TargetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,6 +59,7 @@ class Session:
         self._last = b""
         self._running = False
         self._stop: Stop | None = None
+        self._unanswered: Packet | None = None
         self._handlers: Mapping[bytes, Callable[[bytes], bytes | Wish]] = {
             b"?": lambda _: self._stop_reply(),
             b"g": lambda _: self._description.all_bytes(self._target.registers()).hex().encode(),
@@ -94,13 +95,23 @@ class Session:
         data, self._output = self._output, b""
         return data
 
+    @property
+    def waits(self) -> bool:
+        """Whether the machine has to wake before gdb's last packet can be answered."""
+        return self._unanswered is not None
+
     def wants_stop(self) -> bool:
         """Whether gdb has interrupted a machine that runs; asked once for each time."""
         return self._running and self._reader.take_interrupt()
 
     def step(self) -> Wish | None:
         """Deal with what has come until the machine is to do something; None when nothing is left to deal with."""
-        while not self._running and self._stop is not None and (item := self._reader.take()) is not None:
+        while (
+            not self._running
+            and not self.waits
+            and self._stop is not None
+            and (item := self._reader.take()) is not None
+        ):
             if item == NACK:
                 self._output += NACK
             elif item == RESEND:
@@ -112,6 +123,9 @@ class Session:
     def report(self, stop: Stop) -> None:
         """The machine stands; tell, if gdb waits for it and has not just come."""
         self._stop = stop
+        if (packet := self._unanswered) is not None:
+            self._unanswered = None
+            self._answer(packet)
         if not self._running:
             return
         self._running = False
@@ -131,11 +145,17 @@ class Session:
     def _deal(self, packet: Packet) -> Wish | None:
         if self._reader.acknowledges:
             self._output += ACK
+        return self._answer(packet)
+
+    def _answer(self, packet: Packet) -> Wish | None:
         handler = self._handlers.get(packet[:1])
         try:
             answer = b"" if handler is None else handler(packet[1:])
             if isinstance(answer, Resume):
                 self._target.set_points(self.points.breaks, self.points.watches)
+        except NotYetError:
+            self._unanswered = packet
+            return None
         except TargetError as error:
             answer = b"E.%b" % str(error).encode()
         except (ValueError, IndexError, KeyError):

@@ -16,6 +16,10 @@ class TargetError(Exception):
     """What gdb has asked for cannot be; the text is for whoever sits in front of it."""
 
 
+class NotYetError(Exception):
+    """The machine has to wake before it can be changed: the same packet is dealt with again where it stands next."""
+
+
 @dataclass(frozen=True, slots=True)
 class Resume:
     """How gdb wants the machine to go on."""
@@ -57,10 +61,10 @@ class Target(Protocol):
         """Guest memory, up to the first byte that is none."""
 
     def write_physical(self, address: int, data: bytes) -> None:
-        """Change guest memory."""
+        """Change guest memory.  NotYetError."""
 
     def put_register(self, name: str, value: int) -> bool:
-        """Change a register; False if it cannot be."""
+        """Change a register; False if it cannot be.  NotYetError."""
 
     def set_points(self, breaks: Sequence[int], watches: Sequence[Watch]) -> None:
         """Breakpoints and watchpoints from the next Resume on; ValueError if there are too many."""

@@ -155,6 +155,10 @@ static bool special(struct engine *e, const struct block *next)
         request_stop(e, STOP_DEVICE);
         return true;
     }
+    if (points_placed(e, next->pc)) {
+        request_stop(e, STOP_PLACE);
+        return true;
+    }
     if (points_stepped(e, next->pc)) {
         request_stop(e, STOP_STEP);
         return true;

@@ -23,7 +23,7 @@ static int engine_init(struct engine *e, PyObject *args, PyObject *keywords)
     e->ram = (uint8_t *)(uintptr_t)ram;
     e->posted_distance = distance;
     e->poll_every = every;
-    e->deadline = e->target = e->posted_at = NEVER;
+    e->deadline = e->target = e->place = e->posted_at = NEVER;
     e->wake_fd = -1;
     e->mark.fresh = true;
     if (counting_setup(e) < 0 || e->arch->setup(e) < 0) {
@@ -116,6 +116,16 @@ static PyObject *flush_tlb(struct engine *e, PyObject *none)
 {
     (void)none;
     uc_ctl_flush_tlb(e->uc);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(changed_doc, "changed(): somebody outside has changed the CPU where it stands, which is no sync point then.");
+static PyObject *changed(struct engine *e, PyObject *none)
+{
+    (void)none;
+    e->block = (struct block){0};
+    e->mark = (struct mark){.left = true};
+    drop_all_translations(e);
     Py_RETURN_NONE;
 }
 
@@ -253,6 +263,7 @@ static PyMethodDef methods[] = {
     METHOD(drop_code, drop_code, METH_NOARGS),
     METHOD(flush_tlb, flush_tlb, METH_NOARGS),
     METHOD(after_firmware, after_firmware, METH_NOARGS),
+    METHOD(changed, changed, METH_NOARGS),
     {"cover", engine_cover, METH_NOARGS, "cover(): from here on note which blocks are executed."},
     {"covered", engine_covered, METH_NOARGS, "covered() -> [(pc, bytes)]: the blocks, each once, in order."},
     METHOD(add_window, add_window, METH_VARARGS),
@@ -279,6 +290,7 @@ static PyMemberDef members[] = {
     FIELD(access_icount, T_ULONGLONG, READONLY, "instructions retired before the access being served"),
     FIELD(deadline, T_ULONGLONG, 0, "stop at the first sync point from this count on"),
     FIELD(target, T_ULONGLONG, 0, "stop exactly at this count"),
+    FIELD(place, T_ULONGLONG, 0, "stop where this address is next, at the count where the engine stands"),
     FIELD(posted_at, T_ULONGLONG, 0, "gathered stores are due from this count on"),
     FIELD(idle_ns, T_ULONGLONG, 0, "virtual time that passed while the guest slept"),
     FIELD(wake_fd, T_INT, 0, "a descriptor that asks for a stop when it is readable"),
@@ -361,6 +373,7 @@ PyMODINIT_FUNC PyInit__engine(void)
     PyModule_AddIntConstant(m, "STOP_WATCH", STOP_WATCH);
     PyModule_AddIntConstant(m, "STOP_DEVICE", STOP_DEVICE);
     PyModule_AddIntConstant(m, "STOP_STEP", STOP_STEP);
+    PyModule_AddIntConstant(m, "STOP_PLACE", STOP_PLACE);
     PyModule_AddIntConstant(m, "MAX_BREAKS", MAX_BREAKS);
     PyModule_AddIntConstant(m, "MAX_WATCHES", MAX_WATCHES);
     PyModule_AddIntConstant(m, "HIT_READ", HIT_READ);

@@ -41,6 +41,7 @@ enum stop_reason {
     STOP_WATCH,    /* the instruction before has reached watched memory */
     STOP_DEVICE,   /* a device has written to watched memory while it was asked */
     STOP_STEP,     /* a step has come to another instruction without retiring one */
+    STOP_PLACE,    /* the instruction at `place`, where a debugger has once changed something, is the next one */
     STOP_ERROR,    /* a Python exception is set, or the engine cannot go on */
     STOP_FLUSH,    /* internal: all translations are to be dropped */
     STOP_STALE,    /* internal: those of code that has changed must be dropped */
@@ -232,6 +233,7 @@ struct engine {
     uint64_t check_at;    /* the block hook looks closer from this count on */
     uint64_t deadline;    /* stop at the first sync point from this count on */
     uint64_t target;      /* stop exactly here */
+    uint64_t place;       /* the engine stands at the wanted count: stop where this address is next; NEVER: nowhere */
     uint64_t poll_at;     /* look at wake_fd then */
     uint64_t poll_every;
     uint64_t entered_at;  /* where run() was last entered; nobody's wish is served there */
@@ -312,6 +314,7 @@ void drop_all_translations(struct engine *e);
 bool points_touch(const struct engine *e, uint64_t pc, uint32_t size);
 bool points_attentive(const struct engine *e);
 bool points_stepped(struct engine *e, uint64_t pc);
+bool points_placed(const struct engine *e, uint64_t pc);
 bool points_due(struct engine *e, uint64_t pc, uint32_t size);
 bool points_settle(struct engine *e);
 bool points_reached(struct engine *e, uint64_t pc);

@@ -42,13 +42,19 @@ static bool is_here(const struct engine *e, uint64_t icount, uint64_t pc)
 /* Whether each block is to be looked at. */
 bool points_attentive(const struct engine *e)
 {
-    return e->points.stepping || e->points.met;
+    return e->points.stepping || e->points.met || e->place != NEVER;
 }
 
 /* A step is over where something is about to run that is not what it began with. */
 bool points_stepped(struct engine *e, uint64_t pc)
 {
     return e->points.stepping && !is_here(e, e->icount, pc);
+}
+
+/* No instruction retires on the way to the place, so it is where a block begins. */
+bool points_placed(const struct engine *e, uint64_t pc)
+{
+    return e->place == pc;
 }
 
 /* The breakpoint at pc, where the engine stands, is met; whether that is a reason to stop. */

@@ -342,6 +342,8 @@ enum stop_reason engine_run(struct engine *e)
         update_check(e);
         if (e->icount == e->target)
             return e->stop = STOP_EXACT;
+        if (points_placed(e, engine_pc(e)))
+            return e->stop = STOP_PLACE;
         if (points_stepped(e, engine_pc(e)))
             return e->stop = STOP_STEP;
         if (translations_are_many(e))

@@ -58,7 +58,7 @@ PyObject *engine_resume(struct engine *e, PyObject *icount)
     e->block = (struct block){0};
     e->mark = (struct mark){.fresh = true};
     e->stop = STOP_NONE;
-    e->deadline = e->target = NEVER;
+    e->deadline = e->target = e->place = NEVER;
     e->broke = e->partial = false;
     uc_ctl_flush_tb(e->uc);
     uc_ctl_flush_tlb(e->uc);

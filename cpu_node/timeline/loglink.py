@@ -13,10 +13,11 @@ from machine.codec import decode, encode, type_of
 from machine.errors import LogError
 from machine.frame import FIRST_INPUT_TYPE, Frame
 from machine.icount import CPU
-from machine.message import Grant, Message, Saved, StopRequest, Sync, SyncPoint
+from machine.message import Grant, Message, Saved, StopRequest, Sync
 from machine.recording.compare import divergence, silence
 from machine.recording.format import node_names
 from machine.recording.place import START
+from machine.recording.stops import STOPS, SYNC_POINT, Stops, closes_stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from machine.recording.place import Point
     from machine.recording.reader import Recording
 
-SYNC_POINT: Final = type_of(SyncPoint)
 STOP_REQUEST: Final = type_of(StopRequest)
 SYNC: Final = type_of(Sync)
 _GRANT: Final = Frame(type_of(Grant), 0, CPU, 0, b"")
@@ -42,9 +42,9 @@ class LogLink(Link):
         self._names = node_names(recording.board)
         self._frames = _of_the_cpu(recording, start)
         self._ahead: Frame | None = next(self._frames, None)
-        self._sync_points = (f.icount for f in _of_the_cpu(recording, start) if f.type == SYNC_POINT)
-        self.next_sync = next(self._sync_points, None)
-        """The instruction count of the next sync point to be opened."""
+        self._stops = Stops(_of_the_cpu(recording, start))
+        self.grant = self._stops.take()
+        """How far the CPU runs."""
         self.waits_at: int | None = None
         """Where the CPU waits for something that the log does not have."""
         self._in_sync_point = False
@@ -82,9 +82,9 @@ class LogLink(Link):
     def next(self, icount: int) -> tuple[Frame, Message]:
         """The next delivery, or the Grant that ends a sync point; EndOfLog behind the last."""
         ahead = self._ahead
-        if self._in_sync_point and (ahead is None or ahead.source == CPU or ahead.type == SYNC_POINT):
+        if self._in_sync_point and closes_stop(ahead):
             self._in_sync_point = False
-            return _GRANT, Grant(until_icount=self.next_sync)
+            return _GRANT, self.grant
         if ahead is None:
             raise EndOfLog
         if ahead.source == CPU:
@@ -93,9 +93,9 @@ class LogLink(Link):
         if ahead.icount != icount:
             raise self._misplaced(ahead, icount)
         self._pass()
-        if ahead.type == SYNC_POINT:
-            self.next_sync = next(self._sync_points, None)
-        self._in_sync_point = ahead.type == SYNC_POINT or (self._in_sync_point and ahead.type != STOP_REQUEST)
+        if ahead.type in STOPS:
+            self.grant = self._stops.take()
+        self._in_sync_point = ahead.type in STOPS or (self._in_sync_point and ahead.type != STOP_REQUEST)
         return ahead, decode(ahead.type, ahead.payload)
 
     def saved(self, saved: Saved, icount: int) -> None:
@@ -107,12 +107,13 @@ class LogLink(Link):
         ahead = self._ahead
         if ahead is None:
             raise EndOfLog
-        if ahead.type != SYNC_POINT or ahead.icount != said.icount:
+        if ahead.type not in STOPS or ahead.icount != said.icount:
             raise divergence(ahead, said, self._name)
 
     def _pass(self) -> None:
         assert self._ahead is not None
         self.seq = self._ahead.seq
+        self.talked += 1
         self._ahead = next(self._frames, None)
 
     def _name(self, number: int) -> str:

@@ -59,7 +59,7 @@ class TimelineLoop(Loop):
     def run_on(self, icount: int) -> None:
         """Run to the first sync point at or behind an instruction count, which is dealt with; or to the end."""
         self._pause_at = icount
-        while not self._over and (self._kept is not None or self._native.icount < icount):
+        while not self._over and (self._kept is not None or self._native.icount < icount or self.changes.here()):
             self._stretch()
 
     def run_exactly(self, icount: int) -> None:
@@ -90,7 +90,7 @@ class TimelineLoop(Loop):
         link = self._link
         assert isinstance(link, LogLink)
         self._loaded = False
-        self._until = link.next_sync
+        self._be_granted(link.grant)
 
     def _serve(self, *, idle: bool) -> None:
         icount = self._native.icount

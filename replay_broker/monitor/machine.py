@@ -119,7 +119,8 @@ class Machine:
     @property
     def paused(self) -> bool:
         """Whether the guest stands still."""
-        return self.host.session is not None and self.host.session.hold is Hold.PAUSED
+        session = self.host.session
+        return session is not None and (session.hold is Hold.PAUSED or session.debugged)
 
     @property
     def icount(self) -> int:
@@ -218,6 +219,8 @@ class Machine:
             return "internal-error" if failed else "shutdown"
         if self.host.session is None:
             return "prelaunch"
+        if self.host.session.debugged:
+            return "debug"
         return "paused" if self.paused else "running"
 
     def refuse_in_replay(self, name: str) -> None:

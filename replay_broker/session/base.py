@@ -31,7 +31,7 @@ FROM_CPU: Final = frozenset(
     type_of(cls)
     for cls in (
         m.Saved, m.Sync, m.Credit, m.Stopped, m.Paused, m.Settle, m.Fault, m.MmioAccess, m.TimerExpired, m.Digest,
-        m.PowerOff, m.DmaData, m.SavedPages,
+        m.PowerOff, m.DmaData, m.SavedPages, m.Rouse, m.DebuggerWrite,
     )
 )  # fmt: skip
 FROM_DEVICE: Final = frozenset(
@@ -69,6 +69,8 @@ class Session(ABC):
         self.reset_by_guest = False
         self.saving = False
         """The CPU has been asked for its state and has not told it."""
+        self.debugged = False
+        """A debugger has the CPU stand still."""
         self._resume_wanted = False
         self.ticket = 0
         """Of the last Pause; a session that takes another's place goes on counting."""
@@ -138,9 +140,12 @@ class Session(ABC):
         self.send(m.Pause(on, at_icount, self.ticket), CPU, self.icount)
 
     def on_paused(self, frame: Frame) -> bool:
-        """The CPU says that it stands still; False if that answers what is no longer wanted."""
+        """The CPU says that it stands still; False if that is no answer to the last Pause."""
         message = decode(frame.type, frame.payload)
         assert isinstance(message, m.Paused)
+        if message.held is not None:
+            self.icount, self.debugged = max(self.icount, frame.icount), message.held
+            return False
         if message.ticket != self.ticket:
             return False
         self.icount = frame.icount

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from machine import message as m
 from machine.icount import CPU
 from replay_broker.services import Services
-from replay_broker.session.record import RecordSession
+from replay_broker.session.debugged import DebuggedSession
 
 if TYPE_CHECKING:
     from machine.board import Board
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from replay_broker.session.base import Send
 
 
-class BranchSession(RecordSession):
+class BranchSession(DebuggedSession):
     """Every node has been put into its state behind the parent's message `seq`; the ledger goes on from there."""
 
     name = "branch"

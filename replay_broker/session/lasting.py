@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from machine import message as m
 from machine.icount import CPU
 from replay_broker.session.base import Hold
-from replay_broker.session.record import RecordSession
+from replay_broker.session.debugged import DebuggedSession
 
 if TYPE_CHECKING:
     from machine.recording.place import Point
 
 
-class LastingSession(RecordSession):
+class LastingSession(DebuggedSession):
     """Mode `record`."""
 
     _cpu_lost = False

@@ -10,7 +10,8 @@ from machine.errors import RemoteWireError
 from machine.frame import FIRST_DERIVED_TYPE, FIRST_INPUT_TYPE, Frame
 from machine.icount import BROKER, CPU
 from machine.recording.place import START
-from replay_broker.session.replay import END, SYNC_POINT, ReplaySession
+from machine.recording.stops import STOPS, closes_stop
+from replay_broker.session.replay import END, ReplaySession
 
 if TYPE_CHECKING:
     from machine.recording.place import Point
@@ -72,7 +73,7 @@ class LiveReplaySession(ReplaySession):
     def _feed(self) -> None:
         """Deliver the inputs that come next, up to where a node has to say something."""
         while (ahead := self._cursor.next) is not None and ahead.type < FIRST_DERIVED_TYPE:
-            if ahead.type == SYNC_POINT and not self._open_sync_point(ahead):
+            if ahead.type in STOPS and not self._open_sync_point(ahead):
                 return
             if self._unsettled and ahead.type == HOST_INPUT:
                 self.send(m.Settle(), CPU, self.icount)
@@ -95,10 +96,9 @@ class LiveReplaySession(ReplaySession):
     def _close_sync_point(self) -> None:
         """The stop is over when the CPU, or nobody, has the next word."""
         ahead = self._cursor.next
-        over = ahead is None or ahead.source == CPU or ahead.type == SYNC_POINT
-        if self._in_sync_point and over:
+        if self._in_sync_point and closes_stop(ahead):
             self._in_sync_point = False
-            self.send(self._grant_until(), CPU, self.icount)
+            self.send(self._stops.take(), CPU, self.icount)
 
     def _deliver(self, frame: Frame) -> None:
         if frame.type == END:

@@ -15,7 +15,8 @@ from machine.frame import FIRST_DERIVED_TYPE, Frame
 from machine.icount import CPU
 from machine.recording.compare import divergence
 from machine.recording.place import START
-from replay_broker.session.replay import SYNC_POINT, ReplaySession, readable
+from machine.recording.stops import STOPS, closes_stop
+from replay_broker.session.replay import ReplaySession, readable
 
 if TYPE_CHECKING:
     from machine.recording.place import Point
@@ -69,25 +70,24 @@ class LogReplaySession(ReplaySession):
             if frame is None:
                 self._streamed_all = True
             elif frame.target == CPU:
-                self._in_sync_point |= frame.type == SYNC_POINT
+                self._in_sync_point |= frame.type in STOPS
                 self._in_sync_point &= frame.type != _STOP_REQUEST
                 self._credit -= 1
                 self._send_frame(frame)
 
     def _close_sync_point(self, ahead: Frame | None) -> None:
         """The stop is over when the CPU, or nobody, has the next word."""
-        over = ahead is None or ahead.source == CPU or ahead.type == SYNC_POINT
-        if self._in_sync_point and over:
+        if self._in_sync_point and closes_stop(ahead):
             self._in_sync_point = False
             self._credit -= 1
-            self.send(self._grant_until(), CPU, 0)
+            self.send(self._stops.take(), CPU, 0)
 
     def _skip_others(self) -> None:
         """Everything but the CPU's own words counts as having happened when its turn comes."""
         while (ahead := self._cursor.next) is not None and ahead.source != CPU:
             if self._until is not None and ahead.icount >= self._until:
                 return
-            self._syncs_due += self._cursor.pass_next().type == SYNC_POINT
+            self._syncs_due += self._cursor.pass_next().type in STOPS
         self._finish_if_over()
 
     def _check_sync(self, frame: Frame) -> None:

@@ -17,6 +17,7 @@ from machine.message import MessageClass
 from machine.recording.chain import chain_of
 from machine.recording.compare import divergence, same, silence
 from machine.recording.place import START
+from machine.recording.stops import SYNC_POINT, Stops
 from replay_broker.outcome import Outcome
 from replay_broker.session.base import Session
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from machine.recording.reader import Recording
     from replay_broker.session.base import Send
 
-SYNC_POINT: Final = type_of(m.SyncPoint)
 END: Final = type_of(m.End)
 RESET: Final = type_of(m.Reset)
 POWER_OFF: Final = type_of(m.PowerOff)
@@ -70,17 +70,6 @@ class Cursor:
         return self._chain.digest()
 
 
-class SyncPoints:
-    """The recording's sync points, read ahead of the cursor: where the CPU must stop next."""
-
-    def __init__(self, frames: Iterator[Frame]) -> None:
-        self._icounts = (frame.icount for frame in frames if frame.type == SYNC_POINT)
-
-    def take(self) -> int | None:
-        """The instruction count of the next one, None behind the last."""
-        return next(self._icounts, None)
-
-
 def readable(frames: Iterator[Frame]) -> Iterator[Frame]:
     """The messages up to where a damaged log can be trusted; whoever opened it has told the user."""
     try:
@@ -102,7 +91,7 @@ class ReplaySession(Session):
         self._until = until
         self._cursor = Cursor(recording, start)
         self._cursor.on_reset = self._on_reset
-        self._sync_points = SyncPoints(readable(recording.frames(start)))
+        self._stops = Stops(readable(recording.frames(start)))
 
     @property
     def messages(self) -> int:
@@ -131,9 +120,9 @@ class ReplaySession(Session):
     def _begin(self) -> None:
         """The CPU comes to power-on's sync point by itself; in a saved state it has to be told which is the next."""
         if self._start.seq == 0:
-            self._sync_points.take()
+            self._stops.take()
         else:
-            self.send(self._grant_until(), CPU, self.icount)
+            self.send(self._stops.take(), CPU, self.icount)
 
     def _match(self, frame: Frame) -> Frame:
         """The recorded message that a node has just re-created; Divergence if it is another."""
@@ -175,10 +164,6 @@ class ReplaySession(Session):
             self._cursor.pass_next()
         digest = hashlib.sha256(message.digest + self._cursor.digest()).digest()
         self.outcome = Outcome(m.RunState.STOPPED, digest)
-
-    def _grant_until(self) -> m.Grant:
-        """To the next sync point at which something was delivered."""
-        return m.Grant(until_icount=self._sync_points.take())
 
 
 def _nobody(_by_guest: bool) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.harness.machine import Home, Running
+    from tests.harness.machine import Finished, Home, Running
 
 GDB: Final = ("gdb-multiarch", "-nx", "-q", "--interpreter=mi3")
 GOING: Final = ("vCont;c", "bc#")
@@ -143,6 +143,31 @@ class Gdb:
         assert data, f"gdb is gone; it has said: {self.said}"
         *lines, self._unread = (self._unread + data).split(b"\n")
         self._records += [gdbmiparser.parse_response(line.decode(errors="replace")) for line in lines if line.strip()]
+
+
+class Attended:
+    """A started machine and where gdb may come."""
+
+    def __init__(self, running: Running, place: Path) -> None:
+        self.running = running
+        self.place = place
+        self.done: Finished | None = None
+
+    @property
+    def finished(self) -> Finished:
+        """How it has ended."""
+        assert self.done is not None
+        return self.done
+
+
+@contextmanager
+def attended(home: Home, *words: str | Path) -> Iterator[Attended]:
+    """`dejavm WORDS --gdb`, which must end by itself."""
+    place = home.work / "gdb"
+    session = Attended(home.start(*words, "--gdb", f"unix:{place}"), place)
+    home.await_path(place)
+    yield session
+    session.done = session.running.finish()
 
 
 @contextmanager

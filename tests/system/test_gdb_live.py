@@ -2,47 +2,28 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
 from machine.recording.reader import Recording
-from tests.harness.gdb import Gdb
+from tests.harness.gdb import Gdb, attended
 from tests.harness.guests import BARE, DMACOPY, guest
 from tests.harness.machine import console, final_digest
+from tests.harness.monitor import Qmp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from machine.frame import Frame
-    from tests.harness.machine import Finished, Home, Running
+    from tests.harness.machine import Home
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 
 ENTRY = 0x8020_0000
 FILL_LOOP = 0x8020_0028
 """An instruction of rt.S that runs once for each eight bytes of memory it clears."""
-
-
-class Session:
-    """A started machine and where gdb may come."""
-
-    def __init__(self, running: Running, place: Path) -> None:
-        self.running = running
-        self.place = place
-        self.done: Finished | None = None
-
-
-@contextmanager
-def machine(home: Home, *words: str | Path) -> Iterator[Session]:
-    """`dejavm WORDS --gdb`, which must end by itself."""
-    place = home.work / "gdb"
-    session = Session(home.start(*words, "--gdb", f"unix:{place}"), place)
-    home.await_path(place)
-    yield session
-    session.done = session.running.finish()
 
 
 def arguments(home: Home, name: str, *more: str | Path, board: str = BARE) -> tuple[str | Path, ...]:
@@ -56,7 +37,7 @@ def frames(recording: Path) -> list[Frame]:
 
 
 def test_a_machine_waits_for_gdb_and_runs_as_it_is_told(home: Home) -> None:
-    with machine(home, "run", *arguments(home, "traps"), "-S") as session, Gdb(home) as gdb:
+    with attended(home, "run", *arguments(home, "traps"), "-S") as session, Gdb(home) as gdb:
         gdb.attach(session.place)
         assert (gdb.pc, gdb.icount) == (ENTRY, 0)
         gdb.go("stepi")
@@ -73,23 +54,20 @@ def test_a_machine_waits_for_gdb_and_runs_as_it_is_told(home: Home) -> None:
         gdb.tell("monitor phys on")
         assert gdb.value("*(long *)0x80201000") == 77
         gdb.tell("kill")
-    assert session.done is not None
-    assert session.done.exit_code == 0, session.done.stderr
+    assert session.finished.exit_code == 0, session.finished.stderr
 
 
 def test_a_recording_under_gdb_is_the_recording_without(home: Home) -> None:
     plain = home.record(*arguments(home, "dma", board=BARE + DMACOPY), name="plain")
     watched = home.work / "watched.dejavm"
     words = arguments(home, "dma", "-o", watched, board=BARE + DMACOPY)
-    with machine(home, "record", *words, "-S") as session, Gdb(home) as gdb:
+    with attended(home, "record", *words, "-S") as session, Gdb(home) as gdb:
         gdb.attach(session.place)
         gdb.tell(f"break *{FILL_LOOP:#x}")
         for _ in range(5):
             gdb.go("continue")
             gdb.tell("info registers")
         gdb.tell("delete")
-        with pytest.raises(AssertionError, match="no recording"):
-            gdb.tell("set var $t0 = 5")
         gdb.tell("watch *(long *)0x80204040")
         for _ in range(6):
             assert gdb.go("continue")["reason"] == "watchpoint-trigger"
@@ -99,8 +77,7 @@ def test_a_recording_under_gdb_is_the_recording_without(home: Home) -> None:
         gdb.tell("detach")
         gdb.attach(session.place)
         gdb.tell("detach")
-    assert session.done is not None
-    assert session.done.exit_code == 0, session.done.stderr
+    assert session.finished.exit_code == 0, session.finished.stderr
     assert frames(watched) == frames(plain)
     assert final_digest(watched) == final_digest(plain)
     home.verify_both_ways(watched)
@@ -108,7 +85,7 @@ def test_a_recording_under_gdb_is_the_recording_without(home: Home) -> None:
 
 def test_a_device_s_write_stops_the_machine_and_is_named(home: Home) -> None:
     board = BARE + DMACOPY
-    with machine(home, "run", *arguments(home, "dma", board=board), "-S") as session, Gdb(home) as gdb:
+    with attended(home, "run", *arguments(home, "dma", board=board), "-S") as session, Gdb(home) as gdb:
         gdb.attach(session.place)
         gdb.tell("watch *(long *)0x80204040")
         said = ""
@@ -126,24 +103,29 @@ def test_gdb_comes_while_the_guest_sleeps(home: Home, how: str) -> None:
     path = home.work / "nap.dejavm"
     output = ("-o", path) if how == "record" else ()
     words = (how, "bare", "--kernel", guest("nap"), "--serial", "file:con", "--sleep", "on", *output)
-    with Gdb(home) as gdb, machine(home, *words) as session:
+    with Gdb(home) as gdb, attended(home, *words) as session:
         # Its first line comes out when it falls asleep.
         home.await_bytes(home.work / "con", b"asleep")
         gdb.attach(session.place)
         assert "wfi" in gdb.tell("x/i $pc - 4")
         assert gdb.value("$sie") > 0
         gdb.tell("detach")
-    assert session.done is not None
-    assert session.done.exit_code == 0, session.done.stderr
+    assert session.finished.exit_code == 0, session.finished.stderr
     if how == "record":
         assert b"slept" in console(path)
         home.verify_both_ways(path)
 
 
-def test_a_running_guest_is_interrupted_and_killed(home: Home) -> None:
+def spinning(home: Home) -> Path:
+    """A guest that does nothing, for ever."""
     kernel = home.work / "spin.bin"
-    kernel.write_bytes(bytes.fromhex("01a0"))  # c.j 0: a jump to itself, for ever
-    with machine(home, "run", *arguments(home, "traps"), "--kernel", kernel) as session, Gdb(home) as gdb:
+    kernel.write_bytes(bytes.fromhex("01a0"))  # c.j 0: a jump to itself
+    return kernel
+
+
+def test_a_running_guest_is_interrupted_and_killed(home: Home) -> None:
+    kernel = spinning(home)
+    with attended(home, "run", *arguments(home, "traps"), "--kernel", kernel) as session, Gdb(home) as gdb:
         gdb.attach(session.place)
         before = gdb.icount
         gdb.run("continue")
@@ -151,31 +133,66 @@ def test_a_running_guest_is_interrupted_and_killed(home: Home) -> None:
         assert gdb.pc == ENTRY
         assert gdb.icount > before
         gdb.tell("kill")
-    assert session.done is not None
-    assert session.done.exit_code == 0, session.done.stderr
+    assert session.finished.exit_code == 0, session.finished.stderr
+
+
+def test_the_machine_runs_when_neither_gdb_nor_the_monitor_holds_it(home: Home) -> None:
+    words = arguments(home, "traps", "--kernel", spinning(home))
+    with attended(home, "run", *words) as session, Gdb(home) as gdb, Qmp(home) as monitor:
+        gdb.attach(session.place)
+        assert monitor.execute("query-status") == {"running": False, "status": "debug"}
+        before = gdb.icount
+        monitor.execute("stop")  # it stands already
+        gdb.run("continue")
+        assert gdb.interrupt()["reason"] == "signal-received"
+        assert gdb.icount == before
+        monitor.execute("cont")
+        assert gdb.icount == before
+        gdb.run("continue")
+        monitor.await_event("RESUME")
+        assert monitor.execute("query-status") == {"running": True, "status": "running"}
+        monitor.execute("stop")
+        assert monitor.execute("query-status") == {"running": False, "status": "paused"}
+        assert gdb.interrupt()["reason"] == "signal-received"
+        assert gdb.icount > before
+        # Who ends the machine asks nobody.
+        monitor.execute("quit")
+    assert session.finished.exit_code == 0, session.finished.stderr
+
+
+@pytest.mark.parametrize("how", ["run", "record"])
+def test_ctrl_c_ends_a_machine_that_gdb_holds(home: Home, how: str) -> None:
+    path = home.work / "held.dejavm"
+    output = ("-o", path) if how == "record" else ()
+    with attended(home, how, *arguments(home, "traps", *output), "-S") as session, Gdb(home) as gdb:
+        gdb.attach(session.place)
+        gdb.tell(f"hbreak *{FILL_LOOP:#x}")
+        gdb.go("continue")
+        session.running.signal(signal.SIGINT)
+    assert session.finished.exit_code in (0, 130), session.finished.stderr
+    if how == "record":
+        home.verify_both_ways(path)
 
 
 def test_a_dead_gdb_lets_the_machine_go(home: Home) -> None:
-    with machine(home, "run", *arguments(home, "aging"), "-S") as session, Gdb(home) as gdb:
+    with attended(home, "run", *arguments(home, "aging"), "-S") as session, Gdb(home) as gdb:
         gdb.attach(session.place)
         gdb.tell(f"break *{FILL_LOOP:#x}")
         gdb.go("continue")
         # Killed while the machine stands at a breakpoint that comes again and again.
-    assert session.done is not None
-    assert session.done.exit_code == 0, session.done.stderr
+    assert session.finished.exit_code == 0, session.finished.stderr
 
 
 def test_the_end_of_the_machine_is_told(home: Home) -> None:
-    with machine(home, "run", *arguments(home, "traps"), "-S") as session, Gdb(home) as gdb:
+    with attended(home, "run", *arguments(home, "traps"), "-S") as session, Gdb(home) as gdb:
         gdb.attach(session.place)
         assert gdb.go("continue")["reason"] in ("exited-normally", "exited")
-    assert session.done is not None
-    assert session.done.exit_code == 0, session.done.stderr
+    assert session.finished.exit_code == 0, session.finished.stderr
 
 
 def test_a_replay_with_devices_has_a_gdb_too(home: Home) -> None:
     recording = home.record(*arguments(home, "traps"))
-    with machine(home, "replay", recording, "--devices", "live", "-S") as session, Gdb(home) as gdb:
+    with attended(home, "replay", recording, "--devices", "live", "-S") as session, Gdb(home) as gdb:
         gdb.attach(session.place)
         gdb.tell(f"hbreak *{FILL_LOOP:#x}")
         gdb.go("continue")
@@ -184,8 +201,7 @@ def test_a_replay_with_devices_has_a_gdb_too(home: Home) -> None:
             gdb.tell("set var $t0 = 5")
         gdb.tell("delete")
         gdb.tell("detach")
-    assert session.done is not None
-    assert session.done.exit_code == 0, session.done.stderr
+    assert session.finished.exit_code == 0, session.finished.stderr
 
 
 def test_a_place_where_gdb_cannot_come_is_named(home: Home) -> None:

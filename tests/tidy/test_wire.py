@@ -7,12 +7,12 @@ import re
 import pytest
 
 from machine import codec
-from machine.wire.v1 import bus_pb2, frame_pb2, host_pb2, rebuild_pb2, session_pb2, state_pb2, time_pb2
+from machine.wire.v1 import bus_pb2, debug_pb2, frame_pb2, host_pb2, rebuild_pb2, session_pb2, state_pb2, time_pb2
 from tests.tidy import generated
 from tests.tidy.sources import ROOT
 from tests.unit.machine import test_codec
 
-FILES = (bus_pb2, frame_pb2, host_pb2, rebuild_pb2, session_pb2, state_pb2, time_pb2)
+FILES = (bus_pb2, debug_pb2, frame_pb2, host_pb2, rebuild_pb2, session_pb2, state_pb2, time_pb2)
 IN_THE_SCHEMAS = tuple(sorted(name for file in FILES for name in file.DESCRIPTOR.message_types_by_name))
 ROWS = {wire.DESCRIPTOR.name: cls for cls, wire in codec.MESSAGES.values()}
 PARTS = {wire.DESCRIPTOR.name: cls for cls, wire in codec.NESTED.items()}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from cpu_node import _engine as r
 from cpu_node.arch.riscv64.inspect import NAMES
-from cpu_node.arch.riscv64.registers import CONTROL, MSTATUS_FS, machine_mode
+from cpu_node.arch.riscv64.registers import CONTROL, MSTATUS_FS, machine_mode, read_fcsr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +21,8 @@ _GENERAL: Final = ("zero", *NAMES[2:33])
 _FLOATING: Final = NAMES[33:65]
 _CONTROL: Final = NAMES[66:]
 _VIEWS: Final = ("sstatus", "sie", "sip")
+_FLOATING_CONTROL: Final[Mapping[str, tuple[int, int]]] = {"fcsr": (0, 0xFF), "fflags": (0, 0x1F), "frm": (5, 7)}
+"""Bits of fcsr: (first, mask)."""
 _COUNTERS: Final = ("cycle", "time", "instret")
 SSTATUS_MASK: Final = 0x8000_0003_000D_E762
 TICK_NS: Final = 100
@@ -67,12 +69,33 @@ def put(core: Core, name: str, value: int) -> bool:
     elif name in _CONTROL:
         with machine_mode(core):
             core.reg_write(CONTROL[_CONTROL.index(name)], value)
-    elif name == "fcsr":
-        with machine_mode(core):
-            status = core.reg_read(r.UC_RISCV_REG_MSTATUS)
-            core.reg_write(r.UC_RISCV_REG_MSTATUS, status | MSTATUS_FS)
-            core.reg_write(r.UC_RISCV_REG_FCSR, value & 0xFF)
-            core.reg_write(r.UC_RISCV_REG_MSTATUS, status)
+    elif name in _VIEWS:
+        _put_view(core, name, value)
+    elif name in _FLOATING_CONTROL:
+        _put_floating_control(core, name, value)
     else:
         return False
     return True
+
+
+def _put_view(core: Core, name: str, value: int) -> None:
+    """Those bits of a machine's register that the supervisor has."""
+    with machine_mode(core):
+        delegated = int(core.reg_read(r.UC_RISCV_REG_MIDELEG))
+        number, mask = {
+            "sstatus": (r.UC_RISCV_REG_MSTATUS, SSTATUS_MASK),
+            "sie": (r.UC_RISCV_REG_MIE, delegated),
+            "sip": (r.UC_RISCV_REG_MIP, delegated),
+        }[name]
+        core.reg_write(number, int(core.reg_read(number)) & ~mask | value & mask)
+
+
+def _put_floating_control(core: Core, name: str, value: int) -> None:
+    """All of fcsr, or one of its fields."""
+    shift, mask = _FLOATING_CONTROL[name]
+    with machine_mode(core):
+        before = read_fcsr(core)
+        status = core.reg_read(r.UC_RISCV_REG_MSTATUS)
+        core.reg_write(r.UC_RISCV_REG_MSTATUS, status | MSTATUS_FS)
+        core.reg_write(r.UC_RISCV_REG_FCSR, before & ~(mask << shift) & 0xFF | (value & mask) << shift)
+        core.reg_write(r.UC_RISCV_REG_MSTATUS, status)

@@ -61,12 +61,12 @@ def read_all(core: Core) -> tuple[int, ...]:
     values = [core.reg_read(r.UC_RISCV_REG_PC), privilege]
     with machine_mode(core):
         values += [core.reg_read(number) for number in GENERAL + FLOATING]
-        values.append(_read_fcsr(core))
+        values.append(read_fcsr(core))
         values += [core.reg_read(number) for number in CONTROL]
     return tuple(int(value) for value in values)
 
 
-def _read_fcsr(core: Core) -> int:
+def read_fcsr(core: Core) -> int:
     """While the floating-point unit is off, fcsr cannot be read, and the engine leaves garbage."""
     status = core.reg_read(r.UC_RISCV_REG_MSTATUS)
     core.reg_write(r.UC_RISCV_REG_MSTATUS, status | MSTATUS_FS)

@@ -48,6 +48,8 @@ class MessageType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MESSAGE_TYPE_STATE_REQUEST: _ClassVar[MessageType]
     MESSAGE_TYPE_END: _ClassVar[MessageType]
     MESSAGE_TYPE_ENTROPY: _ClassVar[MessageType]
+    MESSAGE_TYPE_ROUSE: _ClassVar[MessageType]
+    MESSAGE_TYPE_DEBUGGER_WRITE: _ClassVar[MessageType]
     MESSAGE_TYPE_MMIO_ACCESS: _ClassVar[MessageType]
     MESSAGE_TYPE_DONE: _ClassVar[MessageType]
     MESSAGE_TYPE_IRQ_LEVEL: _ClassVar[MessageType]
@@ -103,6 +105,8 @@ MESSAGE_TYPE_STOP_REQUEST: MessageType
 MESSAGE_TYPE_STATE_REQUEST: MessageType
 MESSAGE_TYPE_END: MessageType
 MESSAGE_TYPE_ENTROPY: MessageType
+MESSAGE_TYPE_ROUSE: MessageType
+MESSAGE_TYPE_DEBUGGER_WRITE: MessageType
 MESSAGE_TYPE_MMIO_ACCESS: MessageType
 MESSAGE_TYPE_DONE: MessageType
 MESSAGE_TYPE_IRQ_LEVEL: MessageType

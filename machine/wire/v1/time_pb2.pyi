@@ -40,12 +40,16 @@ class SyncPoint(_message.Message):
     def __init__(self, idle_ns: _Optional[int] = ...) -> None: ...
 
 class Grant(_message.Message):
-    __slots__ = ("until_icount", "wake_ns")
+    __slots__ = ("until_icount", "wake_ns", "pc", "after")
     UNTIL_ICOUNT_FIELD_NUMBER: _ClassVar[int]
     WAKE_NS_FIELD_NUMBER: _ClassVar[int]
+    PC_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
     until_icount: int
     wake_ns: int
-    def __init__(self, until_icount: _Optional[int] = ..., wake_ns: _Optional[int] = ...) -> None: ...
+    pc: int
+    after: int
+    def __init__(self, until_icount: _Optional[int] = ..., wake_ns: _Optional[int] = ..., pc: _Optional[int] = ..., after: _Optional[int] = ...) -> None: ...
 
 class Kick(_message.Message):
     __slots__ = ()
@@ -62,20 +66,24 @@ class Stopped(_message.Message):
     def __init__(self, digest: _Optional[bytes] = ...) -> None: ...
 
 class Pause(_message.Message):
-    __slots__ = ("on", "at_icount", "ticket")
+    __slots__ = ("on", "at_icount", "ticket", "let_go")
     ON_FIELD_NUMBER: _ClassVar[int]
     AT_ICOUNT_FIELD_NUMBER: _ClassVar[int]
     TICKET_FIELD_NUMBER: _ClassVar[int]
+    LET_GO_FIELD_NUMBER: _ClassVar[int]
     on: bool
     at_icount: int
     ticket: int
-    def __init__(self, on: _Optional[bool] = ..., at_icount: _Optional[int] = ..., ticket: _Optional[int] = ...) -> None: ...
+    let_go: bool
+    def __init__(self, on: _Optional[bool] = ..., at_icount: _Optional[int] = ..., ticket: _Optional[int] = ..., let_go: _Optional[bool] = ...) -> None: ...
 
 class Paused(_message.Message):
-    __slots__ = ("ticket",)
+    __slots__ = ("ticket", "held")
     TICKET_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
     ticket: int
-    def __init__(self, ticket: _Optional[int] = ...) -> None: ...
+    held: bool
+    def __init__(self, ticket: _Optional[int] = ..., held: _Optional[bool] = ...) -> None: ...
 
 class Settle(_message.Message):
     __slots__ = ()

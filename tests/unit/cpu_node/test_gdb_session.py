@@ -11,7 +11,7 @@ from cpu_node.arch import ARCHES
 from cpu_node.debugger import Hit, Stop, Why
 from cpu_node.gdbstub.packets import frame
 from cpu_node.gdbstub.session import Leave, Session, Wish
-from cpu_node.gdbstub.target import Answer, Resume
+from cpu_node.gdbstub.target import Answer, NotYetError, Resume
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,6 +32,7 @@ class Numbers:
         self.memory = bytearray(n & 0xFF for n in range(SIZE))
         self.values = dict.fromkeys(self.arch.inspect.names, 0) | {"pc": BASE, "ra": 5, "priv": 1}
         self.why_read_only = ""
+        self.asleep = False
         self.points: tuple[Sequence[int], Sequence[Watch]] = ((), ())
 
     def raw_registers(self) -> tuple[int, ...]:
@@ -47,6 +48,8 @@ class Numbers:
         self.memory[address - BASE : address - BASE + len(data)] = data
 
     def put_register(self, name: str, value: int) -> bool:
+        if self.asleep:
+            raise NotYetError
         self.values[name] = value
         return True
 
@@ -205,3 +208,17 @@ def test_monitor_commands_are_lines_of_text(line: Line) -> None:
     assert line.ask(b"qqemu.PhyMemMode") == b"1"
     assert line.ask(b"Qqemu.PhyMemMode:0") == b"OK"
     assert "virtual" in monitor("phys")
+
+
+def test_what_a_sleeping_machine_cannot_be_told_is_dealt_with_when_it_has_woken(line: Line) -> None:
+    line.target.asleep = True
+    assert line.ask(b"P1=0900000000000000") == b""
+    assert line.session.waits
+    line.session.receive(frame(b"p1"))
+    assert line.session.step() is None
+    assert line.heard() == b""
+    line.target.asleep = False
+    line.session.report(Stop(Why.INTERRUPT, 7, BASE))
+    assert line.heard() == b"OK"
+    assert line.session.step() is None
+    assert line.heard() == b"0900000000000000"

@@ -115,10 +115,10 @@ def say(session: Session, message: Message, source: int, icount: int = 0, target
 class Recorded:
     """A recording session, and the machine that it is of."""
 
-    def __init__(self, *, sleep: bool = False) -> None:
+    def __init__(self, *, sleep: bool = False, kind: type[RecordSession] = RecordSession) -> None:
         self.stage = Stage()
         self.ledger = TalliedLedger()
-        self.session = RecordSession(replace(BOARD, sleep=sleep), self.stage.send, self.ledger)
+        self.session = kind(replace(BOARD, sleep=sleep), self.stage.send, self.ledger)
 
     def power_on(self) -> Self:
         """The first sync point."""
