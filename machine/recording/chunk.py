@@ -89,6 +89,16 @@ def open_chunk(body: bytes) -> Chunk:
     return Chunk(start, end, data)
 
 
+def could_be_chunk(start: bytes, length: int) -> bool:
+    """Whether a record of so many bytes, of which only these are there, can be a chunk that was being written."""
+    if len(start) < _CHUNK.size:
+        return True
+    at = _CHUNK.size + int(_CHUNK.unpack_from(start)[-1])
+    if len(start) < at + _LENGTH.size:
+        return at + _LENGTH.size <= length
+    return bool(_LENGTH.unpack_from(start, at)[0] == length - at - _LENGTH.size)
+
+
 def _expand(packed: bytes, size: int) -> bytes:
     if size > HIGHEST_CHUNK_BYTES:
         raise Damage(f"chunk of {size} bytes is larger than any that is written")

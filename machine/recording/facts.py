@@ -8,7 +8,7 @@ import platform
 import secrets
 import sys
 import typing
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -88,6 +88,8 @@ class Facts:
     """Channels whose bytes have been replaced; such a recording can be read and not replayed."""
     parent: Parent | None = None
     """Of a branch: what it is a branch of."""
+    closed: int = field(default=0, compare=False)
+    """Bytes of the log when it was closed; 0 if it never was, or the recording does not say."""
 
     @property
     def beginning(self) -> Point:
@@ -158,11 +160,13 @@ def render_facts(facts: Facts) -> str:
     """The [recording] table as TOML text."""
     lines = ["[recording]"]
     lines += [f"{key} = {_toml(getattr(facts, key))}" for key in ("id", "format", "wire", "created")]
+    if facts.closed:
+        lines.append(f"closed = {facts.closed}")
     if facts.redacted:
         lines.append(f"redacted = [{', '.join(_toml(channel) for channel in facts.redacted)}]")
     if facts.cut is not None:
         lines += ["", "[recording.cut]"]
-        lines += [f"{field.name} = {_toml(getattr(facts.cut, field.name))}" for field in fields(facts.cut)]
+        lines += [f"{item.name} = {_toml(getattr(facts.cut, item.name))}" for item in fields(facts.cut)]
     if facts.parent is not None:
         lines += render_parent(facts.parent)
     lines += ["", "[recording.versions]"]
@@ -203,12 +207,13 @@ def parse_facts(table: object, source: str) -> Facts:
         cut=parse_cut(table.get("cut"), source),
         redacted=tuple(str(channel) for channel in redacted),
         parent=parse_parent(table["parent"], source) if "parent" in table else None,
+        closed=_value(table, "closed", int, source) if "closed" in table else 0,
     )
 
 
 def render_parent(parent: Parent) -> list[str]:
     """The [recording.parent] table, a line each."""
-    values = {field.name: getattr(parent, field.name) for field in fields(parent)} | {"chain": parent.chain.hex()}
+    values = {item.name: getattr(parent, item.name) for item in fields(parent)} | {"chain": parent.chain.hex()}
     return ["", "[recording.parent]", *(f"{key} = {_toml(value)}" for key, value in values.items())]
 
 

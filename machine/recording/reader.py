@@ -57,8 +57,8 @@ class Recording:
     def frames(self, start: Point = START) -> Iterator[Frame]:
         """Every message from the first, or from the first behind a point, in seq order.
 
-        Behind the last good one, TruncatedLog or CorruptRecord if the log is cut or damaged there; an
-        unclosed log that was cut between two records just ends.
+        Behind the last good one, TruncatedLog or CorruptRecord if the log is cut or damaged there; one that was
+        never closed just ends, in the middle of a record too.
         """
         start = self._behind(start)
         for chunk in self._walk(start.place).chunks():
@@ -106,7 +106,7 @@ class Recording:
         return self.beginning if start == START else start
 
     def _walk(self, place: Place) -> LogWalk:
-        return LogWalk(self.path / LOG_NAME, self.facts.id, self.facts.format, place)
+        return LogWalk(self.path / LOG_NAME, self.facts.id, self.facts.format, place, self.facts.closed)
 
     def summary(self) -> Summary:
         """What the recording comes to; reads all of it, tells damage instead of raising it."""

@@ -19,7 +19,7 @@ from mcap.opcode import Opcode
 
 from machine.errors import CorruptRecord, LogError, TruncatedLog
 from machine.recording.chain import chain_of
-from machine.recording.chunk import Content, Damage, Route, Routes, open_chunk, read_content
+from machine.recording.chunk import Content, Damage, Route, Routes, could_be_chunk, open_chunk, read_content
 from machine.recording.format import HIGHEST_CHUNK_BYTES, LINKED_FORMAT, MAGIC, PROFILE
 from machine.recording.place import Place
 
@@ -75,8 +75,12 @@ class _OwnPosition:
 class LogWalk:
     """One pass over a log file, from its beginning or, in formats that allow it, from a place in it."""
 
-    def __init__(self, path: Path, recording_id: str, log_format: int, start: Place | None = None) -> None:
+    def __init__(
+        self, path: Path, recording_id: str, log_format: int, start: Place | None = None, closed_bytes: int = 0
+    ) -> None:
+        """`closed_bytes` is the log's size when it was closed; 0 if nobody has closed it, or it is not known."""
         self._path = path
+        self._closed_bytes = closed_bytes
         self._id = recording_id
         self._linked = log_format >= LINKED_FORMAT
         self._start = start if start is not None and start.offset else None
@@ -89,14 +93,15 @@ class LogWalk:
         self._crc = 0
         self._seq = self.place.seq
         self._icount = self.place.icount
+        self._headed = False
         self.closed = False
         """Whether the walk came to a valid footer; a writer that was killed leaves none."""
 
     def chunks(self) -> Iterator[list[Frame]]:
         """The frames of each chunk, in order.
 
-        Raises TruncatedLog or CorruptRecord behind the last good frame; ends without either when the
-        log is whole, or unclosed but cut between two records.
+        Raises TruncatedLog or CorruptRecord behind the last good frame; ends without either when the log is
+        whole, or was never closed and ends with a record of which its writer has not written all.
         """
         try:
             with self._path.open("rb", buffering=0) as raw:
@@ -122,6 +127,8 @@ class LogWalk:
             if record.opcode != Opcode.CHUNK:
                 raise self._corrupt(record.offset, "a second header")
             yield from self._frames(record)
+        if self._closed_bytes:
+            raise self._truncated(self._offset, f"it had {self._closed_bytes} bytes when it was closed")
 
     def _frames(self, record: _Record) -> Iterator[list[Frame]]:
         content = Content()
@@ -168,24 +175,34 @@ class LogWalk:
         if not head:
             return None
         if len(head) < RECORD.size:
-            raise self._truncated(offset, "a record's first bytes are missing")
+            self._torn(offset, "a record's first bytes are missing")
+            return None
         opcode, length = RECORD.unpack(head)
         limit = _LIMITS.get(opcode)
         if limit is None or length > limit:
             raise self._corrupt(offset, f"a record of kind {opcode} with {length} bytes does not belong here")
         if length > self._size - offset - RECORD.size:
-            raise self._truncated(offset, "its last record is not complete")
+            if opcode == Opcode.CHUNK and not could_be_chunk(file.read(length), length):
+                raise self._corrupt(offset, f"a chunk cannot have {length} bytes")
+            self._torn(offset, "its last record is not complete")
+            return None
         body = file.read(length)
         self._offset = offset + RECORD.size + length
         if opcode != Opcode.DATA_END:
             self._crc = zlib.crc32(body, zlib.crc32(head, self._crc))
         return _Record(opcode, offset, body)
 
+    def _torn(self, offset: int, detail: str) -> None:
+        """The file ends in a record: by a kill in the middle of a write, unless it is known to have been longer."""
+        if self._closed_bytes or not self._headed:
+            raise self._truncated(offset, detail)
+
     def _check_header(self, record: _Record) -> None:
         profile = PROFILE.encode()
         expected = struct.pack("<I", len(profile)) + profile
         if record.opcode != Opcode.HEADER or not record.body.startswith(expected):
             raise self._corrupt(record.offset, f"its header is not that of a {PROFILE} log")
+        self._headed = True
 
     def _finish(self, file: _OwnPosition, data_end: _Record) -> None:
         """Check what stands behind the last chunk: the data section's checksum, the summary, the footer."""
@@ -194,9 +211,13 @@ class LogWalk:
             raise self._corrupt(data_end.offset, "the checksum of all chunks is wrong")
         rest = file.read(self._size - self._offset)
         if len(rest) < TRAILER_BYTES or not rest.endswith(MAGIC):
-            raise self._truncated(self._offset, "its summary is not complete; all messages are there")
+            self._torn(self._offset, "its summary is not complete; all messages are there")
+            return
         if footer_of(rest[-TRAILER_BYTES:], rest[:-TRAILER_BYTES]) != self._offset:
             raise self._corrupt(self._offset, "its summary is damaged; all messages are good")
+        if self._closed_bytes not in (0, self._size):
+            said = f"it has {self._size} bytes, and had {self._closed_bytes} when it was closed"
+            raise self._corrupt(self._size, f"{said}; all messages are good")
         self.closed = True
 
     def _truncated(self, offset: int, detail: str) -> TruncatedLog:

@@ -10,6 +10,7 @@ import os
 import shutil
 import typing
 from contextlib import suppress
+from dataclasses import replace
 from typing import IO, Final
 
 from mcap.writer import IndexType, Writer
@@ -72,7 +73,9 @@ class RecordingWriter:
         self._inputs = start.inputs
         self._chunk_bytes = 0
         self._opened_ns: int | None = None
-        self._file = _create(directory, render_board(board) + "\n" + render_facts(facts), prepared)
+        self._directory = directory
+        self._board, self._facts = board, replace(facts, closed=0)
+        self._file = _create(directory, self._machine(), prepared)
         # Chunks are closed here, by time and by size, and never by the library's own limit.
         self._mcap = Writer(
             typing.cast("IO[bytes]", self._file),
@@ -132,7 +135,22 @@ class RecordingWriter:
         """Close the log with its summary; a log closed so, whose last message is End, has a clean end."""
         self._mcap.finish()  # type: ignore[no-untyped-call]
         self._file.flush()
+        self._facts = replace(self._facts, closed=self._file.tell())
         self._file.close()
+        # Who finds less of the log later knows that it has been cut, and that no crash has ended the run.
+        path = self._directory / MACHINE_NAME
+        part = path.with_name(f"{MACHINE_NAME}.part")
+        try:
+            part.touch(FILE_MODE)
+            part.write_text(self._machine())
+            part.rename(path)
+        except OSError:
+            # The log is whole; where the disk is full it just cannot be told from one that was longer.
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+
+    def _machine(self) -> str:
+        return render_board(self._board) + "\n" + render_facts(self._facts)
 
     def abandon(self) -> None:
         """Leave the log as the host has it; the open chunk is lost.  Allowed at any time, more than once."""

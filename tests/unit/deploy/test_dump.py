@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deploy import cli
-from tests.unit.machine.recordings import FRAMES, write
+from tests.unit.machine.recordings import FRAMES, cut_in_the_last_chunk, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,8 +104,8 @@ def test_a_payload_that_is_no_message_is_shown_as_it_is(tmp_path: Path, capsys: 
 
 
 def test_a_damaged_log_is_dumped_as_far_as_it_is_good(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    log = write(tmp_path / "x.dejavm", close=False) / "log.mcap"
-    log.write_bytes(log.read_bytes()[:-1])
+    log = write(tmp_path / "x.dejavm") / "log.mcap"
+    cut_in_the_last_chunk(log)
     assert cli.main(["dump", str(log.parent), "--json"]) == 4
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 6

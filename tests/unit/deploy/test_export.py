@@ -22,7 +22,7 @@ from machine.board import Board, DeviceSlot
 from machine.codec import encode, type_of
 from machine.frame import Frame
 from tests.harness.trace import read_trace
-from tests.unit.machine.recordings import BOARD, FACTS, FRAMES, write
+from tests.unit.machine.recordings import BOARD, FACTS, FRAMES, cut_in_the_last_chunk, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -314,9 +314,8 @@ def test_an_export_may_go_to_standard_output(tmp_path: Path, capfdbinary: pytest
 def test_a_damaged_log_is_exported_as_far_as_it_is_good(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
-    path = write(tmp_path / "x.dejavm", frames_of(TYPED), close=False)
-    log = path / "log.mcap"
-    log.write_bytes(log.read_bytes()[:-1])
+    path = write(tmp_path / "x.dejavm", frames_of(TYPED))
+    cut_in_the_last_chunk(path / "log.mcap")
     assert cli.main(["export", str(path), "--format", kind, "-o", str(tmp_path / "y")]) == 4
     assert "log ends at byte" in capsys.readouterr().err
     reader: Any = read_trace if kind == "perfetto" else lambda path: json.loads(path.read_text().splitlines()[-1])

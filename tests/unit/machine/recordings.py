@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from mcap.opcode import Opcode
+
 from machine.board import Board, DeviceSlot
 from machine.codec import encode, type_of
 from machine.errors import LogError
@@ -75,6 +77,15 @@ def write(
     else:
         writer.abandon()
     return path
+
+
+def cut_in_the_last_chunk(log: Path) -> None:
+    """Take everything behind the last chunk's last byte but one from a closed log."""
+    data = log.read_bytes()
+    at = 8
+    while data[at] in (Opcode.HEADER, Opcode.CHUNK):
+        at += 9 + int.from_bytes(data[at + 1 : at + 9], "little")
+    log.write_bytes(data[: at - 1])
 
 
 def read_all(recording: Recording) -> tuple[list[Frame], LogError | None]:

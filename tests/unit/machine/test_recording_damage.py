@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_a_log_cut_at_any_byte_gives_whole_chunks_and_no_more(tmp_path: Path) -> None:
+def test_a_closed_log_cut_at_any_byte_gives_whole_chunks_and_names_the_place(tmp_path: Path) -> None:
     path = write(tmp_path / "x.dejavm")
     log = path / "log.mcap"
     data = log.read_bytes()
@@ -27,10 +27,55 @@ def test_a_log_cut_at_any_byte_gives_whole_chunks_and_no_more(tmp_path: Path) ->
         log.write_bytes(data[:size])
         frames, error = read_all(recording)
         assert frames == list(FRAMES[: len(frames)])
-        assert error is None or (isinstance(error, TruncatedLog) and error.offset <= size), (size, error)
-        assert not Recording(path, BOARD, FACTS).clean_end
+        assert isinstance(error, TruncatedLog), size
+        assert error.offset <= size
+        assert f"message {len(frames)}" in str(error) or not frames
+        assert not Recording(path, BOARD, recording.facts).clean_end
         counts.add(len(frames))
     assert counts == {0, 3, 6, 9}
+
+
+def test_a_log_that_was_never_closed_ends_with_its_last_whole_chunk_wherever_a_write_was_cut(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.dejavm", close=False)
+    whole = write(tmp_path / "y.dejavm")
+    log = path / "log.mcap"
+    # All that a writer ever hands to the host, in order: it may be killed while it closes the log, too.
+    for data in (log.read_bytes(), (whole / "log.mcap").read_bytes()):
+        first = 8 + 9 + int.from_bytes(data[9:17], "little")
+        counts = set()
+        for size in range(first, len(data)):
+            log.write_bytes(data[:size])
+            recording = Recording.open(path)
+            frames, error = read_all(recording)
+            assert error is None, (size, error)
+            assert frames == list(FRAMES[: len(frames)])
+            assert not recording.clean_end
+            counts.add(len(frames))
+        assert counts >= {0, 3, 6}
+
+
+def test_a_closed_log_that_has_another_size_than_it_had_is_not_clean(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.dejavm")
+    machine = path / "machine.toml"
+    recording = Recording.open(path)
+    assert recording.facts.closed == recording.log_bytes
+    machine.write_text(machine.read_text().replace(f"closed = {recording.log_bytes}", "closed = 77"))
+    frames, error = read_all(Recording.open(path))
+    assert frames == list(FRAMES)
+    assert isinstance(error, CorruptRecord)
+    assert "and had 77 when it was closed" in str(error)
+
+
+def test_a_log_whose_end_could_not_be_written_down_is_whole(tmp_path: Path) -> None:
+    writer = RecordingWriter(tmp_path / "x.dejavm", BOARD, FACTS)
+    for frame in FRAMES:
+        writer.append(frame, 0)
+    (tmp_path / "x.dejavm/machine.toml.part").mkdir()
+    writer.finish()
+    recording = Recording.open(tmp_path / "x.dejavm")
+    assert recording.facts.closed == 0
+    assert recording.clean_end
+    assert read_all(recording) == (list(FRAMES), None)
 
 
 def test_no_flipped_bit_gives_a_wrong_message(tmp_path: Path) -> None:
