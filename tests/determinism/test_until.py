@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cpu_node.timeline.perturb import Perturbation
+from cpu_node.timeline.player import Player
 from machine.codec import type_of
 from machine.message import SyncPoint
 from machine.recording.reader import Recording
@@ -62,6 +64,37 @@ def test_a_guest_that_waits_in_the_middle_of_a_block_is_found_on_either_side_of_
     for icount in range(middle - 1, middle + 4):
         log, live = (_stop(home, recording, icount, devices) for devices in ("log", "live"))
         assert log == live, icount
+
+
+def _registers(recording: Recording, icount: int) -> dict[str, int]:
+    player = Player(recording, recording.board, Perturbation())
+    player.run_exactly(icount)
+    assert player.icount == icount
+    return dict(zip(player.arch.inspect.names, player.registers(), strict=True))
+
+
+@pytest.mark.timeout(180)
+def test_in_front_of_an_instruction_that_faults_it_has_not_happened_yet(home: Home) -> None:
+    path = home.record("bare", "--kernel", guest("midfault"), "--serial", "null", "--sleep", "off")
+    opened = Recording.open(path)
+    before, behind = 0, opened.end_icount // 2
+    causes = {before: 0, behind: _registers(opened, behind)["scause"]}
+    while behind - before > 1:
+        middle = (before + behind) // 2
+        causes[middle] = _registers(opened, middle)["scause"]
+        before, behind = (middle, behind) if causes[middle] == 0 else (before, middle)
+    faulting, handling = _registers(opened, before), _registers(opened, behind)
+    # What faults does not count: one more instruction is the first one of the handler.
+    assert handling["scause"] in (13, 15)
+    assert handling["sepc"] == faulting["pc"]
+    assert handling["pc"] - handling["stvec"] in (2, 4)
+    assert home.run("snapshots", path, "--make", "200000").exit_code == 0
+    for place in (before, behind):
+        found = {
+            str(home.run("replay", path, word, str(place), "--devices", devices, "--json").json)
+            for word, devices in (("--until", "log"), ("--seek", "log"), ("--until", "live"))
+        }
+        assert len(found) == 1, place
 
 
 def test_beyond_the_end_is_a_usage_error_that_names_the_range(home: Home, recording: Path) -> None:
