@@ -96,6 +96,29 @@ def test_states_kept_at_random_places_are_gone_to_in_random_order_and_each_goes_
             ends_as_recorded(client, running, recording)
 
 
+def test_two_replays_of_one_recording_keep_states_in_it_at_once(home: Home) -> None:
+    recording = record(home, "doze")
+    end = Recording.open(recording).end_icount
+    qmps = [home.work / f"qmp{n}" for n in range(2)]
+    runs = [home.start("replay", recording, "-S", "--json", "--qmp", f"unix:{qmp}") for qmp in qmps]
+    with Qmp(home, qmps[0]) as one, Qmp(home, qmps[1]) as other:
+        for client in (one, other):
+            client.execute("stop")
+        for n in range(1, 4):
+            for client, tag in ((one, f"one {n}"), (other, f"other {n}")):
+                client.execute("replay-seek", icount=end * n // 5)
+                client.send("snapshot-save", tag=tag)
+            numbers = [client.answer()["number"] for client in (one, other)]
+            assert numbers[0] != numbers[1]
+        names = {row["name"]: row["icount"] for row in one.execute("snapshot-list") if row["name"]}
+        assert names == {f"{who} {n}": end * n // 5 for who in ("one", "other") for n in range(1, 4)}
+        for client, tags in ((one, "other"), (other, "one")):
+            client.execute("snapshot-load", tag=f"{tags} 2")
+            assert icount(client) == end * 2 // 5
+        for client, running in zip((one, other), runs, strict=True):
+            ends_as_recorded(client, running, recording)
+
+
 def test_breakpoints_stop_a_replay_each_time_it_comes_there(home: Home) -> None:
     recording = record(home, "chatter")
     end = Recording.open(recording).end_icount
