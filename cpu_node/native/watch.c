@@ -16,6 +16,7 @@ static struct {
     uint8_t *start;
     size_t size, granule;
     uint8_t *written; /* one byte a granule */
+    bool installed;
     struct sigaction before;
 } watched;
 
@@ -57,12 +58,11 @@ static void on_fault(int number, siginfo_t *info, void *context)
 static int begin(uint8_t *start, size_t size, size_t granule)
 {
     struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
-    if (!watched.written) {
-        if (!(watched.written = calloc(size / granule + 1, 1)))
-            return -1;
-        if (sigaction(SIGSEGV, &action, &watched.before) < 0)
-            return -1;
-    }
+    if (!watched.written && !(watched.written = calloc(size / granule + 1, 1)))
+        return -1;
+    if (!watched.installed && sigaction(SIGSEGV, &action, &watched.before) < 0)
+        return -1;
+    watched.installed = true;
     watched.start = start;
     watched.size = size;
     watched.granule = granule;
@@ -91,8 +91,9 @@ PyObject *unwatch(PyObject *module, PyObject *none)
     (void)module, (void)none;
     if (watched.start && protect(0, granules(), PROT_READ | PROT_WRITE) < 0)
         return PyErr_SetFromErrno(PyExc_OSError);
-    if (watched.start)
-        memset(watched.written, 1, granules());
+    /* Another memory may be watched from now on. */
+    free(watched.written);
+    watched.written = watched.start = NULL;
     Py_RETURN_NONE;
 }
 

@@ -34,6 +34,13 @@ for wrong in ((address, GRANULE, 100), (address, GRANULE + 1, GRANULE), (address
     except ValueError:
         continue
     raise AssertionError(wrong)
+memory[0] = 4
+_engine.unwatch()
+memory[6 * GRANULE] = 1
+assert _engine.take_written() == []
+_engine.watch_writes(address, 2 * GRANULE, GRANULE)
+memory[GRANULE] = memory[6 * GRANULE] = 2
+assert _engine.take_written() == [1]
 print("told", flush=True)
 ctypes.memset(8, 0, 1)
 """
