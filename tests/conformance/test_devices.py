@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from devices.backends.base import BackendBase
 from devices.registry import DEVICES, find_device, spec_of
 from machine.board import DeviceSlot
 from machine.errors import BoardError
@@ -16,8 +17,10 @@ from machine.message import HostEvent
 from machine.vmstate import decode, encode, identity
 from tests.devices.button import SPEC as BUTTON
 from tests.devices.dmacopy import SPEC as DMACOPY
-from tests.harness.fake_context import FakeContext
+from tests.harness.fake_context import DirectCpu, FakeContext
+from tests.harness.hosted import Erratic, Hosted
 from tests.outside.dejavm_outside.stopwatch import SPEC as STOPWATCH
+from tests.saboteurs.clock_reader import SPEC as CLOCK_READER
 
 if TYPE_CHECKING:
     from devices.model import DeviceModel, DeviceSpec
@@ -62,6 +65,32 @@ def apply(model: DeviceModel, context: FakeContext, operations: list[Operation])
     return [*seen, *context.effects]
 
 
+def record(spec: DeviceSpec, operations: list[Operation]) -> Hosted:
+    """Each operation as one message, behind the gate of a recording."""
+    backend = Erratic(spec.kind)
+    cpu = DirectCpu(spec.create({}), FakeContext(clock_step_ns=1000))
+    cpu.reset()
+    hosted = Hosted(cpu, backend)
+    for what, number, size, value in operations:
+        match what:
+            case "read":
+                cpu.load(number, size)
+            case "write":
+                cpu.store(number, value, size)
+            case "popped":
+                cpu.model.popped(number, value, cpu.context)
+                cpu.settle()
+            case "input":
+                backend.say(HostEvent(number), bytes((value,)) * size if number == HostEvent.DATA else b"")
+                hosted.deliver()
+            case "timer":
+                cpu.timer_expired(number)
+            case _:
+                backend.takes = number
+    hosted.close()
+    return hosted
+
+
 def fresh(spec: DeviceSpec) -> tuple[DeviceModel, FakeContext]:
     """A device after power-on."""
     model, context = spec.create({}), FakeContext(clock_step_ns=1000)
@@ -83,6 +112,20 @@ def test_a_snapshot_in_the_middle_changes_nothing(
     second.state = decode(type(straight.state), encode(straight.state))
     assert apply(second, other, after) == apply(straight, context, after)
     assert encode(second.state) == encode(straight.state)
+
+
+@ALL_SPECS
+@settings(max_examples=60, deadline=None)
+@given(operations=OPERATIONS)
+def test_what_was_recorded_replays_without_the_backend(spec: DeviceSpec, operations: list[Operation]) -> None:
+    recorded = record(spec, operations)
+    recorded.replay(spec.create({}), BackendBase(spec.kind))
+
+
+def test_a_device_that_looks_elsewhere_than_into_its_messages_is_caught() -> None:
+    recorded = record(CLOCK_READER, [("read", 0, 8, 0)])
+    with pytest.raises(AssertionError):
+        recorded.replay(CLOCK_READER.create({}), BackendBase("saboteur"))
 
 
 @ALL_SPECS

@@ -54,16 +54,20 @@ class HostLoop:
 
     def serve(self, timeout_ms: int = 0) -> bool:
         """Wait for the host once; whether anything was ready."""
-        poller = select.poll()
-        wanted = self.backend.descriptors(self.room)
-        for descriptor, reads, writes in wanted:
-            poller.register(descriptor, (select.POLLIN if reads else 0) | (select.POLLOUT if writes else 0))
-        found = poller.poll(timeout_ms)
-        for descriptor, events in found:
-            trouble = select.POLLHUP | select.POLLERR
-            readable, writable = events & (select.POLLIN | trouble), events & (select.POLLOUT | trouble)
-            self.backend.ready(descriptor, bool(readable), bool(writable), self.room)
-        return bool(found)
+        return serve_backend(self.backend, self.room, timeout_ms)
 
     def _submit(self, event: HostEvent, data: bytes, delay_ns: int) -> None:
         self.events.append((event, data, delay_ns))
+
+
+def serve_backend(backend: Backend, room: int, timeout_ms: int) -> bool:
+    """Wait for what a backend waits for, once, and have it served; whether anything was ready."""
+    poller = select.poll()
+    for descriptor, reads, writes in backend.descriptors(room):
+        poller.register(descriptor, (select.POLLIN if reads else 0) | (select.POLLOUT if writes else 0))
+    found = poller.poll(timeout_ms)
+    for descriptor, events in found:
+        trouble = select.POLLHUP | select.POLLERR
+        readable, writable = events & (select.POLLIN | trouble), events & (select.POLLOUT | trouble)
+        backend.ready(descriptor, bool(readable), bool(writable), room)
+    return bool(found)
