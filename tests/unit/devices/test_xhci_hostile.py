@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from devices.backends.base import BackendBase
 from devices.usb import registers as r
 from devices.usb.contexts import EndpointKind
 from devices.usb.functions import opcodes
@@ -20,11 +21,13 @@ from devices.usb.messages import (
     What,
     encode_plugged,
 )
+from devices.usb.model import Xhci
 from devices.usb.state import XhciState
 from devices.usb.trb import Completion, TrbType
 from machine.message import HostEvent
 from machine.vmstate import decode, encode
 from tests.harness.fake_context import DirectCpu, TreatingCpu
+from tests.harness.hosted import Erratic, Hosted
 from tests.harness.xhci_driver import COMMAND_RING, EVENT_RING, EVENT_TABLE, INPUT, Driver, UsbContext, port_register
 
 MOST_READS = 20_000
@@ -266,6 +269,18 @@ def test_saved_and_loaded_under_way_it_goes_on_as_if_nothing_had_been(
     other.model.state = decode(XhciState, encode(straight.model.state))
     assert run(other, after) == run(straight, after)
     assert encode(other.model.state) == encode(straight.model.state)
+
+
+@settings(max_examples=60, deadline=None)
+@given(STEPS)
+def test_what_a_hostile_driver_has_done_replays(steps: list[tuple[str, object, object]]) -> None:
+    driver = furnished()
+    backend = Erratic("usb0")
+    hosted = Hosted(driver.cpu, backend)
+    for step in steps:
+        backend.takes = driver.context.takes if driver.context.takes is not None else 1 << 20
+        run(driver, [step])
+    hosted.replay(Xhci(), BackendBase("usb0"))
 
 
 @settings(max_examples=60, deadline=None)
