@@ -37,14 +37,23 @@ class Disk:
 
     def __init__(self, description: StorageDescription | None = None) -> None:
         self.driver = Driver()
-        self.slot = self.driver.attach(Plugged(1, Kind.STORAGE, description or StorageDescription(BLOCK * BLOCKS)))
-        assert self.driver.control(self.slot, 0, 9, 1)[0] is SUCCESS
-        endpoints = {IN: (EndpointKind.BULK_IN, 1024), OUT: (EndpointKind.BULK_OUT, 1024)}
-        assert self.driver.configure(self.slot, endpoints).code is SUCCESS
         self.image: dict[int, bytes] = {}
         self.error = 0
         self._scratch = self.driver.allocate(TOO_LARGE_TO_COPY)
         self._tag = 100
+        self.appear(description or StorageDescription(BLOCK * BLOCKS))
+        self.configure()
+
+    def appear(self, description: StorageDescription) -> None:
+        """It is plugged in."""
+        self.driver.plug(Plugged(1, Kind.STORAGE, description))
+
+    def configure(self) -> None:
+        """Bring it up."""
+        self.slot = self.driver.bring_up(1)
+        assert self.driver.control(self.slot, 0, 9, 1)[0] is SUCCESS
+        endpoints = {IN: (EndpointKind.BULK_IN, 1024), OUT: (EndpointKind.BULK_OUT, 1024)}
+        assert self.driver.configure(self.slot, endpoints).code is SUCCESS
 
     def requests(self) -> list[StorageRequest]:
         """What the image has been asked since the last look."""

@@ -351,9 +351,17 @@ class Driver:
         self.cpu.timer_expired(timer)
 
     def attach(self, message: Plugged) -> int:
-        """Plug in, reset the port, enable a slot, address, SET_CONFIGURATION; the slot."""
+        """Plug in, and bring it up; the slot."""
         self.plug(message)
-        port = next(p for p in (message.port, message.port + r.MAX_PORTS // 2) if self.load(port_register(p)) & 1)
+        return self.bring_up(message.port)
+
+    def connected(self, socket: int) -> bool:
+        """Whether the guest sees something in a socket: at its USB 2 port or at its SuperSpeed port."""
+        return any(self.load(port_register(p)) & 1 for p in (socket, socket + r.MAX_PORTS // 2))
+
+    def bring_up(self, socket: int) -> int:
+        """Reset the port of what is in a socket, enable a slot, address it; the slot."""
+        port = next(p for p in (socket, socket + r.MAX_PORTS // 2) if self.load(port_register(p)) & 1)
         self.store(port_register(port), r.PORT_POWERED | r.PORT_RESET)
         self.store(port_register(port), r.PORT_POWERED | r.PORT_CHANGES)
         slot = self.enable()
