@@ -6,8 +6,10 @@ take it again.  Keys that are down when the host keeps its events from us are le
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections import deque
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from devices.backends.base import BackendBase
@@ -41,6 +43,13 @@ BOTH_CTRL: Final = frozenset((KEY_LEFTCTRL, KEY_RIGHTCTRL))
 REPEATED: Final = 2
 """The value of a key that the host's kernel repeats; the guest's kernel repeats by itself."""
 TAKEN: Final = (EV_KEY, EV_REL, EV_ABS)
+REASONS: Final[Mapping[int, str]] = {
+    errno.ENOTTY: "it is no event device; write /dev/input/eventN",
+    errno.EINVAL: "it is no event device; write /dev/input/eventN",
+    errno.EBUSY: "somebody else has grabbed it",
+    errno.EACCES: "permission denied; on Debian the group input may read it",
+}
+"""What an errno means here."""
 MOST_EVENTS: Final = 256
 """A group is cut there; no device makes such."""
 
@@ -77,7 +86,7 @@ class EvdevBackend(BackendBase):
                 self._device.grab(True)
         except (OSError, ValueError) as error:
             self.close()
-            raise BackendError(f"{self._name}: cannot take events of {self._path}: {error}") from error
+            raise BackendError(f"{self._name}: cannot take events of {self._path}: {_reason(error)}") from error
 
     def close(self) -> None:
         """Give the device back to the host."""
@@ -206,3 +215,9 @@ class EvdevBackend(BackendBase):
         self._group.clear()
         self._down.clear()
         self._let_go()
+
+
+def _reason(error: OSError | ValueError) -> str:
+    if not isinstance(error, OSError):
+        return str(error)
+    return REASONS.get(error.errno or 0, error.strerror or str(error))
