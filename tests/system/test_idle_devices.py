@@ -11,14 +11,23 @@ import pytest
 
 from tests.harness.guests import guest
 from tests.harness.monitor import Qmp
+from tests.harness.usbip_server import HOST, make_keyboard, serving
 
 if TYPE_CHECKING:
-    from tests.harness.machine import Home
+    from tests.harness.machine import Home, Running
 
 pytestmark = pytest.mark.system
 
-ALL: Final = ("--serial", "stdio", "--nic", "none", "--input", "kbd", "--usb", "kbd", "--rng", "seed=1")
-NAMES: Final = ("serial0", "rtc0", "nic0", "input0", "usb0", "rng0")
+ALL: Final = (
+    *("--serial", "stdio", "--serial", "mon:unix:line,server=on,wait=off", "--serial", "ringbuf"),
+    *("--nic", "none", "--nic", "user,pcap=packets", "--nic", "hub,id=1", "--nic", "stream,addr.path=nic,server=on"),
+    *("--input", "kbd", "--input", "tablet", "--rng", "seed=1", "--rng", "host"),
+    *("--usb", "kbd", "--usb", "mouse", "--usb", "storage,file=disk", "--usb", "serial,pty"),
+)
+NAMES: Final = (
+    *("serial0", "serial1", "serial2", "rtc0", "nic0", "nic1", "nic2", "nic3"),
+    *("input0", "input1", "rng0", "rng1", "usb0"),
+)
 MOST_BYTES: Final = 150_000_000
 WATCHED_S: Final = 2.0
 
@@ -37,7 +46,15 @@ def _peak_bytes(pid: int) -> int:
 
 
 def test_no_device_is_large_and_none_wakes_while_the_guest_leaves_it_alone(home: Home) -> None:
-    running = home.start("record", "bare", "--kernel", guest("echo"), *ALL, "-o", "a.dejavm")
+    (home.work / "disk").write_bytes(bytes(1 << 20))
+    with serving(make_keyboard()[0]) as port:
+        outside = ("--usb", f"usbip,host={HOST},port={port},busid=1-1")
+        watch(home, home.start("record", "bare", "--kernel", guest("echo"), *ALL, *outside, "-o", "a.dejavm"))
+    home.verify_both_ways(home.work / "a.dejavm")
+
+
+def watch(home: Home, running: Running) -> None:
+    """A guest that says one word and sleeps."""
     process = running.process
     assert process.stdin is not None
     assert process.stdout is not None
@@ -62,4 +79,3 @@ def test_no_device_is_large_and_none_wakes_while_the_guest_leaves_it_alone(home:
     out, err = process.communicate(b"\x04", timeout=60)
     assert process.returncode == 0, err
     assert out.endswith(b"PASS\n")
-    home.verify_both_ways(home.work / "a.dejavm")

@@ -135,26 +135,25 @@ class Servers(RuleBasedStateMachine):
         assert not self.driver.connected(1)
         assert "not plugged in: USB/IP device 1-1.4" in self.said[-1]
 
-    @precondition(lambda self: self.there)
+    @precondition(lambda self: self.there and len(self.buffers) < len(ENDPOINTS))
     @rule(number=st.sampled_from([IN, OUT]), length=LENGTHS)
     def the_guest_asks(self, number: int, length: int) -> None:
         """A transfer, which the server is told of at once."""
         if number in self.buffers:
-            return
+            (number,) = ENDPOINTS.keys() - self.buffers.keys()
         self.buffers[number] = self.driver.queue(self.slot, number, length), length
         self.commands[number] = self.asked()
         assert self.commands[number].length == length
 
-    def waiting(self, number: int) -> bool:
-        """Whether the server can answer a transfer now."""
-        return self.there and number in self.commands and not self.left
+    def waiting(self, number: int) -> int:
+        """A transfer that the server has not answered: this one, if it can be chosen."""
+        return number if number in self.commands else next(iter(self.commands))
 
     @precondition(lambda self: self.there and self.commands and not self.left)
     @rule(number=st.sampled_from([IN, OUT]), missing=st.integers(0, 700), hangs=st.booleans(), cut=st.integers(1, 100))
     def the_server_answers(self, number: int, missing: int, hangs: bool, cut: int) -> None:
         """With all or less, at once or after a long time in the middle of the answer."""
-        if not self.waiting(number):
-            return
+        number = self.waiting(number)
         _, length = self.buffers[number]
         actual = max(0, length - missing)
         data = bytes(range(1, 250)) * 13
@@ -209,8 +208,7 @@ class Servers(RuleBasedStateMachine):
     @rule(number=st.sampled_from([IN, OUT]), error=st.sampled_from(sorted(FAILURES)))
     def the_device_fails(self, number: int, error: int) -> None:
         """As the server says."""
-        if not self.waiting(number):
-            return
+        number = self.waiting(number)
         self.say(self.server.ret(self.commands.pop(number), status=-error))
         del self.buffers[number]
         code, _ = self.event(number)
@@ -221,8 +219,7 @@ class Servers(RuleBasedStateMachine):
     @rule(number=st.sampled_from([IN, OUT]), crossing=st.booleans())
     def the_guest_withdraws(self, number: int, crossing: bool) -> None:
         """What it had asked for; perhaps the answer is on its way."""
-        if not self.waiting(number):
-            return
+        number = self.waiting(number)
         self.driver.withdraw(self.slot, number)
         del self.buffers[number]
         unlink = self.asked()
@@ -237,22 +234,21 @@ class Servers(RuleBasedStateMachine):
     @rule(number=st.sampled_from([IN, OUT]), more=st.integers(1, 1 << 30), hangs_up=st.booleans())
     def the_server_lies_about_a_length(self, number: int, more: int, hangs_up: bool) -> None:
         """More than was asked for."""
-        if not self.waiting(number):
-            return
+        number = self.waiting(number)
         length = self.buffers[number][1] + more
         self.say(self.server.ret(self.commands[number], b"?" * min(length, 5000), actual=length))
         if hangs_up:
             self.peer.close()
         self.gone()
 
-    @precondition(lambda self: self.there and not self.left)
+    @precondition(lambda self: self.there and self.commands and not self.left)
     @rule(kind=st.integers(0, 1 << 20), number=st.integers(1 << 20, (1 << 32) - 1), rubbish=st.binary(max_size=200))
     def the_server_talks_rubbish(self, kind: int, number: int, rubbish: bytes) -> None:
         """An answer to nothing, or no answer at all."""
         self.say(HEAD.pack(kind, number, 0, 0, 0, 0, 0, 0, 0, 0) + rubbish)
         self.gone()
 
-    @precondition(lambda self: self.there)
+    @precondition(lambda self: self.there and self.commands)
     @rule()
     def the_server_dies(self) -> None:
         """Perhaps in the middle of an answer."""
@@ -285,6 +281,8 @@ class Servers(RuleBasedStateMachine):
                 self.the_server_goes_on()
             if not self.there:
                 self.it_is_plugged_in(48)
+            while self.commands:
+                self.the_server_answers(IN, 0, False, 1)
             self.the_guest_asks(IN, 64)
             self.the_server_answers(IN, 0, False, 1)
             self.hosted.close()
