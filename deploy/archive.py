@@ -47,16 +47,25 @@ _MEMBER: Final = re.compile(
 )
 
 
-def pack(recording: Recording, target: Path, *, thin: bool, elsewhere: Callable[[], Sequence[Path]]) -> None:
-    """Write a recording into one new file of mode 0600; guest files go in unless `thin`.
+def pack(
+    recording: Recording,
+    target: Path,
+    *,
+    thin: bool,
+    elsewhere: Callable[[], Sequence[Path]],
+    snapshots: bool = False,
+) -> None:
+    """Write a recording into one new file of mode 0600; guest files go in unless `thin`, `snapshots` if told.
 
-    UsageError if the file exists, ChangedGuest if a guest file is nowhere, MachineError if the host refuses.
+    UsageError if the file exists, ChangedGuest if a guest file is nowhere, SnapshotError if the snapshot that it begins
+    with is damaged, MachineError if the host refuses.
     """
     files = [(name, recording.path / name) for name in (MACHINE_NAME, LOG_NAME)]
-    if recording.facts.snapshot:
-        # It cannot be replayed without the snapshot it begins at.
-        store = SnapshotStore(recording.path, recording.facts.id)
-        files += [(f"{SNAPSHOTS_NAME}/{path.name}", path) for path in store.files(recording.facts.snapshot)]
+    store = SnapshotStore(recording.path, recording.facts.id)
+    # It cannot be replayed without the snapshot it begins at.
+    numbers = {recording.facts.snapshot} - {0} | ({head.number for head in store.list()} if snapshots else set())
+    kept = {path.name: path for number in sorted(numbers) for path in store.files(number)}
+    files += [(f"{SNAPSHOTS_NAME}/{name}", path) for name, path in sorted(kept.items())]
     if not thin:
         found = {file.sha256: locate(file, recording.path, elsewhere) for file in recording.facts.files}
         files += [(f"{FILES_NAME}/{digest}", path) for digest, path in sorted(found.items())]

@@ -21,6 +21,7 @@ TEST_PACKAGES = (
     ("qemu-system-riscv64", "qemu-system-misc"),
     ("gdb-multiarch", "gdb-multiarch"),
     ("systemd-analyze", "systemd"),
+    ("tshark", "tshark"),
 )
 """Programs that only tests use, Debian's packages with them."""
 SYSTEM_PROGRAMS = "/usr/sbin:/sbin"

@@ -24,6 +24,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--thin", action="store_true", help="name the guest's files by their sha256, do not include them"
     )
+    parser.add_argument(
+        "--snapshots", action="store_true", help="include the snapshots, so that --seek is as fast there as here"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -31,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     recording = open_recording(options.recording)
     name = recording.path.absolute().name.removesuffix(SUFFIX)
     target = Path(options.output or f"{name}{PACKED_SUFFIX}")
-    pack(recording, target, thin=options.thin, elsewhere=built_files)
+    pack(recording, target, thin=options.thin, elsewhere=built_files, snapshots=options.snapshots)
     say(
         "note: a recording holds everything that was typed and sent, passwords too; give it to nobody who must not know"
     )

@@ -65,6 +65,22 @@ def test_a_thin_one_names_what_it_lacks_and_replays_once_that_is_there(home: Hom
     assert home.verify_both_ways(recording, env=env) == digest
 
 
+def test_snapshots_go_along_when_they_are_asked_for(home: Home) -> None:
+    recording = home.record("bare", "--kernel", guest("counters"), "--serial", "null")
+    assert home.run("snapshots", recording, "--make", "3000000").exit_code == 0
+    made = home.run("snapshots", recording, "--json").json["snapshots"]
+    assert len(made) >= 2
+    env = _elsewhere(home)
+    for name, options, expected in (("with", ("--snapshots",), made), ("without", (), [])):
+        packed = home.path / f"{name}.dejavm.tar.zst"
+        assert home.run("pack", recording, "-o", packed, *options).exit_code == 0
+        assert home.run("unpack", packed, env=env).exit_code == 0
+        there = home.work / f"{name}.dejavm"
+        assert home.run("snapshots", there, "--json", env=env).json["snapshots"] == expected
+        done = home.run("replay", there, "--seek", str(made[-1]["icount"]), "--json", env=env)
+        assert done.json == home.run("replay", recording, "--until", str(made[-1]["icount"]), "--json").json
+
+
 @pytest.mark.debian
 @pytest.mark.timeout(300)
 def test_a_packed_debian_session_brings_its_kernel_along(home: Home) -> None:

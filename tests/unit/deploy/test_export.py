@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import subprocess
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -103,6 +104,19 @@ def test_pcapng_has_both_directions_of_every_card_and_what_its_cable_took(tmp_pa
         (b"pong", second + 200, b"icount=100", "nic0", 1),
         (b"first", second + 400, b"icount=200", "nic0", 2),
         (b"other card", second + 600, b"icount=300", "nic1", 2),
+    ]
+
+
+def test_wireshark_s_own_reader_shows_card_time_and_icount_of_every_packet(tmp_path: Path) -> None:
+    path = export(write(tmp_path / "x.dejavm", frames_of(TRAFFIC), board=NICS), "pcapng")
+    fields = ("frame.interface_name", "frame.time_epoch", "frame.len", "frame.comment")
+    argv = ["tshark", "-r", str(path), "-T", "fields", *(word for name in fields for word in ("-e", name))]
+    shown = subprocess.run(argv, capture_output=True, check=True, text=True)
+    assert [line.split("\t") for line in shown.stdout.splitlines()] == [
+        ["nic0", "1000.000000200", "4", "icount=100"],
+        ["nic0", "1000.000000200", "4", "icount=100"],
+        ["nic0", "1000.000000400", "5", "icount=200"],
+        ["nic1", "1000.000000600", "10", "icount=300"],
     ]
 
 
