@@ -189,9 +189,13 @@ class Player:
 
     def run(self, debugger: Debugger) -> None:
         """Run for a debugger, who stops it wherever it wants; EndOfLog where the recording is over, Divergence."""
+        self.attend(debugger)
+        self._loop.run()
+
+    def attend(self, debugger: Debugger) -> None:
+        """Have a debugger see what happens."""
         self._loop.debugger = debugger
         self.bus.on_dma = debugger.device_wrote
-        self._loop.run()
 
     def registers(self) -> tuple[int, ...]:
         """Every register, as a debugger reads them: looking disturbs nothing."""

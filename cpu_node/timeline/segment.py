@@ -106,6 +106,11 @@ def replay_part(recording: Recording, player: Player, last: int, words: Sequence
     analysis = make_analysis(words[0], words[1:]) if words else None
     if analysis is not None:
         analysis.begin(player)
+        if analysis.watched is not None:
+            # Imported here: most parts are replayed without.
+            from cpu_node.timeline.noting import Noter  # noqa: PLC0415
+
+            Noter(player, analysis, analysis.watched)
     try:
         Segment(recording, player, last, analysis).run()
     except Divergence as error:

@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_recording(parser)
     parser.add_argument(
         "--ask", metavar="WORD", nargs="+", default=["coverage"],
-        help="coverage; changes ADDRESS [SIZE]; or MODULE:NAME of your own, and its words (default: coverage)",
+        help="coverage; writes or changes ADDRESS [SIZE]; or your own MODULE:NAME, and its words (default: coverage)",
     )  # fmt: skip
     parser.add_argument("--symbols", metavar="FILE", help="coverage by symbol: a vmlinux or a System.map")
     parser.add_argument("--lcov", metavar="FILE", help="coverage by symbol as lcov's tracefile")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 
@@ -28,11 +29,25 @@ class Replayed(Protocol):
         """The blocks that were: first virtual address and bytes, each once, by address."""
 
 
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A write to watched memory: where the CPU was in front of it, what was written, and which device it was, or ""."""
+
+    icount: int
+    pc: int
+    address: int
+    size: int
+    device: str
+
+
 class Analysis(ABC):
     """One question.  The constructor takes the words behind its name; ValueError if they are wrong."""
 
     every: ClassVar[int] = 0
     """look() is called at the first sync point at or behind each multiple of so many instructions; 0: never."""
+
+    watched: tuple[int, int] | None = None
+    """The first byte, guest physical, and the bytes of memory whose writes written() is told; that costs speed."""
 
     def __init__(self, *words: str) -> None:
         if words:
@@ -43,6 +58,9 @@ class Analysis(ABC):
 
     def look(self, machine: Replayed) -> None:  # noqa: B027  # many have nothing to do
         """The machine stands at a sync point."""
+
+    def written(self, machine: Replayed, write: Write) -> None:  # noqa: B027  # many watch nothing
+        """Watched memory has been written to, this moment."""
 
     @abstractmethod
     def end(self, machine: Replayed) -> Any:  # noqa: ANN401  # anything that JSON has

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from machine.analysis.base import Analysis
+from machine.analysis.words import range_of
 
 if TYPE_CHECKING:
     from machine.analysis.base import Replayed
-
-LARGEST: Final = 4096
-POINTER: Final = 8
 
 
 class Changes(Analysis):
@@ -23,15 +21,7 @@ class Changes(Analysis):
     every: ClassVar[int] = 1 << 16
 
     def __init__(self, *words: str) -> None:
-        match words:
-            case (address,):
-                self._address, self._size = int(address, 0), POINTER
-            case (address, size):
-                self._address, self._size = int(address, 0), int(size, 0)
-            case _:
-                raise ValueError("changes takes an ADDRESS and perhaps a SIZE")
-        if not 0 < self._size <= LARGEST:
-            raise ValueError(f"changes watches 1 to {LARGEST} bytes, not {self._size}")
+        self._address, self._size = range_of("changes", words)
         self._rows: list[list[Any]] = []
         self._first = self._last = b""
         self._looked = 0

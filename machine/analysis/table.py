@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 ANALYSES: Final[Mapping[str, str]] = {
     "coverage": "machine.analysis.coverage:Coverage",
     "changes": "machine.analysis.changes:Changes",
+    "writes": "machine.analysis.writes:Writes",
 }
 
 

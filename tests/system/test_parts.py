@@ -13,7 +13,7 @@ import pytest
 from machine.board import render_board
 from machine.recording.files import board_here
 from machine.recording.reader import Recording
-from tests.harness.guests import guest
+from tests.harness.guests import BARE, DMACOPY, guest
 from tests.harness.machine import TIMEOUT_S
 
 if TYPE_CHECKING:
@@ -104,6 +104,29 @@ def test_coverage_by_symbol_is_the_same_in_any_number_of_parts(home: Home, recor
     assert named.exit_code == 0, named.stderr
     assert next(line.split()[-1] for line in named.stdout.splitlines()) == "begin"
     assert "FNDA:0,never" in (home.work / "c.info").read_text()
+
+
+def test_who_wrote_is_the_same_in_any_number_of_parts_and_is_all_that_changes(home: Home, recording: Path) -> None:
+    where = ("0x80203000", "16")
+    one, three = (home.run("analyse", recording, "--ask", "writes", *where, "--jobs", jobs) for jobs in ("1", "3"))
+    assert (one.exit_code, one.stdout) == (0, three.stdout), one.stderr
+    rows: Any = one.json
+    assert len(rows) > 10
+    assert all(device == "" and 0x80200000 <= pc < 0x80210000 for _, pc, device, _ in rows)
+    assert [row[0] for row in rows] == sorted(row[0] for row in rows)
+    changes: Any = home.run("analyse", recording, "--ask", "changes", *where).json
+    for start, end, before, after in changes:
+        assert before == next((row[3] for row in reversed(rows) if row[0] < start), bytes(16).hex())
+        assert after == next(row[3] for row in reversed(rows) if row[0] < end)
+    assert home.run("analyse", recording, "--ask", "writes", "0x80203000", "4097").exit_code == 2
+
+
+def test_a_device_that_wrote_is_named(home: Home) -> None:
+    board = home.file("dma.toml", BARE + DMACOPY)
+    recording = home.record(board, "--kernel", guest("dma"), "--serial", "null", timeout_s=2 * TIMEOUT_S)
+    done = home.run("analyse", recording, "--ask", "writes", "0x80202000", "4096", "--jobs", "1")
+    rows: Any = done.json
+    assert {device for _, _, device, _ in rows} == {"", "dma0"}, done.stderr
 
 
 def test_an_analysis_of_one_s_own_runs_the_same_way(home: Home, recording: Path) -> None:
