@@ -209,7 +209,9 @@ class Taker:
         requests = [*self._waiting, *([self._request] if self._request is not None and self._asking else [])]
         self._waiting.clear()
         for request in requests:
-            request.done(Written(0, error=why))
+            # Nobody waits for one by period.
+            if request.done != self._heed:
+                request.done(Written(0, error=why))
 
     def close(self) -> None:
         """Wait for what is being written."""

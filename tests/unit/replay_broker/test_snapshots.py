@@ -165,6 +165,14 @@ def test_a_period_asks_again_and_again_and_gives_up_when_the_disk_stays_full() -
     assert scene.tick(now_ns + PERIOD_NS) == []
 
 
+def test_one_by_period_that_the_end_of_the_run_overtakes_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    scene = Scene(PERIOD_NS)
+    scene.tick(0)
+    assert scene.tick(PERIOD_NS) == [(m.Save(whole=True), CPU)]
+    scene.taker.give_up("the run is over")
+    assert caplog.text == ""
+
+
 def test_in_the_middle_of_a_sync_point_nobody_is_asked() -> None:
     scene = Scene()
     say(scene.session, m.HostInput(m.HostEvent.DATA, b"a"), SERIAL, 10)
