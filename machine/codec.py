@@ -6,10 +6,12 @@ The conversion is read off the dataclass's fields once, at import: the names are
 
 from __future__ import annotations
 
+import struct
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final
 
 from google.protobuf.message import DecodeError
@@ -204,22 +206,58 @@ def decode(message_type: int, payload: bytes) -> m.Message:
 
 
 def encode_header(frame: Frame) -> bytes:
-    """The header bytes of a frame."""
-    return frame_pb2.Header(
-        icount=frame.icount,
-        seq=frame.seq,
-        type=typing.cast("frame_pb2.MessageType", frame.type),
-        source=frame.source,
-        target=frame.target,
-    ).SerializeToString()
+    """The header bytes of a frame, as protobuf writes them: the fixed numbers, then what few headers differ in."""
+    rest = _rest_of(frame.type, frame.source, frame.target)
+    if not frame.icount:
+        return frame_pb2.Header(seq=frame.seq).SerializeToString() + rest
+    if not frame.seq:
+        return _ICOUNT.pack(_ICOUNT_TAG, frame.icount) + rest
+    return _STAMP.pack(_ICOUNT_TAG, frame.icount, _SEQ_TAG, frame.seq) + rest
 
 
 def decode_frame(header: bytes, payload: bytes) -> Frame:
     """The frame in two ZeroMQ parts; RemoteWireError if the header is none or the payload too large."""
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise RemoteWireError(f"payload of {len(payload)} bytes is too large")
+    seq = 0
+    if _ICOUNT.size < len(header) <= _SHORT_BYTES and header[0] == _ICOUNT_TAG:
+        if header[_ICOUNT.size] == _SEQ_TAG and len(header) >= _STAMP.size:
+            _, icount, _, seq = _STAMP.unpack_from(header)
+            fields = _fields_of(header[_STAMP.size :])
+        else:
+            _, icount = _ICOUNT.unpack_from(header)
+            fields = _fields_of(header[_ICOUNT.size :])
+        if fields is not None:
+            return Frame(fields[0], fields[1], fields[2], icount, payload, seq)
     try:
         wire = frame_pb2.Header.FromString(header)
     except DecodeError as error:
         raise RemoteWireError(f"bad header: {error}") from error
     return Frame(int(wire.type), wire.source, wire.target, wire.icount, payload, wire.seq)
+
+
+# A machine has few kinds of headers, and millions of each: what does not change is asked of protobuf once.  What peers
+# have sent is remembered in a bounded number of short pieces only.
+_ICOUNT: Final = struct.Struct("<BQ")
+_STAMP: Final = struct.Struct("<BQBQ")
+_ICOUNT_TAG: Final = frame_pb2.Header(icount=1).SerializeToString()[0]
+_SEQ_TAG: Final = frame_pb2.Header(seq=1).SerializeToString()[0]
+_SHORT_BYTES: Final = 64
+
+
+@lru_cache(maxsize=4096)
+def _rest_of(kind: int, source: int, target: int) -> bytes:
+    """A header's bytes behind its numbers."""
+    header = frame_pb2.Header(type=typing.cast("frame_pb2.MessageType", kind), source=source, target=target)
+    return header.SerializeToString()
+
+
+@lru_cache(maxsize=4096)
+def _fields_of(rest: bytes) -> tuple[int, int, int] | None:
+    """Type, source and target in such bytes; None if protobuf would not have written them just so."""
+    try:
+        wire = frame_pb2.Header.FromString(rest)
+    except DecodeError:
+        return None
+    fields = int(wire.type), wire.source, wire.target
+    return fields if _rest_of(*fields) == rest else None
