@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 COMMANDS: Final = """\
 set architecture riscv:rv64
+set remotetimeout 3600
 define when
   monitor when
 end

@@ -14,10 +14,8 @@ from cpu_node.arch import ARCHES
 from cpu_node.gdbstub.listener import Listener
 from cpu_node.gdbstub.past import PastTarget
 from cpu_node.gdbstub.server import Line, Server
-from cpu_node.timeline.channel import Channel, end_of_process
+from cpu_node.timeline.entries import Entries
 from cpu_node.timeline.history import History
-from cpu_node.timeline.replica import Replica
-from cpu_node.timeline.worker import work
 from machine.board import parse_board
 from machine.errors import EXIT_DONE, MachineError
 from machine.node import die_with_parent, start_diagnostics
@@ -60,9 +58,10 @@ def main(argv: Sequence[str]) -> int:
 def _serve(recording: Recording, board: Board, options: argparse.Namespace) -> None:
     # Forks of forks whose parents have ended are ours to bury.
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
-    origin = _first_process(recording, board, options.ready)
+    entries = Entries(recording, board)
+    origin = entries.first()
     listener, line = Listener(options.gdb, quiet=options.quiet), Line()
-    history = History(origin, recording.end_icount, line)
+    history = History(origin, recording.end_icount, line, entries)
     target = PastTarget(recording, ARCHES[board.cpu], history)
     try:
         if options.until is not None:
@@ -75,23 +74,6 @@ def _serve(recording: Recording, board: Board, options: argparse.Namespace) -> N
         listener.close()
         target.close()
         history.close()
-
-
-def _first_process(recording: Recording, board: Board, ready: int | None) -> Replica:
-    """The process that stands at power-on."""
-    channel, theirs = Channel.pair()
-    if os.fork() == 0:
-        channel.close()
-        if ready is not None:
-            os.close(ready)
-        try:
-            work(recording, board, theirs)
-        except Exception:
-            log.exception("the timeline has failed")
-        finally:
-            end_of_process()
-    theirs.close()
-    return Replica.arriving(channel)
 
 
 if __name__ == "__main__":

@@ -56,6 +56,11 @@ class PacketReader:
             self._unread = before + after
         return bool(found)
 
+    @property
+    def has_packet(self) -> bool:
+        """Whether more has come than signs."""
+        return b"$" in self._unread
+
     def _items(self) -> Iterator[bytes]:
         while self._unread:
             first = self._unread[:1]
@@ -63,7 +68,7 @@ class PacketReader:
                 self._unread = self._unread[1:]
                 if first in (INTERRUPT, ACK):
                     yield first
-                elif first == NACK:
+                elif first == NACK and self.acknowledges:  # else gdb has lost patience with a long answer, and waits on
                     yield b"resend"
                 continue
             end = self._unread.find(b"#")

@@ -126,9 +126,9 @@ class PastTarget:
             kept.end()
 
     def _seek(self, icount: int) -> Stop:
-        end = self._history.end_icount
-        if not 0 <= icount <= end:
-            raise TargetError(f"{icount} is outside the recording, which goes from 0 to {end}")
+        begin, end = self._history.begin_icount, self._history.end_icount
+        if not begin <= icount <= end:
+            raise TargetError(f"{icount} is outside the recording, which goes from {begin} to {end}")
         try:
             return self._history.seek(icount)
         except Interrupted as error:

@@ -59,8 +59,10 @@ class Session:
         self._last = b""
         self._running = False
         self._stop: Stop | None = None
+        self._commanded = False
+        """A `monitor` command is under way."""
         self._unanswered: Packet | None = None
-        self._handlers: Mapping[bytes, Callable[[bytes], bytes | Wish]] = {
+        self._handlers: Mapping[bytes, Callable[[bytes], bytes | Wish | None]] = {
             b"?": lambda _: self._stop_reply(),
             b"g": lambda _: self._description.all_bytes(self._target.registers()).hex().encode(),
             b"G": self._write_all,
@@ -101,8 +103,13 @@ class Session:
         return self._unanswered is not None
 
     def wants_stop(self) -> bool:
-        """Whether gdb has interrupted a machine that runs; asked once for each time."""
-        return self._running and self._reader.take_interrupt()
+        """Whether gdb has interrupted a machine that runs, or a `monitor` command; asked once for each time.
+
+        gdb's own Ctrl-C in a `monitor` command says nothing: it wants no answer any more, and asks for something else.
+        """
+        if self._commanded and self._reader.has_packet:
+            return True
+        return (self._running or self._commanded) and self._reader.take_interrupt()
 
     def step(self) -> Wish | None:
         """Deal with what has come until the machine is to do something; None when nothing is left to deal with."""
@@ -162,6 +169,8 @@ class Session:
             answer = BAD
         if isinstance(answer, bytes):
             self._send(answer)
+            return None
+        if answer is None:
             return None
         self._running = isinstance(answer, Resume)
         if answer == Leave():
@@ -281,7 +290,7 @@ class Session:
             return OK
         return b""
 
-    def _query(self, rest: bytes) -> bytes:
+    def _query(self, rest: bytes) -> bytes | None:
         name, _, value = rest.partition(b":")
         if name.startswith(b"Rcmd,"):
             return self._command(bytes.fromhex(name[5:].decode()).decode(errors="replace"))
@@ -306,10 +315,16 @@ class Session:
             + b"binary-upload+"
         )
 
-    def _command(self, line: str) -> bytes:
+    def _command(self, line: str) -> bytes | None:
+        """What a command prints; None if gdb does not wait for it any more."""
         assert self._stop is not None
-        text, stop = self._monitor.run(line, self._stop)
-        self._stop = stop
+        self._commanded = True
+        try:
+            text, self._stop = self._monitor.run(line, self._stop)
+        finally:
+            self._commanded = False
+        if self._reader.has_packet:
+            return None
         return text.encode().hex().encode() or OK
 
 

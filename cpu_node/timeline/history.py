@@ -26,6 +26,7 @@ from cpu_node.timeline.scan import Scan
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cpu_node.timeline.entries import Entries
     from cpu_node.timeline.replica import Points
 
 SPACING: Final = 1 << 26
@@ -50,8 +51,9 @@ class Patience(Protocol):
 class History:
     """One recording, from power-on to its end."""
 
-    def __init__(self, origin: Replica, end_icount: int, patience: Patience) -> None:
-        self._origin = origin
+    def __init__(self, origin: Replica, end_icount: int, patience: Patience, entries: Entries) -> None:
+        self.begin_icount = origin.icount
+        self._entries = entries
         self._marks = Marks(origin)
         self._patience = patience
         self.end_icount = end_icount
@@ -99,7 +101,7 @@ class History:
                 self._move(found)
                 return self._as(Why.STEP)
             found.end()
-        if now.icount == 0:
+        if now.icount <= self.begin_icount:
             return self._as(Why.BEGIN)
         self._move(self._last_before(self._land(now.icount - 1), now.icount, now.pc))
         return self._as(Why.STEP)
@@ -111,7 +113,7 @@ class History:
         if hit is None:
             hit = self._search(points, now)
         if hit is None:
-            self._move(self._land(0))
+            self._move(self._land(self.begin_icount))
             return self._as(Why.BEGIN)
         if hit.kind == HIT_BREAK:
             self._move(self._land(hit.icount, hit.pc))
@@ -163,7 +165,7 @@ class History:
 
     def _land(self, icount: int, pc: int | None = None) -> Replica:
         """A replica that stands at an instruction count for the first time, or at a program counter there."""
-        replica = self._marks.before(icount).fork()
+        replica = self._enter(icount)
         for distance in NEAR:
             if icount - distance >= replica.icount + distance:
                 self._run(replica, Order(pause_at=icount - distance))
@@ -177,6 +179,16 @@ class History:
         replica.first = True
         if pc is not None and replica.stop.pc != pc:
             self._run(replica, Order(until=icount + 1), ((pc,), ()))
+        return replica
+
+    def _enter(self, icount: int) -> Replica:
+        """A fork of the last mark in front of an instruction; where that is far away, one is made of a snapshot."""
+        mark = self._marks.before(icount)
+        entry = self._entries.between(mark.icount, icount)
+        if entry is None:
+            return mark.fork()
+        replica = entry.fork()
+        self._marks.add(entry, icount)
         return replica
 
     def _last_before(self, replica: Replica, icount: int, pc: int) -> Replica:

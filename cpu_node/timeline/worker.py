@@ -106,14 +106,14 @@ class Worker(Debugger):
             raise
 
 
-def work(recording: Recording, board: Board, end: socket.socket) -> None:
-    """Be the first process of a timeline: stand at power-on, and go on as the other end of a socket says."""
+def work(recording: Recording, board: Board, end: socket.socket, snapshot: int = 0) -> None:
+    """Be the first process of a timeline: stand at its beginning or a snapshot, and go on as a socket says."""
     # Nobody waits for forks of forks.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     channel = Channel(end)
     try:
-        player = Player(recording, board, Perturbation())
+        player = Player(recording, board, Perturbation(), snapshot)
     except MachineError as error:
         channel.send({"failed": str(error), "code": error.exit_code})
         return

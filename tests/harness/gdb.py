@@ -109,6 +109,16 @@ class Gdb:
         self.tell("set debug remote 0")
         return stop
 
+    def give_up(self, line: str) -> str:
+        """Ctrl-C in the middle of a command; whether it was."""
+        self.tell("set debug remote 1")
+        self.start(line)
+        self._await(lambda record: "Sending packet: $qRcmd" in str(record["payload"] or ""))
+        self._process.send_signal(signal.SIGINT)
+        record = self._await(lambda record: record["type"] == "result" and record["token"] == 7)
+        self.tell("set debug remote 0")
+        return "gdb has given up" if record["message"] == "error" else "it was there already"
+
     def value(self, expression: str) -> int:
         """An expression's value."""
         text = self.tell(f"output/d {expression}")

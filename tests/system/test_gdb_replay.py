@@ -176,6 +176,68 @@ def test_a_gdb_that_dies_in_the_middle_of_a_search_leaves_the_server_to_the_next
             second.tell("kill")
 
 
+def test_a_long_seek_is_given_up_and_left_in_the_middle(home: Home) -> None:
+    with served(home, record(home, "timer")) as place:
+        with Gdb(home) as first:
+            first.attach(place)
+            first.tell("set remotetimeout 1")  # less than a slow host takes: gdb says so and waits on
+            first.tell("monitor seek 100000000")
+            first.tell("maintenance flush register-cache")
+            there = (first.pc, first.icount)
+            assert there[1] == 100_000_000
+            assert first.give_up("monitor seek 60000000") in ("gdb has given up", "it was there already")
+            first.tell("maintenance flush register-cache")
+            assert (first.pc, first.icount) == there or first.icount == 60_000_000
+            first.start("monitor seek 30000000")
+        with Gdb(home) as second:
+            second.attach(place)
+            assert second.icount in (30_000_000, 60_000_000, 100_000_000)
+            second.tell("monitor seek 100000000")
+            second.tell("maintenance flush register-cache")
+            assert (second.pc, second.icount) == there
+
+
+def looks(home: Home, recording: Path) -> list[str]:
+    """What gdb sees at some places of a recording, the last one first."""
+    found = []
+    with served(home, recording, "--until", "100000000") as place, Gdb(home) as gdb:
+        gdb.attach(place)
+        for target in (100_000_000, 90_000_000, 1_000, 95_000_000, 0):
+            gdb.tell(f"monitor seek {target}")
+            gdb.tell("maintenance flush register-cache")
+            found += [gdb.tell("monitor when"), gdb.tell("info registers"), gdb.tell("x/64xw 0x80208f00")]
+            gdb.go("stepi")
+            gdb.go("reverse-stepi")
+            assert gdb.icount == target
+    return found
+
+
+def test_a_history_that_is_entered_at_a_snapshot_is_the_same(home: Home) -> None:
+    recording = record(home, "timer")
+    from_power_on = looks(home, recording)
+    home.run("snapshots", recording, "--make", "30000000")
+    assert len(home.run("snapshots", recording, "--json").json["snapshots"]) == 3
+    assert looks(home, recording) == from_power_on
+
+
+def test_a_branch_s_history_begins_with_the_branch(home: Home) -> None:
+    parent, child = record(home, "traps"), home.work / "child.dejavm"
+    done = home.run("branch", f"{parent}@500000", "-o", child)
+    assert done.exit_code == 0, done.stderr
+    with served(home, child) as place, Gdb(home) as gdb:
+        gdb.attach(place)
+        begin = gdb.icount
+        assert begin >= 500_000
+        assert "outside the recording" in gdb.tell("monitor seek 1000")
+        gdb.go("stepi")
+        gdb.go("reverse-stepi")
+        assert gdb.icount == begin
+        assert is_at_an_end(gdb, "reverse-stepi")
+        assert is_at_an_end(gdb, "continue")
+        assert is_at_an_end(gdb, "reverse-continue")
+        assert gdb.icount == begin
+
+
 def test_a_killed_machine_ends_its_server(home: Home) -> None:
     place = home.work / "gdb"
     running = home.start("replay", record(home, "traps"), "--gdb", f"unix:{place}")

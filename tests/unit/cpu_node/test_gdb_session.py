@@ -14,7 +14,7 @@ from cpu_node.gdbstub.session import Leave, Session, Wish
 from cpu_node.gdbstub.target import Answer, NotYetError, Resume
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from cpu_node.debugger import Watch
 
@@ -33,6 +33,7 @@ class Numbers:
         self.values = dict.fromkeys(self.arch.inspect.names, 0) | {"pc": BASE, "ra": 5, "priv": 1}
         self.why_read_only = ""
         self.asleep = False
+        self.during: Callable[[], None] = lambda: None
         self.points: tuple[Sequence[int], Sequence[Watch]] = ((), ())
 
     def raw_registers(self) -> tuple[int, ...]:
@@ -57,6 +58,7 @@ class Numbers:
         self.points = (breaks, watches)
 
     def command(self, words: Sequence[str], stop: Stop) -> Answer | None:
+        self.during()
         return Answer(f"at {stop.icount}\n") if list(words) == ["when"] else None
 
     def help(self) -> Mapping[str, str]:
@@ -222,3 +224,24 @@ def test_what_a_sleeping_machine_cannot_be_told_is_dealt_with_when_it_has_woken(
     assert line.heard() == b"OK"
     assert line.session.step() is None
     assert line.heard() == b"0900000000000000"
+
+
+COMMAND = b"qRcmd," + b"when".hex().encode()
+
+
+def test_a_command_that_gdb_has_given_up_is_not_answered(line: Line) -> None:
+    def gdb_asks_for_something_else() -> None:
+        assert not line.session.wants_stop()
+        line.session.receive(frame(b"p1"))
+        assert line.session.wants_stop()
+
+    line.target.during = gdb_asks_for_something_else
+    assert line.wish(COMMAND) is None
+    assert line.heard() == b"0500000000000000"
+
+
+def test_an_impatient_gdb_s_signs_in_a_long_command_are_no_request_to_say_it_again(line: Line) -> None:
+    line.target.during = lambda: line.session.receive(b"--")
+    assert line.ask(COMMAND) == b"at 7\n".hex().encode()
+    assert line.session.step() is None
+    assert line.heard() == b""
