@@ -41,6 +41,10 @@ class Gate(Protocol):
     def bytes_in(self) -> int:
         """What of the backend has been delivered."""
 
+    @property
+    def refused(self) -> int:
+        """Inputs of a backend that only listens, which are no part of the run."""
+
     def open(self) -> None:
         """Open the backend; BackendError names what cannot be had."""
 
@@ -99,7 +103,7 @@ class LiveGate:
         self._backend = backend
         self._journal = journal
         self._quit_said = False
-        self.bytes_out = self.bytes_in = 0
+        self.bytes_out = self.bytes_in = self.refused = 0
         self._in_flight = 0
         """Bytes submitted and not delivered yet."""
         self._inputs = 0

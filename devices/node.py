@@ -48,6 +48,7 @@ from machine.message import (
     TimerExpired,
     Welcome,
 )
+from machine.meter import ONE
 from machine.node import NodeArguments, ShutDown, announce_ready, introduce
 from machine.vmstate import decode as decode_state
 from machine.vmstate import digest, encode
@@ -90,6 +91,9 @@ def run_device(arguments: NodeArguments, port: Port) -> None:
             "backend_bytes", "bytes the backend took and brought", ("direction",),
             lambda: {("out",): gate.bytes_out, ("in",): gate.bytes_in},
         )  # fmt: skip
+        arguments.meter.counter(
+            "backend_refused", "inputs of a backend that only listens to a replay", (), lambda: {ONE: gate.refused}
+        )
         gate.open()
         try:
             Shell(surroundings, spec.create(dict(slot.options))).run(port)

@@ -53,6 +53,11 @@ class PastGate:
         """Of the present."""
         return self._live.bytes_in
 
+    @property
+    def refused(self) -> int:
+        """Of the present."""
+        return self._live.refused
+
     def open(self) -> None:
         """Have the backend remember; the host is for later."""
         self.backend.recall(self._memory, self._relive)

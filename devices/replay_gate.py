@@ -115,6 +115,8 @@ class ReplayGate:
             self._pass_on()
         if self.dropped or self._held:
             log.warning("%d bytes of recorded output were not taken here", self.dropped + self._held_bytes)
+        if self.refused:
+            log.warning("in all %d inputs were ignored", self.refused)
         self._backend.close()
 
     def _listen(self, data: bytes) -> None:

@@ -23,6 +23,8 @@ from tests.outside.dejavm_outside.stopwatch import SPEC as STOPWATCH
 from tests.saboteurs.clock_reader import SPEC as CLOCK_READER
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from devices.model import DeviceModel, DeviceSpec
 
 SPECS = [*map(spec_of, DEVICES), DMACOPY, BUTTON, STOPWATCH]
@@ -63,6 +65,15 @@ def apply(model: DeviceModel, context: FakeContext, operations: list[Operation])
         model.settle(context)
         seen.append(model.input_room())
     return [*seen, *context.effects]
+
+
+class Talkative(BackendBase):
+    """A backend that has something to say whenever it is looked after."""
+
+    def descriptors(self, room: int) -> Sequence[tuple[int, bool, bool]]:
+        """Say it."""
+        self._submit(HostEvent.DATA, b"listen!", 0)
+        return ()
 
 
 def record(spec: DeviceSpec, operations: list[Operation]) -> Hosted:
@@ -119,7 +130,9 @@ def test_a_snapshot_in_the_middle_changes_nothing(
 @given(operations=OPERATIONS)
 def test_what_was_recorded_replays_without_the_backend(spec: DeviceSpec, operations: list[Operation]) -> None:
     recorded = record(spec, operations)
-    recorded.replay(spec.create({}), BackendBase(spec.kind))
+    assert recorded.replay(spec.create({}), BackendBase(spec.kind)).refused == 0
+    # One that is never silent is not heard, but counted.
+    assert recorded.replay(spec.create({}), Talkative(spec.kind)).refused == len(recorded.tape)
 
 
 def test_a_device_that_looks_elsewhere_than_into_its_messages_is_caught() -> None:

@@ -30,8 +30,9 @@ def recording(home: Home) -> Path:
 class Listener:
     """A server that keeps what its one peer sends, in a thread of its own."""
 
-    def __init__(self, server: socket.socket) -> None:
+    def __init__(self, server: socket.socket, says: bytes = b"") -> None:
         self._server = server
+        self._says = says
         self._thread = threading.Thread(target=self._listen)
         self._received = b""
         self._thread.start()
@@ -44,6 +45,7 @@ class Listener:
 
     def _listen(self) -> None:
         with self._server, self._server.accept()[0] as peer:
+            peer.sendall(self._says)
             while data := peer.recv(65536):
                 self._received += data
 
@@ -52,6 +54,25 @@ def _replay(home: Home, recording: Path, serial: str) -> None:
     done = home.run("replay", recording, "--serial", serial, "--json")
     assert done.exit_code == 0, done.stderr
     assert done.json["digest"] == final_digest(recording)
+
+
+def test_every_device_may_have_another_backend_at_once(home: Home) -> None:
+    script = home.script(echo_script("hello"))
+    (home.work / "disk").write_bytes(bytes(1 << 20))
+    devices = ("--nic", "user", "--input", "kbd", "--usb", "storage,file=disk", "--rng", "host")
+    recording = home.record("bare", "--kernel", guest("echo"), "--serial", script, *devices)
+    (home.work / "disk").unlink()
+    server = socket.create_server(("127.0.0.1", 0))
+    listener = Listener(server, says=b"what is said here is refused")
+    words = (
+        *("--serial", f"pyserial:socket://127.0.0.1:{server.getsockname()[1]}", "--nic", "pcap:out.pcapng"),
+        *("--input", "none", "--usb", "none", "--rng", "seed=1"),
+    )
+    done = home.run("replay", recording, *words, "--json")
+    assert done.exit_code == 0, done.stderr
+    assert done.json["digest"] == final_digest(recording)
+    assert listener.received() == console(recording)
+    assert (home.work / "out.pcapng").exists()
 
 
 def test_replayed_into_nothing(home: Home, recording: Path) -> None:

@@ -153,6 +153,7 @@ def test_at_replay_a_telnet_peer_listens_and_is_refused(device: Devices) -> None
         output(broker, b"!", RunMode.REPLAY_LIVE)
     assert broker.stop() == 0
     assert broker.errors.read_text().count("input is ignored: this is a replay") == 1
+    assert re.search(r"in all \d+ inputs were ignored", broker.errors.read_text())
 
 
 @pytest.mark.parametrize("word", ["tcp:127.0.0.1:0", "telnet:127.0.0.1:0"])
