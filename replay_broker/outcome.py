@@ -28,5 +28,5 @@ def of_fault(name: str, fault: Message) -> Outcome:
     assert isinstance(fault, Fault)
     if fault.code is FaultCode.DIVERGENCE:
         return Outcome(RunState.DIVERGED, detail=fault.detail)
-    prefix = f"{name}: "
-    return Outcome(RunState.FAILED, detail=prefix + fault.detail.removeprefix(prefix))
+    named = fault.detail.startswith((f"{name}: ", f"{name} "))
+    return Outcome(RunState.FAILED, detail=fault.detail if named else f"{name}: {fault.detail}")
