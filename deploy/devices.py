@@ -66,6 +66,7 @@ class DeviceWords:
         return (";".join(words),)
 
 
+ENTROPY: Final = re.compile(r"host|seed=[0-9]+")
 NO_WORDS: Final = DeviceWords()
 
 
@@ -153,6 +154,8 @@ def _divide(kind: str, word: str, number: int, *, listening: bool = False) -> tu
         return _divide_nic(word, number)
     if kind == "input" and not (listening and word.partition(",")[0] not in INPUT_TYPES):
         return _divide_input(word)
+    if kind == "rng" and not ENTROPY.fullmatch(word) and not (listening and word == "none"):
+        raise UsageError(f"--rng {word}: {word!r} is neither host nor seed=N with a whole number")
     return {}, word
 
 

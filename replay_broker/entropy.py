@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 MOST_BYTES: Final = 4096
 SEED_WORD: Final = "seed"
 BLOCK_BYTES: Final = 64
+RNG: Final = "rng"
+UNSEEDED: Final = ("", "host", "none")
+"""Words of a source of entropy that leave it to the host."""
 
 
 class Entropies:
@@ -31,10 +34,10 @@ class Entropies:
         self._streams: dict[int, SeedStream] = {}
         for number, slot in enumerate(board.devices, FIRST_DEVICE):
             word, equals, seed = slot.backend.partition("=")
-            if word != SEED_WORD:
+            if word != SEED_WORD and (slot.kind != RNG or word in UNSEEDED):
                 continue
-            if not equals or not seed.isascii() or not seed.isdigit():
-                raise BoardError(f"device.{slot.name}.backend: {slot.backend!r} is not seed=N with a whole number")
+            if word != SEED_WORD or not equals or not seed.isascii() or not seed.isdigit():
+                raise BoardError(f"device.{slot.name}.backend: {slot.backend!r} is neither host nor a whole seed=N")
             self._streams[number] = SeedStream(int(seed), behind_seq)
 
     def read(self, node: int, size: int) -> bytes:

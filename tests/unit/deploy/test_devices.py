@@ -92,6 +92,8 @@ def test_a_replay_is_quiet_but_for_what_is_given(board: Board) -> None:
         (DeviceWords(input=("joystick",)), "'joystick' is none of kbd, mouse, tablet"),
         (DeviceWords(input=("kbd,colour=red",)), "'colour=red' is neither script=FILE nor evdev=DEVICE"),
         (DeviceWords(usb=("storage,file=a;b",)), "cannot be part of it"),
+        (DeviceWords(rng=("dice",)), "'dice' is neither host nor seed=N"),
+        (DeviceWords(rng=("seed=x",)), "'seed=x' is neither host nor seed=N"),
     ],
 )
 def test_a_word_that_cannot_be_is_named(board: Board, words: DeviceWords, says: str) -> None:

@@ -41,7 +41,7 @@ def test_nobody_gets_none_or_too_many(size: int) -> None:
         Entropies(board("host")).read(FIRST_DEVICE, size)
 
 
-@pytest.mark.parametrize("word", ["seed=", "seed", "seed=x", "seed=-1"])
+@pytest.mark.parametrize("word", ["seed=", "seed", "seed=x", "seed=-1", "dice"])
 def test_a_seed_that_is_none_is_refused_by_name(word: str) -> None:
     with pytest.raises(BoardError, match=r"device.rng0.backend"):
         Entropies(board(word))
