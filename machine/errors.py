@@ -110,3 +110,8 @@ class Divergence(MachineError):
         self.kind = kind
         self.expected = expected
         self.actual = actual
+
+
+def reason_of(error: Exception) -> str:
+    """What the host says went wrong, without the number and the path that are told otherwise."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)

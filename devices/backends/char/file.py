@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from devices.backends.char.base import CharBackend, require_path
 from devices.backends.char.sink import write_nonblocking
-from machine.errors import BackendError
+from machine.errors import BackendError, reason_of
 from machine.message import BackendResult, HostEvent
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class FileBackend(CharBackend):
                 os.ftruncate(self._descriptor, length)
                 os.lseek(self._descriptor, length, os.SEEK_SET)
         except (OSError, ValueError) as error:
-            raise BackendError(f"{self._name}: cannot write file {self._path}: {error}") from error
+            raise BackendError(f"{self._name}: cannot write file {self._path}: {reason_of(error)}") from error
 
     def close(self) -> None:
         """Close the file."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from devices.backends.char.base import CharBackend, refuse_argument
 from devices.backends.char.sink import write_nonblocking
-from machine.errors import BackendError
+from machine.errors import BackendError, reason_of
 from machine.message import BackendResult, HostEvent
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class PtyBackend(CharBackend):
             os.close(slave)
             os.set_blocking(self._master, False)
         except OSError as error:
-            raise BackendError(f"{self._name}: cannot make a pseudo-terminal: {error}") from error
+            raise BackendError(f"{self._name}: cannot make a pseudo-terminal: {reason_of(error)}") from error
         if self._estate is not None:
             self._estate.leave(MASTER, self._master)
         self._watch()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from devices.backends.char.base import CharBackend
 from devices.backends.char.pump import TROUBLE, Pump
 from devices.backends.words import number, split_commas
-from machine.errors import BackendError
+from machine.errors import BackendError, reason_of
 from machine.message import BackendResult, HostEvent
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class PySerialBackend(CharBackend):
         try:
             port = serial.serial_for_url(self._url, baudrate=self._speed, timeout=LOOK_S)
         except (*TROUBLE, ImportError, LookupError) as error:
-            raise BackendError(f"{self._name}: cannot open {self._url}: {error}") from error
+            raise BackendError(f"{self._name}: cannot open {self._url}: {reason_of(error)}") from error
         self._pump = Pump(port)
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from devices.backends.char.base import CharBackend, require_path
 from devices.backends.char.scriptfile import Expect, Send, Step, parse_script
 from devices.backends.steps import Delay, QuitRun
 from machine import vmstate
-from machine.errors import BackendError
+from machine.errors import BackendError, reason_of
 from machine.message import BackendResult, HostEvent
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class ScriptBackend(CharBackend):
         try:
             text = Path(self._path).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
-            raise BackendError(f"{self._name}: cannot read script {self._path}: {error}") from error
+            raise BackendError(f"{self._name}: cannot read script {self._path}: {reason_of(error)}") from error
         self._steps = deque(parse_script(text, self._path))
 
     @property

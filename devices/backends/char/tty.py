@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from devices.backends.char.base import CharBackend
 from devices.backends.char.sink import write_nonblocking
 from devices.backends.words import number, split_commas, switch
-from machine.errors import BackendError
+from machine.errors import BackendError, reason_of
 from machine.message import BackendResult, HostEvent
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class TtyBackend(CharBackend):
         try:
             self._set(settings, self._saved)
         except (OSError, termios.error) as error:
-            raise BackendError(f"{self._name}: cannot set up terminal {path}: {error}") from error
+            raise BackendError(f"{self._name}: cannot set up terminal {path}: {reason_of(error)}") from error
         self._settings = settings
         return True
 

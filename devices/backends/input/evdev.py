@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from devices.backends.base import BackendBase
 from devices.backends.input.kernel import EvdevFile
-from machine.errors import BackendError
+from machine.errors import BackendError, reason_of
 from machine.input_events import (
     ABS_MAX,
     EV_ABS,
@@ -218,6 +218,5 @@ class EvdevBackend(BackendBase):
 
 
 def _reason(error: OSError | ValueError) -> str:
-    if not isinstance(error, OSError):
-        return str(error)
-    return REASONS.get(error.errno or 0, error.strerror or str(error))
+    number = error.errno if isinstance(error, OSError) else None
+    return REASONS.get(number or 0, reason_of(error))

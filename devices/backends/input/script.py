@@ -15,7 +15,7 @@ from devices.backends.base import BackendBase
 from devices.backends.input.scriptfile import Group, Step, parse_input_script
 from devices.backends.steps import Delay, QuitRun
 from machine import vmstate
-from machine.errors import BackendError
+from machine.errors import BackendError, reason_of
 from machine.message import HostEvent
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class InputScriptBackend(BackendBase):
         try:
             text = Path(self._path).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
-            raise BackendError(f"{self._name}: cannot read script {self._path}: {error}") from error
+            raise BackendError(f"{self._name}: cannot read script {self._path}: {reason_of(error)}") from error
         return list(parse_input_script(text, self._path))
 
     def advance(self, room: int) -> None:

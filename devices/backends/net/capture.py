@@ -7,7 +7,7 @@ import os
 import stat
 from typing import Final
 
-from machine.errors import BackendError
+from machine.errors import BackendError, reason_of
 from machine.pcapng import head, packet
 
 log = logging.getLogger("dejavm")
@@ -44,7 +44,7 @@ class Capture:
                 os.ftruncate(self._descriptor, position)
                 os.lseek(self._descriptor, position, os.SEEK_SET)
         except (OSError, ValueError) as error:
-            raise BackendError(f"{self._name}: cannot write capture {self._path}: {error}") from error
+            raise BackendError(f"{self._name}: cannot write capture {self._path}: {reason_of(error)}") from error
         if not position:
             self._append(head(self._name))
 

@@ -21,7 +21,7 @@ from devices.backends.net.senders import UnixSender
 from devices.backends.net.wire import Wire
 from devices.backends.place import run_directory
 from devices.backends.words import number, parse_options
-from machine.errors import BackendError
+from machine.errors import BackendError, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,7 +93,7 @@ class HubWire(Wire):
         try:
             directory = self._given or run_directory() / f"hub-{self._number}"
         except BackendError as error:
-            raise BackendError(f"{self._name}: hub: {error}") from error
+            raise BackendError(f"{self._name}: hub: {reason_of(error)}") from error
         try:
             directory.mkdir(mode=MODE, exist_ok=True)
             self._directory = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

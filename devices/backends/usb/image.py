@@ -12,7 +12,7 @@ import stat
 from typing import Final
 
 from devices.usb.messages import MOST_BLOCKS
-from machine.errors import BackendError
+from machine.errors import BackendError, reason_of
 
 
 class Image:
@@ -30,7 +30,7 @@ class Image:
             self.descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         except (OSError, ValueError) as error:
             hint = "; readonly=on only reads it" if isinstance(error, PermissionError) and not read_only else ""
-            raise BackendError(f"{where}: cannot open image {path}: {_text(error)}{hint}") from error
+            raise BackendError(f"{where}: cannot open image {path}: {reason_of(error)}{hint}") from error
         try:
             self.size = self._measure()
             self._lock()
@@ -101,12 +101,8 @@ class Image:
                 f"{self._where}: image {self.path} is in use; several machines may share it only with readonly=on"
             ) from error
         except OSError as error:
-            raise BackendError(f"{self._where}: cannot lock image {self.path}: {_text(error)}") from error
+            raise BackendError(f"{self._where}: cannot lock image {self.path}: {reason_of(error)}") from error
 
     def _check(self, first: int, blocks: int) -> None:
         if (first + blocks) * self.block_size > self.size:
             raise OSError(errno.EINVAL, f"{self.path} has no block {first + blocks - 1}")
-
-
-def _text(error: Exception) -> str:
-    return error.strerror or str(error) if isinstance(error, OSError) else str(error)

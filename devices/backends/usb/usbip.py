@@ -28,7 +28,7 @@ from devices.usb.messages import (
     decode_host_request,
     encode_host_completion,
 )
-from machine.errors import BackendError
+from machine.errors import BackendError, reason_of
 from machine.message import BackendResult
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class UsbipPort(Port):
             if writable:
                 self._send()
         except OSError as error:
-            self._lose(_text(error))
+            self._lose(reason_of(error))
         except ProtocolError as reason:
             self._lose(str(reason))
 
@@ -185,7 +185,7 @@ class UsbipPort(Port):
                 with suppress(BlockingIOError):
                     self._socket.connect(address)
             except OSError as error:
-                why = _text(error)
+                why = reason_of(error)
                 self._drop_socket()
                 continue
             # On this host it may have come to an end already.
@@ -264,10 +264,6 @@ def _has_peer(connection: socket.socket) -> bool:
 
 def _nothing() -> None:
     """A lookup leaves nothing to give back."""
-
-
-def _text(error: OSError) -> str:
-    return error.strerror or str(error)
 
 
 def create_usbip(argument: str, where: str) -> Port:
