@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 SHORT_BYTES: Final = 64
 """A payload up to this size is rendered once and remembered: most of a recording's are the same few."""
 REMEMBERED: Final = 1 << 14
+LINE: Final = 160
+"""Characters of a message that is shown beside others."""
 
 
 class MessageText:
@@ -83,6 +85,11 @@ class MessageText:
 def text_of(recording: Recording) -> MessageText:
     """The renderer for a recording's messages."""
     return MessageText(partial(node_name, node_names(recording.board)))
+
+
+def shortened(line: str) -> str:
+    """A message's line as people are shown it among others."""
+    return line if len(line) <= LINE else f"{line[: LINE - 3]}..."
 
 
 def node_name(names: tuple[str, ...], number: int) -> str:

@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from deploy.bisection.search import LogParting, Parting
-from deploy.message_text import text_of
+from deploy.message_text import shortened, text_of
 from machine.board import PAGE_BYTES, RAM_BASE
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 MESSAGES: Final = 5
 """Messages shown in front of the place."""
-LINE: Final = 160
-"""Characters of a message shown to people."""
 MOST_BYTES: Final = 16
 """Differing bytes shown; the rest is counted."""
 
@@ -53,7 +51,7 @@ def sentences(facts: dict[str, Any]) -> str:
     if len(differing) > MOST_BYTES:
         lines.append(f"  and {len(differing) - MOST_BYTES:,} more bytes")
     if facts["messages"]:
-        lines += ["the last messages before it:", *(f"  {_short(text)}" for text in facts["messages"])]
+        lines += ["the last messages before it:", *(f"  {shortened(text)}" for text in facts["messages"])]
     return "\n".join(lines)
 
 
@@ -81,7 +79,3 @@ def _bytes(left: Answer, right: Answer) -> list[tuple[int, int, int]]:
         base = RAM_BASE + int(number) * PAGE_BYTES
         found += [(base + offset, a, b) for offset, (a, b) in enumerate(pair) if a != b]
     return found
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= LINE else f"{text[: LINE - 3]}..."

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.message_text import MessageText
+from deploy.message_text import MessageText, shortened
 from deploy.options import add_json
 from deploy.reading.difference import compare
 from deploy.reading.machines import machine_differences
@@ -100,8 +100,9 @@ class _Text:
         assert stamped is not None
         where = f"first difference at {stamped.icount}/{stamped.seq} in {first.text.process}, {first.text.kind}"
         lines = [f"{where}: A has {first.text.expected}; B has {first.text.actual}", ""]
-        lines += [f"   {self._messages.line(frame)}" for frame in first.before]
-        lines += [f"{side}  {self._messages.line(f)}" for side, f in (("A", first.a), ("B", first.b)) if f is not None]
+        lines += [f"   {shortened(self._messages.line(frame))}" for frame in first.before]
+        both = (("A", first.a), ("B", first.b))
+        lines += [f"{side}  {shortened(self._messages.line(f))}" for side, f in both if f is not None]
         return lines
 
     def _row(self, frame: Frame | None) -> dict[str, object] | None:

@@ -80,6 +80,18 @@ def test_the_first_difference_is_told_with_what_came_before(tmp_path: Path, caps
     assert lines[-1].split() == ["8", "1", "0", "0", "0", "all", "channels"]
 
 
+def test_long_messages_in_front_of_the_difference_are_shown_by_their_beginning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    long = frame(HostOutput(b"x" * 5000), 2500, target=0)
+    a = write(tmp_path / "a", told([*FRAMES[:6], long, *FRAMES[6:]]))
+    b = write(tmp_path / "b", told([*FRAMES[:6], long, frame(Done(109), 2500), *FRAMES[7:]]))
+    assert cli.main(["diff", str(a), str(b)]) == 3
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) < 200
+    assert any(line.endswith("xxx...") for line in lines)
+
+
 def test_a_message_that_only_one_has_does_not_make_all_others_differ(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
