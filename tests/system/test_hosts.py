@@ -129,6 +129,9 @@ def a_device_out_of_reach() -> None:
     board = echo_board().with_backend("serial0", "ringbuf")
     board = replace(board, kernel=str(guest("chatter")))
     with far_machine(board, {"broker": "a", "cpu": "a", "serial0": "c", "rtc0": "b"}) as (home, network, far):
+        alone = far.run("a", "up", far.board, "--host", "a", "--keys", far.keys, "--name", NAME, "--wait", "2")
+        assert (alone.exit_code, "not here after 2 s: serial0, rtc0" in alone.complaint) == (1, True), alone.stderr
+        assert not far.directory("a").exists()
         network.weather = Weather(delay_s=0.05)
         far.up("--record", "-o", "a.dejavm")
         far.await_ps(lambda ps: ps["icount"] > STARTED)
@@ -141,7 +144,13 @@ def a_device_out_of_reach() -> None:
         logs = far.run("a", "logs", "--name", "far", "broker").stdout
         assert "waiting for serial0 (2 s)" in logs
         assert "it goes on after" in logs
+        files = [path for host in far.hosts for path in far.directory(host).rglob("*") if path.is_file()]
+        told = b"".join(path.read_bytes() for path in files if not path.name.startswith(("journal-", "ringbuf-")))
         far.down()
+        secrets = [key.read_bytes().strip() for key in far.keys.glob("*.private")]
+        written = b"".join(path.read_bytes() for path in (home.work / "a.dejavm").rglob("*") if path.is_file())
+        assert len(secrets) == 5
+        assert not any(len(secret) != 40 or secret in written + told for secret in secrets)
         home.verify_both_ways(home.work / "a.dejavm")
 
 
