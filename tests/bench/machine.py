@@ -56,16 +56,21 @@ def _idle(directory: Path) -> dict[str, float]:
     argv = dejavm("record", "debian", *SIX, "--append", f"{CONSOLE} dejavm.run={quote(ASLEEP, safe='')}",
                   "--serial", f"file:{console}", "-o", str(directory / "idle.dejavm"))  # fmt: skip
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
-        _wait_for(console, b"\nASLEEP")
-        time.sleep(SETTLE_S)
-        processes = _family(run.pid)
-        before = {pid: _cpu_s(pid) for pid in processes}
-        time.sleep(IDLE_S)
-        used = {name: _cpu_s(pid) - before[pid] for pid, name in processes.items()}
+        used = idle_s(run.pid, console)
         run.terminate()
         run.wait(WAIT_S)
     figures = {f"idle % of a core, {name}": round(100 * cpu_s / IDLE_S, 2) for name, cpu_s in used.items()}
     return {"idle % of a core": round(100 * sum(used.values()) / IDLE_S, 2), **figures}
+
+
+def idle_s(root: int, console: Path) -> dict[str, float]:
+    """CPU seconds of each process from `root` down in IDLE_S seconds, once the guest has said that it sleeps."""
+    _wait_for(console, b"\nASLEEP")
+    time.sleep(SETTLE_S)
+    processes = _family(root)
+    before = {pid: _cpu_s(pid) for pid in processes}
+    time.sleep(IDLE_S)
+    return {name: _cpu_s(pid) - before[pid] for pid, name in processes.items()}
 
 
 def _wait_for(console: Path, text: bytes) -> None:

@@ -9,14 +9,17 @@ import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
+from deploy.supervision.place import find
 from machine.codec import decode
 from machine.distant import DistantPort
 from machine.icount import BROKER, FIRST_DEVICE
 from machine.keys import KeyRing
 from machine.message import WIRE_VERSION, Access, AccessKind, Done, Grant, Hello, MmioAccess, Ready, Sync, Welcome
 from machine.port import Port
-from tests.bench.boot import BOOT, run_command
+from tests.bench.boot import BOOT, CONSOLE, run_command
+from tests.bench.machine import ASLEEP, IDLE_S, idle_s
 from tests.bench.process import dejavm, measure
 from tests.harness.guests import BARE
 
@@ -28,7 +31,8 @@ BLOCK: Final = 100
 BLOCKS: Final = 40
 PATIENCE_S: Final = 30.0
 LINE_STATUS: Final = 5
-SIX: Final = ("debian", "--serial", "null", "--nic", "none", "--input", "kbd")
+MORE: Final = ("--nic", "none", "--input", "kbd")
+SIX: Final = ("debian", "--serial", "null", *MORE)
 """Broker, CPU, serial line, clock, network card, keyboard."""
 
 
@@ -90,7 +94,12 @@ class Far:
 
 def measure_service(directory: Path, rounds: int) -> dict[str, float | int]:
     """All figures of services."""
-    return {**_starts(directory, rounds), **_accesses(directory), **_parts(directory, rounds)}
+    return {
+        **_starts(directory, rounds),
+        **_idle(directory),
+        **_accesses(directory),
+        **_parts(directory, rounds),
+    }
 
 
 def _starts(directory: Path, rounds: int) -> dict[str, float]:
@@ -100,6 +109,17 @@ def _starts(directory: Path, rounds: int) -> dict[str, float]:
         taken.append(measure(dejavm("up", *SIX, "--name", "bench"), directory).wall_s)
         measure(dejavm("down", "bench", "--timeout", "0"), directory)
     return {"s up, six processes": round(statistics.median(taken), 2)}
+
+
+def _idle(directory: Path) -> dict[str, float]:
+    """All processes of a recorded machine whose guest sleeps, supervisor and its listener among them."""
+    console = directory / "asleep.txt"
+    asleep = ("--append", f"{CONSOLE} dejavm.run={quote(ASLEEP, safe='')}", "--serial", f"file:{console}")
+    measure(dejavm("up", "debian", *MORE, *asleep, "--record", "-o", "asleep.dejavm", "--name", "bench"), directory)
+    places = find("bench")
+    used = idle_s(places.supervisor_pid() or 0, console)
+    measure(dejavm("down", "bench", "--timeout", "0"), directory)
+    return {"idle % of a core, supervised": round(100 * sum(used.values()) / IDLE_S, 2)}
 
 
 def _accesses(directory: Path) -> dict[str, float]:
