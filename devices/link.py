@@ -53,6 +53,19 @@ class Link:
             raise RemoteWireError(f"{name_of(frame.type)} for node {frame.target} came to node {self._port.number}")
         return frame
 
+    def await_memory(self) -> None:
+        """Wait until another process is the CPU, which `interrupt` is told; what comes before that waits.  ShutDown."""
+        while True:
+            frame = self._port.receive(None)
+            assert frame is not None, "there is no end to this wait"
+            message = decode(frame.type, frame.payload)
+            if isinstance(message, MemoryMoved):
+                self.interrupt(message)
+                return
+            if isinstance(message, Shutdown):
+                raise ShutDown
+            self._aside.append(frame)
+
     def say(self, message: Message, target: int) -> None:
         """Add a message to the next breath."""
         self._port.queue(message, target, self.icount)

@@ -17,6 +17,10 @@ LARGEST_READ: Final = 1 << 24
 """A device that asks for more in one piece is wrong."""
 
 
+class MemoryGone(MachineError):
+    """The process whose memory it was has died before it was mapped; its successor will say where it is now."""
+
+
 class Memory(Protocol):
     """Guest memory as a device sees it, wherever the CPU node is."""
 
@@ -109,6 +113,8 @@ class GuestMemory:
                 return mmap.mmap(descriptor, self._size, mmap.MAP_SHARED, mmap.PROT_READ)
             finally:
                 os.close(descriptor)
+        except (FileNotFoundError, ProcessLookupError) as error:
+            raise MemoryGone(f"{self._path}: guest memory is not there any more: {error.strerror}") from error
         except (OSError, ValueError) as error:
             raise MachineError(f"{self._path}: cannot map {self._size} bytes of guest memory: {error}") from error
 
@@ -136,6 +142,14 @@ class JournalledMemory:
         again = self._journal.read_again(address, size, self._name, self._link.icount)
         if again is not None:
             return again
-        data = self._memory.read(address, size)
+        data = self._read(address, size)
         self._journal.read_made(address, data)
         return data
+
+    def _read(self, address: int, size: int) -> bytes:
+        """What this message is about is in the memory of the CPU that is as far, whichever process that is."""
+        while True:
+            try:
+                return self._memory.read(address, size)
+            except MemoryGone:
+                self._link.await_memory()

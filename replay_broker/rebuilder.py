@@ -131,6 +131,8 @@ class Rebuilder:
         self._retrace = None
         if self._host.taker is not None:
             self._host.taker.cpu_lost(session)
+            # The newest one now would be thinned out when a newer one is there.
+            self._host.taker.settle()
         session.lose_cpu()
         self._host.outbox.detours[CPU] = lambda _: None
         assert self.recording is not None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import select
 import subprocess
 import sys
 from array import array
@@ -91,6 +92,18 @@ class StoreProcess:
             return self._mourn()
         *lines, self._unread = (self._unread + data).split(b"\n")
         return [self._written(json.loads(line)) for line in lines]
+
+    def finish(self, timeout_s: float) -> list[Written]:
+        """The answers to all that it has been given, once it is done; fewer if that takes longer."""
+        found = self.answers()
+        while self._jobs and self._process is not None:
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
+            writable = [self._process.stdin] if self._unsent else []
+            if not any(select.select([self._process.stdout], writable, [], timeout_s)):
+                break
+            found += self.answers()
+        return found
 
     def _written(self, answer: dict[str, Any]) -> Written:
         deleted = self._jobs.popleft()

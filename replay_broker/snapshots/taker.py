@@ -37,6 +37,9 @@ log = logging.getLogger("dejavm")
 MOST_FAILURES: Final = 3
 """Snapshots by period that may fail one after the other before no more are tried."""
 
+SETTLE_S: Final = 10.0
+"""How long what is being written may take when somebody waits for it."""
+
 
 @dataclass(slots=True)
 class Request:
@@ -243,8 +246,15 @@ class Taker:
         self._told.clear()
         self._writing = self._follows = True
 
+    def settle(self) -> None:
+        """Wait for what is being written: behind that nothing is thinned out until another is asked for."""
+        self._hear(self.process.finish(SETTLE_S))
+
     def _hear_store(self) -> None:
-        for written in self.process.answers():
+        self._hear(self.process.answers())
+
+    def _hear(self, answers: list[Written]) -> None:
+        for written in answers:
             if written.deleted:
                 self._deleting.popleft()(written.error)
                 continue

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from machine.codec import decode
@@ -22,6 +24,7 @@ MEMORY: Final = "128M"
 DEADLINE_S: Final = 180.0
 ANSWER_S: Final = 20.0
 POLL_S: Final = 0.01
+LAST_WORDS_S: Final = 20.0
 
 
 class DebianSession:
@@ -61,6 +64,9 @@ class DebianSession:
             done = self._machine.finish()
             assert done.exit_code == 0, done.stderr
         else:
+            # One that has ended says why.
+            with suppress(subprocess.TimeoutExpired):
+                self._machine.process.wait(LAST_WORDS_S)
             self._machine.process.kill()
             print(self._machine.process.communicate()[1].decode(errors="replace"))
 

@@ -7,8 +7,10 @@ input.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from machine.leaving import leave
@@ -29,9 +31,10 @@ def main() -> int:
     # The machine's end is when no more jobs come; a terminal's Ctrl-C must not take one away.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     jobs = Jobs(SnapshotWriter(options.recording, options.id, options.budget))
-    for line in sys.stdin.buffer:
-        sys.stdout.write(jobs.do(line) + "\n")
-        sys.stdout.flush()
+    # Whoever asked may have been killed meanwhile.
+    with suppress(BrokenPipeError):
+        for line in sys.stdin.buffer:
+            os.write(sys.stdout.fileno(), (jobs.do(line) + "\n").encode())
     jobs.close()
     return 0
 

@@ -1,0 +1,73 @@
+"""A recorded download with typing under Debian, and something that is killed again and again meanwhile."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+from typing import TYPE_CHECKING, Final
+
+from machine.recording.reader import Recording
+from tests.harness.debian_session import PROMPT, DebianSession
+from tests.harness.monitor import Qmp
+from tests.harness.net_guest import DHCP
+from tests.harness.net_http import noise, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.harness.machine import Home
+
+OPTIONS: Final = ("--nic", "user", "--input", "kbd", "--rng", "host", "--snapshot-every", "1s")
+MOST_LINES: Final = 4
+"""Typed between two kills, at random."""
+
+
+def killed_meanwhile(
+    home: Home, kills: int, file_bytes: int, kill: Callable[[DebianSession, Qmp, int], None], seed: int = 1
+) -> Path:
+    """Type, echoed, while a file comes in pieces; `kill` is called that often.  The recording, which has a clean end.
+
+    What is typed and what comes must be there once each.
+    """
+    pace = threading.Semaphore(0)
+    chance = random.Random(seed)
+    with (
+        serving(noise(file_bytes), pace=pace, pieces=kills) as server,
+        DebianSession(home, *OPTIONS) as session,
+        Qmp(home) as qmp,
+    ):
+        session.do(DHCP)
+        session.do(f"wget -q -O /file http://10.0.2.2:{server.port}/file & W=$!")
+        session.type("stty -echo; echo CA''T; cat; stty echo")
+        session.until(b"CAT\r\n")
+        for number in range(kills):
+            pace.release()
+            for line in range(chance.randrange(MOST_LINES)):
+                _echo(session, f"line-{number}-{line}")
+            session.type(f"word-{number}")
+            kill(session, qmp, number)
+            assert session.until(b"\r\n") == f"word-{number}\r\n".encode()
+        session.type("\x04echo SY''NC")
+        session.until(b"SYNC\r\n")
+        session.until(PROMPT)
+        assert server.sha256 in session.do("wait $W; sha256sum /file")
+        assert server.requests == ["/file"]
+    assert Recording.open(session.recording).clean_end
+    return session.recording
+
+
+def kill_node(home: Home, qmp: Qmp, node: str) -> int:
+    """Kill a node's process and wait until another is as far; the pause in milliseconds."""
+    os.kill(home.pid_of(node), signal.SIGKILL)
+    back = qmp.await_event("DEJAVM_NODE_BACK")
+    qmp.events.clear()
+    assert back["data"]["node"] == node
+    return int(back["data"]["pause-ms"])
+
+
+def _echo(session: DebianSession, text: str) -> None:
+    session.type(text)
+    assert session.until(b"\r\n") == f"{text}\r\n".encode()
