@@ -67,7 +67,7 @@ def main(arguments: NodeArguments, port: Port) -> None:
     loop = Loop(cpu, bus, memory, link, clock, keeper)
     bus.attach(cpu, loop)
     arguments.diagnostics.icount = lambda: cpu.native.icount
-    if options.incoming or welcome.rebuild:
+    if options.incoming or welcome.rebuild or welcome.continued:
         loop.load(link.await_load())
     else:
         keeper.power_on()

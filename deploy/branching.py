@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deploy.continuing import Deaths
 from deploy.launch import launch
 from deploy.outcome import Outcome
 from deploy.plan import Fork, Launch
@@ -53,6 +54,8 @@ class Branch:
     monitor: tuple[str, ...] = ()
     snapshots: tuple[str, ...] = ()
     gdb: GdbPlace | None = None
+    rebuild: bool = False
+    continues: bool = False
 
 
 def run_branch(branch: Branch, created_ns: int) -> Outcome:
@@ -73,8 +76,10 @@ def run_branch(branch: Branch, created_ns: int) -> Outcome:
         return launch(
             Launch(
                 branch.board, RunMode.RECORD, branch.target, monitor=branch.monitor, snapshots=branch.snapshots,
-                snapshot=number, prepared=prepared, gdb=branch.gdb,
-            )
+                snapshot=number, prepared=prepared, gdb=branch.gdb, rebuild=branch.rebuild,
+                go_on=branch.continues,
+            ),
+            revive=Deaths().revive,
         )  # fmt: skip
 
 

@@ -58,6 +58,10 @@ class Control:
         """Whether the broker has opened its end."""
         return self._remote or self._path.exists()
 
+    def forget(self) -> None:
+        """The broker that was asked has gone: another may be asked."""
+        self._asked = False
+
     def ask(self, *, nodes: bool = False) -> None:
         """Ask for the status, unless an answer is still due or nobody listens yet."""
         if not self._asked and self.listening:

@@ -10,6 +10,7 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from deploy.children import Child, Children
@@ -24,6 +25,7 @@ from machine.board import render_board
 from machine.errors import EXIT_FAILED, MachineError
 from machine.fdstore import FdStore
 from machine.message import RunMode, RunState, Status
+from machine.recording.continuation import DIED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,29 +57,54 @@ ABANDON_S: Final = 0.5
 """The same when the run has come apart."""
 
 
-def launch(run: Launch, plan: Callable[[Launch, Places], tuple[ProcessPlan, ...]] = plan_processes) -> Outcome:
+def launch(
+    run: Launch,
+    plan: Callable[[Launch, Places], tuple[ProcessPlan, ...]] = plan_processes,
+    revive: Callable[[Launch, Callable[[str], None]], None] | None = None,
+) -> Outcome:
     """Run a machine to its end and tell how it ended, on standard error too.
 
     Every process is gone and the running machine's directory removed when this returns or raises.
-    MachineError if the host cannot start a process.
+    MachineError if the host cannot start a process.  `revive`: when the broker of a run that goes on is killed it takes
+    the machine back, and may say a line; MachineError, if there is no way back.
     """
     owned = is_owned(run.board)
     screen = Screen(sys.stderr, owned=owned)
-    with _places(run) as (places, keeper), KeptTerminal(owned=owned), EndingSignals() as signals:
-        children = Children(screen.line, places.directory, keeper)
+    with _places(run) as (places, keeper), KeptTerminal(owned=owned) as terminal, EndingSignals() as signals:
+        live = partial(_lived, run, places, keeper, signals, screen)
         fdstore = FdStore(places.directory)
-        patience_s = ABANDON_S
         try:
-            for process in plan(run, places):
-                children.start(process)
-            outcome = _watched(run, places, children, signals, screen, fdstore)
-            patience_s = LEAVE_S if outcome.status.state in TERMINAL_STATES else ABANDON_S
-        except OSError as error:
-            raise MachineError(f"cannot start the machine's processes: {error}") from error
+            outcome = live(plan(run, places), fdstore)
+            while run.go_on and revive is not None and outcome.broker_killed and not signals.drain():
+                terminal.restore()
+                revive(run, screen.line)
+                (places.directory / DIED).touch()
+                outcome = live(plan(run, places), fdstore)
         finally:
-            screen.clear()
-            children.end(patience_s)
             fdstore.close()
+    return outcome
+
+
+def _lived(
+    run: Launch, places: Places, keeper: int, signals: EndingSignals, screen: Screen,
+    plans: tuple[ProcessPlan, ...], fdstore: FdStore,
+) -> Outcome:  # fmt: skip
+    """Start the processes and watch them to their end; none is left."""
+    children = Children(screen.line, places.directory, keeper)
+    patience_s = ABANDON_S
+    try:
+        for process in plans:
+            children.start(process)
+        outcome = _watched(run, places, children, signals, screen, fdstore)
+        patience_s = LEAVE_S if outcome.status.state in TERMINAL_STATES else ABANDON_S
+        if outcome.broker_killed:
+            # Nobody else tells them; what they have left on the host is left to their successors.
+            patience_s = 0.0
+    except OSError as error:
+        raise MachineError(f"cannot start the machine's processes: {error}") from error
+    finally:
+        screen.clear()
+        children.end(patience_s)
     # Only now have all processes told how they ended.
     if outcome.status.state in TERMINAL_STATES:
         exit_codes = {child.name: child.exit_code or 0 for child in children.all}
@@ -150,7 +177,8 @@ class _Watch:
         """Watch; the outcome as far as it is known while processes still live."""
         while True:
             if (outcome := self._step()) is not None:
-                return replace(outcome, seconds=self._now_s())
+                killed = self._status.state not in TERMINAL_STATES and self._broker_was_killed()
+                return replace(outcome, seconds=self._now_s(), broker_killed=killed)
             now_s = self._now_s()
             self._children.wait((self._ask_at_s if self._control.listening else now_s + START_POLL_S) - now_s)
 
@@ -165,6 +193,9 @@ class _Watch:
 
     def _broker_lives(self) -> bool:
         return any(child.name == BROKER and child.exit_code is None for child in self._children.all)
+
+    def _broker_was_killed(self) -> bool:
+        return any(child.name == BROKER and (child.exit_code or 0) < 0 for child in self._children.all)
 
     def _step(self) -> Outcome | None:
         # The order matters: a process that is found dead here has said its last word before the answer is read.

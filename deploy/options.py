@@ -139,6 +139,14 @@ def add_on_death(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def add_on_broker_death(parser: argparse.ArgumentParser) -> None:
+    """--on-broker-death."""
+    parser.add_argument(
+        "--on-broker-death", choices=("continue", "end"), default="continue",
+        help="when the broker dies while the guest is recorded: go on where the recording ends, or end there",
+    )  # fmt: skip
+
+
 def add_recording(parser: argparse.ArgumentParser) -> None:
     """REC."""
     parser.add_argument(

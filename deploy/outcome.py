@@ -25,6 +25,8 @@ class Outcome:
     exit_code: int
     lines: tuple[str, ...] = ()
     seconds: float = 0.0
+    broker_killed: bool = False
+    """A signal has ended the broker, and nobody had asked for the end."""
 
 
 @dataclass(frozen=True, slots=True)

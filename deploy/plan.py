@@ -44,6 +44,8 @@ class Fork:
     icount: int
     directory: Path
     recording_id: str
+    asleep: bool = False
+    """At the log's end instead, if the guest sleeps there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,8 @@ class Launch:
     rebuild: bool = False
     """A process that dies while the guest is recorded is started again, and the broker makes it what it was."""
     gdb: GdbPlace | None = None
+    go_on: bool = False
+    """When the broker is killed another goes on with the recording."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +160,9 @@ def _broker_arguments(launch: Launch, places: Places) -> tuple[str, ...]:
     if launch.fork is not None:
         arguments += ["--fork-at", str(launch.fork.icount), "--fork-into", str(launch.fork.directory)]
         arguments += ["--fork-id", launch.fork.recording_id]
+        arguments += ["--fork-asleep"] if launch.fork.asleep else []
     if launch.prepared is not None:
         arguments += ["--prepared", str(launch.prepared)]
+    if launch.go_on:
+        arguments.append("--go-on")
     return (*arguments, *launch.snapshots, *launch.monitor)

@@ -48,6 +48,7 @@ def describe(recording: Recording, overview: Overview) -> dict[str, object]:
         "cut": None if recording.facts.cut is None else asdict(recording.facts.cut),
         "states": {node: dict(states) for node, states in recording.facts.states},
         "parent": _parent(recording),
+        "continued": [asdict(each) for each in recording.facts.continued],
         "channels": _channel_facts(names, summary),
         "timeline": _timeline_facts(overview.timeline),
     }
@@ -81,6 +82,10 @@ def render(recording: Recording, overview: Overview, facts: dict[str, object]) -
         )
     for node, states in recording.facts.states:
         rows.append((f"{node} states", ", ".join(f"{name} {version}" for name, version in states)))
+    rows += [
+        ("continued", f"another broker went on with it at instruction {each.icount:,}, behind message {each.seq:,}")
+        for each in recording.facts.continued
+    ]
     if parent := recording.facts.parent:
         rows.insert(2, ("branch of", f"{parent.path}@{parent.wanted}, at {parent.icount:,}, id {parent.id}"))
     rows += [(file.role, f"{file.path}, {file.size:,} bytes, sha256 {file.sha256}") for file in recording.facts.files]

@@ -19,6 +19,7 @@ from machine.icount import Icount, Seq, Stamp
 from machine.message import BackendResult, HostEvent, HostInput
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 WORD: Final = 8
@@ -37,8 +38,10 @@ DUE_MESSAGES: Final = 1000
 DUE_BYTES: Final = 4 << 20
 """A new state is kept after so many messages, or bytes said, heard and read."""
 MODE: Final = 0o600
+NEVER: Final = 1 << 62
+"""The number of no input."""
 
-_ACTIVE, _BEGUN, _INPUTS_END, _PEEKED, _STAGE = range(5)
+_ACTIVE, _BEGUN, _INPUTS_END, _PEEKED, _STAGE, _BASE = range(6)
 _SEQ, _STATE, _MEMORY, _READS, _INPUTS, _OUTPUTS, _WAITING, _OWES = range(8)
 _SLOT_HEAD: Final = PAGE
 _READ: Final = struct.Struct("<QQ")
@@ -91,12 +94,40 @@ class Journal:
         if not self._words[_ACTIVE]:
             self.keep(Kept())
 
-    def close(self) -> None:
-        """Nobody will come: remove the file."""
-        self._path.unlink(missing_ok=True)
+    @classmethod
+    def behind(cls, path: Path, base: int, unsaid: Sequence[HostInput], *, looked: bool) -> Journal:
+        """A new one, of a run that goes on behind message `base`, in place of that of a process of the run before.
+
+        `unsaid` are what that had brought and nobody has had; `looked`: it has taken what it had looked at.
+        """
+        journal = cls(path.with_suffix(".next"), new=True)
+        words = journal._words
+        words[_BASE] = base
+        for number, message in enumerate(unsaid, 1):
+            journal.submit(number, message)
+        words[_PEEKED] = 0 if looked else NEVER
+        try:
+            os.replace(journal._path, path)
+        except OSError as error:
+            raise MachineError(f"{path}: cannot keep a journal: {error.strerror}") from error
+        journal._path = path
+        return journal
+
+    @property
+    def base(self) -> int:
+        """The message behind which its run has begun."""
+        return int(self._words[_BASE])
+
+    def forget(self) -> None:
+        """Let go of it, and leave the file."""
         self._words.release()
         self._bytes.release()
         self._map.close()
+
+    def close(self) -> None:
+        """Nobody will come: remove the file."""
+        self._path.unlink(missing_ok=True)
+        self.forget()
 
     # State.
 

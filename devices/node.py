@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from devices.backends import create_backend
 from devices.backends.place import may_be_kept, run_directory
 from devices.context import ShellContext
+from devices.continued_gate import ContinuedGate, Past
 from devices.estate import BackendEstate
 from devices.gate import Gate, LiveGate
 from devices.journal import Journal
@@ -115,12 +116,18 @@ class Surroundings:
         if arguments.options.remote_memory:
             self.memory = RemoteMemory(link, size)
         self.past: PastGate | None = None
+        past = Past.read(welcome) if welcome.continued else None
         if welcome.mode is RunMode.RECORD and may_be_kept():
-            self.journal = Journal(run_directory() / f"journal-{name}", new=not welcome.rebuild)
+            path = run_directory() / f"journal-{name}"
+            if past is None:
+                self.journal = Journal(path, new=not welcome.rebuild)
+            else:
+                relives = make(arguments.board.device(name).backend).relives
+                self.journal = past.journal(path, relives=relives)
             self.memory = JournalledMemory(self.memory, self.journal, link, name)
             estate = BackendEstate(self.journal, name)
             self.make = lambda word: _heir(make(word), estate)
-        elif welcome.rebuild:
+        elif welcome.rebuild or past is not None:
             raise MachineError("nothing was kept of the process that has died: there is no directory for it")
         self._backend = self.make(arguments.board.device(name).backend)
         self.gate: Gate
@@ -128,6 +135,8 @@ class Surroundings:
             self.gate = ReplayGate(link, self._backend)
         elif welcome.rebuild and self.journal is not None:
             self.gate = self.past = PastGate(link, self._backend, self.journal, self.make)
+        elif past is not None and self.journal is not None:
+            self.gate = ContinuedGate(link, self._backend, self.journal, past)
         else:
             self.gate = LiveGate(link, self._backend, self.journal)
 
@@ -244,7 +253,10 @@ class Shell:
                 self._model.state = decode_state(type(self._model.state), state or self._blank)
                 self._memory.settled()
                 self._gate.loaded()
-                self._gate.handled(self._room())
+                # A successor begins here, and not at power-on.
+                self._gate.keep(1, encode(self._model.state))
+                if state:
+                    self._gate.handled(self._room())
                 self._link.flush()
             case Present() | MemoryMoved():
                 self._interrupt(message)

@@ -66,6 +66,8 @@ class Welcome:
     mode: RunMode
     memory_path: str = ""
     rebuild: bool = False
+    continued: str = ""
+    continued_seq: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,12 +51,14 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--snapshot-every", type=int, default=None, metavar="NS", help="while recording: its period")
     parser.add_argument("--snapshot-budget", type=int, default=None, metavar="BYTES", help="what all may take")
     parser.add_argument("--fork-at", type=int, default=None, metavar="ICOUNT", help="replay to there for a branch")
+    parser.add_argument("--fork-asleep", action="store_true", help="to the log's end, if the guest sleeps there")
     parser.add_argument("--fork-into", type=Path, metavar="DIR", help="what keeps the state there")
     parser.add_argument("--fork-id", default="", metavar="ID", help="the id of the recording that begins with it")
     parser.add_argument("--prepared", type=Path, metavar="DIR", help="record a branch, which has been prepared here")
     parser.add_argument("--supervised", action="store_true", help="SIGTERM ends the run in order")
     parser.add_argument("--on-death", choices=("rebuild", "end"), default="rebuild", help="while recording")
     parser.add_argument("--no-reboot", action="store_true", help="a restart ends the run")
+    parser.add_argument("--go-on", action="store_true", help="with the recording, if another broker has begun it")
     return parser.parse_args(argv)
 
 
@@ -100,8 +102,8 @@ def main(argv: Sequence[str]) -> int:
             server.rebuilder.recording = options.recording
             server.make_taker = lambda: maker.snapshots(server.outbox.say)
             server.make_travel = lambda: maker.travel(server, server.outbox.queue)
-        if maker.incoming is not None:
-            server.door.loads = maker.incoming.loads
+        server.door.loads = maker.loads()
+        server.door.continued = maker.continued
         diagnostics.icount = lambda: server.session.icount if server.session is not None else 0
         server.hello_timeout_s = options.hello_timeout
         server.census.host = options.host or server.census.host

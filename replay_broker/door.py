@@ -41,6 +41,8 @@ class Door:
         """Strangers who have been told why."""
         self.loads: Mapping[str, m.Load] = {}
         """The states that nodes start in, by name; none: power-on."""
+        self.continued = ("", 0)
+        """The recording in which backends find their past, and its last message, where another broker has begun it."""
 
     def knock(self, identity: bytes, frame: Frame, user: str = "", *, over: bool, begun: bool) -> None:
         """Somebody who has not been let in may say Hello and nothing else; who has a key, only as its `user`."""
@@ -88,7 +90,8 @@ class Door:
             if member.identity is not None and member.identity not in self._welcomed:
                 self._welcomed.add(member.identity)
                 self._came(member)
-                welcome = m.Welcome(member.number, self._mode, self._roster.memory_path, rebuild=begun)
+                past = ("", 0) if begun else self.continued
+                welcome = m.Welcome(member.number, self._mode, self._roster.memory_path, begun, *past)
                 self._tell(member.identity, welcome)
                 if member.name in self.loads:
                     self._tell(member.identity, self.loads[member.name])

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from machine.board import Board
     from machine.recording.facts import Facts
     from machine.recording.place import Point
+    from machine.recording.reader import Recording
 
 
 FOREVER_NS: Final = 1 << 62
@@ -101,16 +102,26 @@ class LogLedger:
 
     keeps = True
 
-    def __init__(self, directory: Path, board: Board, facts: Facts, prepared: Path | None = None) -> None:
-        self._writer = RecordingWriter(directory, board, facts, prepared)
+    def __init__(
+        self,
+        directory: Path,
+        board: Board,
+        facts: Facts,
+        prepared: Path | None = None,
+        begun: tuple[Recording, Point] | None = None,
+    ) -> None:
+        """`begun`: the recording that another broker has begun there, and the point to go on from."""
+        behind = None if begun is None else (begun[0], begun[1].seq)
+        self._writer = RecordingWriter(directory, board, facts, prepared, behind)
         self._entered: list[Frame] = []
         self._entered_ns = 0
         """When the first of them was entered, which is before anybody acted on it."""
         # The host's clock may be set while the run goes on; what is promised about time must hold then too.
         self._epoch_ns = time.time_ns() - time.monotonic_ns()
         # A branch goes on behind its parent.
-        self.messages = facts.beginning.seq
-        self.inputs = facts.beginning.inputs
+        start = facts.beginning if begun is None else begun[1]
+        self.messages = start.seq
+        self.inputs = start.inputs
 
     def enter(self, frame: Frame) -> Frame:
         """The frame with its stamp."""

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from machine.message import RunMode
+from machine.message import Load, RunMode
 from machine.recording.layout import BASE_LABEL
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from machine.board import Board
     from machine.frame import Frame
     from machine.message import Message
     from machine.recording.place import Point
     from machine.recording.reader import Recording
+    from replay_broker.going_on import GoingOn
     from replay_broker.roster import Roster
     from replay_broker.session.base import Session
     from replay_broker.session.fork import ForkSession
@@ -45,16 +48,38 @@ class SessionMaker:
         self._made: Begin | None = None
         self.incoming: Incoming | None = None
         self._fork: ForkSession | None = None
-        if options.snapshot:
+        self._going_on: GoingOn | None = None
+        if options.go_on:
+            self._find_begun(options)
+        if options.snapshot and self.incoming is None:
             from replay_broker.snapshots.incoming import read_incoming  # noqa: PLC0415
 
             self.incoming = read_incoming(options.prepared or options.recording, options.snapshot)
+
+    @property
+    def continued(self) -> tuple[str, int]:
+        """The recording whose backends are told their past, and its last message; "" for none."""
+        return ("", 0) if self._going_on is None else self._going_on.past
+
+    def _find_begun(self, options: argparse.Namespace) -> None:
+        from replay_broker.going_on import find_begun  # noqa: PLC0415
+
+        self._going_on = find_begun(options.recording, Path(os.environ["DEJAVM_RUN_DIRECTORY"]))
+        if self._going_on is not None and self._going_on.begun is not None:
+            self.incoming = self._going_on.incoming
+            # What was prepared for the first is in the recording.
+            options.prepared, options.snapshot = None, self.incoming.number
+
+    def loads(self) -> Mapping[str, Load]:
+        """The states that nodes start in, by name; none where all begin as ever."""
+        loads = self.incoming.loads if self.incoming is not None else {}
+        return loads or ({} if self._going_on is None else {name: Load() for name in self._roster.members})
 
     def prepare(self) -> None:
         """Everything that takes time.  Called when the CPU node has been let in and loads the guest."""
         if self._made is None:
             if MODES[self._options.mode] in (RunMode.NONE, RunMode.RECORD):
-                self._made = _recorder(self._options, self._board, self._roster)
+                self._made = _recorder(self._options, self._board, self._roster, self._going_on)
             elif self._options.fork_at is not None:
                 self._made = self._forker(self._options.fork_at)
             else:
@@ -95,13 +120,15 @@ class SessionMaker:
         return Travel(host, store, nodes, lambda number: self.again(number, send))
 
     def _forker(self, at: int) -> Begin:
-        from replay_broker.session.fork import ForkSession  # noqa: PLC0415
+        from replay_broker.session.fork import ForkSession, SleepSession  # noqa: PLC0415
 
         replay = _opened(self._options, self._roster, self.incoming)
+        kind = SleepSession if self._options.fork_asleep else ForkSession
 
         def begin(send: Callable[[Frame], None]) -> Session:
             recording, start = replay()
-            self._fork = ForkSession(recording, send, at, start)
+            own = recording.facts.id == self._options.fork_id
+            self._fork = kind(recording, send, at, start, own=own)
             return self._fork
 
         return begin
@@ -136,19 +163,21 @@ class SessionMaker:
         store = SnapshotStore(options.fork_into, options.fork_id)
         taker = Taker(options.fork_id, nodes, tell, process, store)
         taker.loaded(options.snapshot)
-        taker.request(BASE_LABEL, session.kept)
+        taker.request("" if session.own else BASE_LABEL, session.kept)
         return taker
 
 
-def _recorder(options: argparse.Namespace, board: Board, roster: Roster) -> Begin:
+def _recorder(options: argparse.Namespace, board: Board, roster: Roster, going_on: GoingOn | None) -> Begin:
     from replay_broker.ledger import LogLedger, NullLedger  # noqa: PLC0415
-    from replay_broker.session.branch import BranchSession  # noqa: PLC0415
+    from replay_broker.session.branch import Beginning, BranchSession  # noqa: PLC0415
     from replay_broker.session.debugged import DebuggedSession  # noqa: PLC0415
     from replay_broker.session.lasting import LastingSession  # noqa: PLC0415
 
     if MODES[options.mode] is RunMode.NONE:
         return lambda send: DebuggedSession(board, send, NullLedger(), reboots=not options.no_reboot)
-    if options.prepared is not None:
+    if going_on is not None and going_on.facts is not None:
+        facts = going_on.facts
+    elif options.prepared is not None:
         from machine.recording.reader import Recording  # noqa: PLC0415
 
         facts = Recording.open(options.prepared).facts
@@ -159,10 +188,17 @@ def _recorder(options: argparse.Namespace, board: Board, roster: Roster) -> Begi
 
     def begin(send: Callable[[Frame], None]) -> Session:
         known = replace(facts, states=tuple((node, tuple(states.items())) for node, states in roster.states().items()))
-        ledger = LogLedger(options.recording, board, known, options.prepared)
-        if known.parent is not None:
-            return BranchSession(board, send, ledger, known.parent, reboots=not options.no_reboot)
-        return LastingSession(board, send, ledger, reboots=not options.no_reboot)
+        begun = None if going_on is None else going_on.begun
+        ledger = LogLedger(options.recording, board, known, options.prepared, begun)
+        beginning: Beginning | None = None
+        if begun is not None and going_on is not None:
+            beginning = going_on.beginning
+        elif (parent := known.parent) is not None:
+            beginning = Beginning(parent.seq, parent.icount, parent.idle_ns)
+        reboots = not options.no_reboot
+        if beginning is None:
+            return LastingSession(board, send, ledger, reboots=reboots)
+        return BranchSession(board, send, ledger, beginning, reboots=reboots)
 
     return begin
 

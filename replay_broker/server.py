@@ -296,6 +296,7 @@ class Server:
             self._early.append((member.number, frame))
         if self.session is None and self._roster.all_ready():
             self.session = self._begin(self.outbox.queue)
+            self.door.loads = {}  # who comes from now on stands in for another
             self.taker, self.travel = self.make_taker(), self.make_travel()
             self.session.start()
             early, self._early = self._early, []

@@ -16,6 +16,8 @@ from deploy.options import (
     add_gdb,
     add_monitor_options,
     add_no_reboot,
+    add_on_broker_death,
+    add_on_death,
     device_words,
     gdb_place,
     monitor_arguments,
@@ -50,6 +52,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_monitor_options(parser)
     add_gdb(parser)
     add_no_reboot(parser)
+    add_on_death(parser)
+    add_on_broker_death(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -63,8 +67,10 @@ def run(options: argparse.Namespace) -> int:
     check_terminal(board)
     path = new_path(options.output, board.name, datetime.now().astimezone())
     branch = Branch(
-        parent, icount, board, path, monitor_arguments(options), snapshot_arguments(options), gdb_place(options)
-    )
+        parent, icount, board, path, monitor_arguments(options), snapshot_arguments(options), gdb_place(options),
+        rebuild=options.on_death == "rebuild" and options.gdb is None,
+        continues=options.on_broker_death == "continue" and options.gdb is None,
+    )  # fmt: skip
     outcome = run_branch(branch, time.time_ns())
     for line in outcome.lines:
         complain(line)

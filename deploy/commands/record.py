@@ -5,10 +5,18 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from deploy.continuing import Deaths
 from deploy.environment import cache_directory
 from deploy.launch import launch
 from deploy.library import new_path
-from deploy.options import add_machine_options, add_on_death, gdb_place, machine_options, monitor_arguments
+from deploy.options import (
+    add_machine_options,
+    add_on_broker_death,
+    add_on_death,
+    gdb_place,
+    machine_options,
+    monitor_arguments,
+)
 from deploy.plan import Launch
 from deploy.reporting import complain, say
 from deploy.resolve import resolve_board
@@ -28,6 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_machine_options(parser)
     parser.add_argument("-o", "--output", metavar="REC", help="the new directory (default: a new one in ./recordings)")
     add_on_death(parser)
+    add_on_broker_death(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -43,8 +52,9 @@ def run(options: argparse.Namespace) -> int:
         # Who holds a CPU by gdb holds none that stands in for it.
         rebuild=options.on_death == "rebuild" and options.gdb is None,
         gdb=gdb_place(options),
+        go_on=options.on_broker_death == "continue" and options.gdb is None,
     )
-    outcome = launch(launched)
+    outcome = launch(launched, revive=Deaths().revive)
     for line in outcome.lines:
         complain(line)
     if path.is_dir():

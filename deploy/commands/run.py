@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 from deploy.commands import record
 from deploy.environment import cache_directory
 from deploy.launch import launch
-from deploy.options import add_machine_options, add_on_death, gdb_place, machine_options, monitor_arguments
+from deploy.options import (
+    add_machine_options,
+    add_on_broker_death,
+    add_on_death,
+    gdb_place,
+    machine_options,
+    monitor_arguments,
+)
 from deploy.plan import Launch
 from deploy.reporting import complain
 from deploy.resolve import resolve_board
@@ -24,6 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_machine_options(parser)
     parser.add_argument("-o", "--output", metavar="REC", help="record into this new directory")
     add_on_death(parser)
+    add_on_broker_death(parser)
 
 
 def run(options: argparse.Namespace) -> int:

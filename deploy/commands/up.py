@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from deploy.environment import cache_directory, import_path
 from deploy.library import new_path
-from deploy.options import add_machine_options, add_on_death, machine_options, monitor_arguments
+from deploy.options import add_machine_options, add_on_broker_death, add_on_death, machine_options, monitor_arguments
 from deploy.plan import MODE_NAMES, Launch, uses_terminal
 from deploy.reporting import complain, put, say
 from deploy.resolve import resolve_board, resolve_placement
@@ -33,6 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
     add_machine_options(parser)
     add_on_death(parser)
+    add_on_broker_death(parser)
     parser.add_argument("--record", action="store_true", help="write everything down")
     parser.add_argument("-o", "--output", metavar="REC", help="record into this new directory")
     parser.add_argument("--host", default="", metavar="H", help="which of the board's hosts this is")
@@ -86,8 +87,12 @@ def _launch(options: argparse.Namespace, board: Board, own: tuple[str, ...]) -> 
     snapshots = snapshot_arguments(options)
     if snapshots and not record:
         raise UsageError("--snapshot-every: there is no recording to keep snapshots in; add --record")
-    rebuild = options.on_death == "rebuild"
-    return Launch(board, mode, recording, monitor=monitor_arguments(options), snapshots=snapshots, rebuild=rebuild)
+    return Launch(
+        board, mode, recording, monitor=monitor_arguments(options), snapshots=snapshots,
+        rebuild=options.on_death == "rebuild",
+        # Processes of other hosts are nobody's here to start again.
+        go_on=recording is not None and options.on_broker_death == "continue" and not options.host,
+    )  # fmt: skip
 
 
 def _facts(launch: Launch, service: ServiceOptions, own: tuple[str, ...]) -> Facts:

@@ -100,6 +100,8 @@ class Service:
     directory: str
     python: str = sys.executable
     import_path: str = ""
+    go_on: str = ""
+    """The recording with which another broker goes on when one is killed."""
 
 
 def render(service: Service) -> str:
@@ -111,7 +113,8 @@ def render(service: Service) -> str:
     parts = [_HEAD.format(name=service.name, environment=pairs)]
     parts += [_program(process, service.directory) for process in service.processes]
     names = [process.name for process in service.processes]
-    command = (service.python, "-P", "-m", "deploy.supervision.listener", "--directory", HERE, *names)
+    go_on = ("--go-on", service.go_on) if service.go_on else ()
+    command = (service.python, "-P", "-m", "deploy.supervision.listener", "--directory", HERE, *go_on, *names)
     parts.append(_EVENTS.format(name=LISTENER, command=_command(command)))
     return "".join(parts)
 
@@ -123,7 +126,7 @@ def _program(process: ProcessPlan, directory: str) -> str:
         command=_command(process.argv),
         directory=_checked(directory).replace("%", "%%"),
         priority=BROKER_PRIORITY if broker else NODE_PRIORITY,
-        # A broker that died has taken the order of the messages with it.
+        # The listener starts another, when the machine has been taken back.
         restart="false" if broker else "unexpected",
         stop_s=STOP_S,
     )

@@ -84,6 +84,11 @@ class Supervisor:
         with suppress(*_TROUBLE):
             self._server.supervisor.stopProcess(name, False)
 
+    def start(self, name: str) -> None:
+        """Start one process that has left; one that is there is left alone."""
+        with suppress(*_TROUBLE):
+            self._server.supervisor.startProcess(name, False)
+
     def shut_down(self) -> None:
         """Have it stop what is left and leave; one that has left already is left alone."""
         with suppress(*_TROUBLE):

@@ -24,7 +24,8 @@ from deploy.plan import BROKER
 from deploy.supervision.daemon import Supervisor
 from deploy.supervision.place import ServicePlaces
 from deploy.supervision.report import reach
-from machine.errors import RemoteWireError
+from deploy.supervision.returning import Returning
+from machine.errors import MachineError, RemoteWireError
 from machine.fdstore import FdStore
 from machine.leaving import leave
 from machine.message import ProcessEnded, Status
@@ -37,6 +38,8 @@ log = logging.getLogger("dejavm")
 POLL_S: Final = 0.5
 READY: Final = b"READY\n"
 DONE: Final = b"RESULT 2\nOK"
+KILLED: Final = "was killed by"
+"""The same of one that a signal has ended."""
 SETUP_FAILED: Final = "ended with exit code 2"
 """What manner_of() says of a process that could not open what it needs."""
 TOLD_S: Final = 3.0
@@ -92,7 +95,7 @@ def manner_of(log: str, process: str) -> str:
     if not found:
         return "ended unexpectedly"
     if killed := re.search(r"terminated by (SIG\w+)", found[-1]):
-        return f"was killed by {killed[1]}"
+        return f"{KILLED} {killed[1]}"
     if status := re.search(r"exit status (\d+)", found[-1]):
         return f"ended with exit code {status[1]}"
     return "ended unexpectedly"
@@ -127,8 +130,10 @@ class Listener:
     """One machine's listener, used by one thread."""
 
     def __init__(
-        self, places: ServicePlaces, nodes: Sequence[str], supervisor: Supervisor, events: EventStream
-    ) -> None:
+        self, places: ServicePlaces, nodes: Sequence[str], supervisor: Supervisor, events: EventStream,
+        recording: str = "",
+    ) -> None:  # fmt: skip
+        """`recording`: where another broker goes on, in place of one that was killed; "" if none does."""
         self._places = places
         self._nodes = nodes
         self._supervisor = supervisor
@@ -143,6 +148,9 @@ class Listener:
         self._ask_at_s = 0.0
         self.icount = 0
         """Where the guest is, as last heard."""
+        self._returning: Returning | None = None
+        if recording:
+            self._returning = Returning(places, recording, nodes, supervisor)
 
     def run(self) -> None:
         """Listen until supervisor goes."""
@@ -160,8 +168,23 @@ class Listener:
                     for event in self._events.take():
                         self._on_event(event)
             self._store.serve()
+            if self._returning is not None and self._returning.under_way:
+                self._return(self._returning)
+                continue
             self._hear()
             self._clear_away()
+
+    def _return(self, returning: Returning) -> None:
+        """One more step; where there is no way back the machine ends."""
+        try:
+            if returning.go_on():
+                self._exits.clear()
+                self._control.forget()
+                self._broker_gone_s = None
+        except (MachineError, OSError) as error:
+            self._places.returning.unlink(missing_ok=True)
+            self._end = End("FAILED", detail=f"the broker {self._exits.get(BROKER, 'has gone')}: {error}")
+            self._returning = None
 
     def _hear(self) -> None:
         try:
@@ -181,6 +204,8 @@ class Listener:
     def _on_event(self, event: Event) -> None:
         ended = event.name in ("PROCESS_STATE_EXITED", "PROCESS_STATE_FATAL", "PROCESS_STATE_STOPPED")
         if not ended or event.process not in self._nodes:
+            return
+        if self._returning is not None and self._returning.is_dismissed(event.pid):
             return
         if event.process == BROKER:
             self._broker_gone_s = time.monotonic()
@@ -206,6 +231,9 @@ class Listener:
             return
         if self._end is None:
             manner = self._exits.get(BROKER)
+            if self._returning is not None and manner is not None and manner.startswith(KILLED):
+                self._returning.begin()
+                return
             if manner is None and time.monotonic() - self._broker_gone_s < TOLD_S:
                 return
             self._end = End("FAILED", detail=f"the broker {manner or 'has gone without a word'}")
@@ -235,6 +263,7 @@ def main(argv: Sequence[str]) -> int:
     """Listen for one machine."""
     parser = argparse.ArgumentParser(prog="listener")
     parser.add_argument("--directory", required=True, type=Path, help="the machine's directory")
+    parser.add_argument("--go-on", default="", metavar="REC", help="where another broker goes on when one is killed")
     parser.add_argument("nodes", nargs="+", help="the machine's processes on this host")
     options = parser.parse_args(argv)
     diagnostics = Diagnostics()
@@ -242,7 +271,7 @@ def main(argv: Sequence[str]) -> int:
     die_with_parent()
     places = ServicePlaces(options.directory)
     events = EventStream(sys.stdin.fileno(), sys.stdout.fileno())
-    listener = Listener(places, options.nodes, Supervisor.of(places), events)
+    listener = Listener(places, options.nodes, Supervisor.of(places), events, options.go_on)
     diagnostics.icount = lambda: listener.icount
     with suppress(EOFError):
         listener.run()

@@ -62,6 +62,11 @@ class ServicePlaces(Places):
         """How the machine ended; there once it has."""
         return self.directory / "end.json"
 
+    @property
+    def returning(self) -> Path:
+        """What is said of a machine that has no broker and will have one; there meanwhile."""
+        return self.directory / "returning"
+
     def supervisor_pid(self) -> int | None:
         """The living supervisor's process, if there is one."""
         try:

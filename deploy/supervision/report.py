@@ -59,13 +59,17 @@ class Report:
     status: Status | None
     end: Mapping[str, Any] | None
     programs: tuple[Program, ...]
+    returning: str = ""
+    """Why it has no broker, and that it will have one."""
 
     @property
     def state(self) -> str:
         """In one word."""
         if self.status is not None:
             return self.status.state.name.lower()
-        return str(self.end["state"]).lower() if self.end is not None else "silent"
+        if self.end is not None:
+            return str(self.end["state"]).lower()
+        return "returning" if self.returning else "silent"
 
 
 def write_facts(places: ServicePlaces, facts: Facts) -> None:
@@ -114,11 +118,18 @@ def ask(places: ServicePlaces, timeout_s: float = ANSWER_S) -> Status | None:
 
 def report(places: ServicePlaces) -> Report:
     """Everything that is known of a machine."""
-    end = read_end(places)
-    status = None if end is not None else ask(places)
+    end, returning = read_end(places), _read_returning(places)
+    status = None if end is not None or returning else ask(places)
     programs = Supervisor.of(places).programs() if places.supervisor_pid() is not None else []
     own = tuple(program for program in programs if program.name != LISTENER)
-    return Report(places.name, read_facts(places), status, read_end(places), own)
+    return Report(places.name, read_facts(places), status, read_end(places), own, returning)
+
+
+def _read_returning(places: ServicePlaces) -> str:
+    try:
+        return places.returning.read_text().strip()
+    except OSError:
+        return ""
 
 
 def lines(found: Report) -> list[str]:
@@ -143,7 +154,7 @@ def plain(found: Report) -> dict[str, Any]:
         "refused": status.refused if status else 0,
         "remote_bytes": status.remote_bytes if status else 0,
         "waiting_for": status.waiting_for if status else "",
-        "detail": status.detail if status else end.get("detail", ""),
+        "detail": status.detail if status else end.get("detail", found.returning),
         "nodes": [_plain_node(node) for node in _nodes(found)],
     }
 
@@ -175,7 +186,7 @@ def _headline(found: Report) -> str:
         words.append(
             f"board {found.facts.board}, {found.facts.mode}, after {found.end.get('icount', 0):,} instructions"
         )
-    detail = status.detail if status is not None else (found.end or {}).get("detail", "")
+    detail = status.detail if status is not None else (found.end or {}).get("detail", found.returning)
     if detail:
         words.append(f"({detail})")
     if found.facts.recording:

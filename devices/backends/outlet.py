@@ -40,6 +40,9 @@ class Outlet:
             self._ends = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
             estate.leave(NAME, *self._ends)
             estate.stage = 0
+        elif not estate.stage & _SIZE:
+            # What is in it does not count.
+            self._empty()
 
     def write(self, descriptor: int, data: bytes, done: int = 0) -> BackendResult:
         """Write what goes without waiting, from byte `done` on; never raises."""

@@ -16,6 +16,7 @@ from typing import Final
 from machine.errors import LogError, UnknownLogVersion, UsageError
 from machine.message import WIRE_VERSION
 from machine.recording.chain import BEFORE_ALL
+from machine.recording.continuation import Continued, parse_continued, render_continued
 from machine.recording.cut import Cut, parse_cut
 from machine.recording.format import FORMAT_VERSION, READABLE_FORMATS
 from machine.recording.place import START, Place, Point
@@ -90,6 +91,8 @@ class Facts:
     """Of a branch: what it is a branch of."""
     closed: int = field(default=0, compare=False)
     """Bytes of the log when it was closed; 0 if it never was, or the recording does not say."""
+    continued: tuple[Continued, ...] = ()
+    """Where other brokers went on with it, each when the one before had died."""
 
     @property
     def beginning(self) -> Point:
@@ -169,6 +172,7 @@ def render_facts(facts: Facts) -> str:
         lines += [f"{item.name} = {_toml(getattr(facts.cut, item.name))}" for item in fields(facts.cut)]
     if facts.parent is not None:
         lines += render_parent(facts.parent)
+    lines += render_continued(facts.continued)
     lines += ["", "[recording.versions]"]
     lines += [f"{name} = {_toml(version)}" for name, version in facts.versions]
     for node, states in facts.states:
@@ -208,6 +212,7 @@ def parse_facts(table: object, source: str) -> Facts:
         redacted=tuple(str(channel) for channel in redacted),
         parent=parse_parent(table["parent"], source) if "parent" in table else None,
         closed=_value(table, "closed", int, source) if "closed" in table else 0,
+        continued=parse_continued(table.get("continued", []), source),
     )
 
 

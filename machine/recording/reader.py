@@ -65,6 +65,10 @@ class Recording:
             first = chunk[0].seq
             yield from chunk if first > start.seq else chunk[start.seq + 1 - first :]
 
+    def chunks(self) -> Iterator[list[Frame]]:
+        """The messages of each chunk; raises as frames()."""
+        return self._walk(self.beginning.place).chunks()
+
     def point(self, before: Callable[[Frame], bool], start: Point = START) -> Point:
         """The point behind the last message for which all before it, and itself, are `before`; not before `start`.
 

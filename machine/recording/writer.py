@@ -6,7 +6,6 @@ Never here: the order of messages (the caller stamps them), the host's clock (th
 
 from __future__ import annotations
 
-import os
 import shutil
 import typing
 from contextlib import suppress
@@ -40,13 +39,16 @@ from machine.recording.format import (
     topic_of,
 )
 from machine.recording.layout import DIRECTORY_MODE, FILE_MODE, LOG_NAME, MACHINE_NAME
+from machine.recording.logfile import LogFile
 from machine.recording.place import Place, Point
 from machine.recording.schema import schema_of
+from machine.recording.times import host_times
 
 if typing.TYPE_CHECKING:
     from pathlib import Path
 
     from machine.frame import Frame
+    from machine.recording.reader import Recording
 
 _SYNC_POINT: Final = type_of(SyncPoint)
 _MESSAGE_OVERHEAD = 31
@@ -59,9 +61,19 @@ class RecordingWriter:
     UsageError if `directory` exists; LogError, here and in every method, when the host refuses a
     write: what was written until then stays readable, nothing more can be written.  A branch goes on behind the
     messages of its parent; the directory that has been prepared for it is `prepared`, and gets its name here.
+
+    `begun` is a recording that another process has begun in `directory`, up to the message to go on behind: what is
+    behind that is dropped, its machine.toml is replaced, and the log goes on as if nobody had died.
     """
 
-    def __init__(self, directory: Path, board: Board, facts: Facts, prepared: Path | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        board: Board,
+        facts: Facts,
+        prepared: Path | None = None,
+        begun: tuple[Recording, int] | None = None,
+    ) -> None:
         self._names = node_names(board)
         self._channels: dict[tuple[int, int, int], int] = {}
         self._schemas: dict[int, int] = {}
@@ -75,7 +87,12 @@ class RecordingWriter:
         self._opened_ns: int | None = None
         self._directory = directory
         self._board, self._facts = board, replace(facts, closed=0)
-        self._file = _create(directory, self._machine(), prepared)
+        follows = begun is not None and begun[1] > start.seq
+        self._file = (
+            _create(directory, self._machine(), prepared)
+            if begun is None
+            else LogFile(directory / LOG_NAME, follow=follows)
+        )
         # Chunks are closed here, by time and by size, and never by the library's own limit.
         self._mcap = Writer(
             typing.cast("IO[bytes]", self._file),
@@ -86,6 +103,8 @@ class RecordingWriter:
         self._mcap.start(PROFILE)
         self._file.flush()
         self._links = self._mcap.register_channel(LINK_TOPIC, "", 0, {"class": LINK_CLASS})
+        if begun is not None:
+            self._go_on(*begun)
 
     @property
     def due_ns(self) -> int | None:
@@ -94,20 +113,10 @@ class RecordingWriter:
 
     def append(self, frame: Frame, host_ns: int) -> None:
         """Append a stamped message; `host_ns` is the host's time now, in nanoseconds."""
-        self._seq += 1
-        assert frame.seq == self._seq, f"message {frame.seq} appended where {self._seq} belongs"
+        assert frame.seq == self._seq + 1, f"message {frame.seq} appended where {self._seq + 1} belongs"
         if frame.type == _SYNC_POINT and self._is_good(host_ns):
             self._close_chunk()
-        if self._opened_ns is None:
-            self._link(frame, host_ns)
-        channel = self._channels.get((frame.type, frame.source, frame.target))
-        if channel is None:
-            channel = self._open_channel(frame)
-        self._mcap.add_message(channel, frame.icount, frame.payload, host_ns, frame.seq & SEQ_MASK)
-        self._chunk_bytes += _MESSAGE_OVERHEAD + len(frame.payload)
-        self._chain.add(frame)
-        self._icount = frame.icount
-        self._inputs += class_of(frame.type) is MessageClass.INPUT
+        self._put(frame, host_ns)
         if self._chunk_bytes >= CHUNK_BYTES:
             self._close_chunk()
         else:
@@ -138,16 +147,9 @@ class RecordingWriter:
         self._facts = replace(self._facts, closed=self._file.tell())
         self._file.close()
         # Who finds less of the log later knows that it has been cut, and that no crash has ended the run.
-        path = self._directory / MACHINE_NAME
-        part = path.with_name(f"{MACHINE_NAME}.part")
-        try:
-            part.touch(FILE_MODE)
-            part.write_text(self._machine())
-            part.rename(path)
-        except OSError:
-            # The log is whole; where the disk is full it just cannot be told from one that was longer.
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
+        # The log is whole; where the disk is full it just cannot be told from one that was longer.
+        with suppress(LogError):
+            replace_file(self._directory / MACHINE_NAME, self._machine())
 
     def _machine(self) -> str:
         return render_board(self._board) + "\n" + render_facts(self._facts)
@@ -155,6 +157,45 @@ class RecordingWriter:
     def abandon(self) -> None:
         """Leave the log as the host has it; the open chunk is lost.  Allowed at any time, more than once."""
         self._file.close()
+
+    def _go_on(self, recording: Recording, upto: int) -> None:
+        """Say everything up to a message again: MCAP's summary needs it all, and nothing is gone on with unread.
+
+        The chunks are those that are there; the one in which the message is ends behind it.
+        """
+        times = host_times(recording.path / LOG_NAME)
+        rest: list[tuple[Frame, int]] = []
+        for frames in recording.chunks():
+            timed = list(zip(frames, times, strict=False))
+            if frames[-1].seq > upto:
+                rest = [(frame, host_ns) for frame, host_ns in timed if frame.seq <= upto]
+                break
+            for frame, host_ns in timed:
+                self._put(frame, host_ns)
+            self._close_chunk()
+            if self._seq >= upto:
+                break
+        replace_file(recording.path / MACHINE_NAME, self._machine())
+        self._file.cut()
+        for frame, host_ns in rest:
+            self._put(frame, host_ns)
+        if rest:
+            self._close_chunk()
+        assert self._seq == max(upto, recording.beginning.seq), f"{upto} messages of {recording.path}"
+
+    def _put(self, frame: Frame, host_ns: int) -> None:
+        """Into the open chunk, or a new one."""
+        if self._opened_ns is None:
+            self._link(frame, host_ns)
+        channel = self._channels.get((frame.type, frame.source, frame.target))
+        if channel is None:
+            channel = self._open_channel(frame)
+        self._mcap.add_message(channel, frame.icount, frame.payload, host_ns, frame.seq & SEQ_MASK)
+        self._chunk_bytes += _MESSAGE_OVERHEAD + len(frame.payload)
+        self._chain.add(frame)
+        self._seq = frame.seq
+        self._icount = frame.icount
+        self._inputs += class_of(frame.type) is MessageClass.INPUT
 
     def _is_good(self, host_ns: int) -> bool:
         """Whether the open chunk has enough in it to end where nothing is under way."""
@@ -188,50 +229,7 @@ class RecordingWriter:
         return channel
 
 
-class _LogFile:
-    """The log's file: gathers what MCAP's writer says, hands it to the host whole chunks at a time.
-
-    Python's own buffered files write again what failed when they are closed; this one does not.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
-        self._pending = bytearray()
-        self._written = 0
-        self._refused = ""
-        """Why the host has refused a write: behind it nothing can be written."""
-
-    def write(self, data: bytes) -> int:
-        self._pending += data
-        return len(data)
-
-    def tell(self) -> int:
-        return self._written + len(self._pending)
-
-    def flush(self) -> None:
-        if self._refused:
-            raise LogError(self._refused)
-        whole = self._written
-        try:
-            while self._pending:
-                written = os.write(self._fd, self._pending)
-                self._written += written
-                del self._pending[:written]
-        except OSError as error:
-            # On a full disk a part of the chunk may have found room: without it the log just ends.
-            with suppress(OSError):
-                os.ftruncate(self._fd, whole)
-            self._refused = f"{self._path}: cannot write the log: {error.strerror}"
-            raise LogError(self._refused) from error
-
-    def close(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-
-def _create(directory: Path, machine: str, prepared: Path | None) -> _LogFile:
+def _create(directory: Path, machine: str, prepared: Path | None) -> LogFile:
     """The directory with its machine.toml and an empty log; nothing is left behind if that fails."""
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
@@ -247,7 +245,20 @@ def _create(directory: Path, machine: str, prepared: Path | None) -> _LogFile:
         path = directory / MACHINE_NAME
         path.touch(FILE_MODE)
         path.write_text(machine)
-        return _LogFile(directory / LOG_NAME)
+        return LogFile(directory / LOG_NAME)
     except OSError as error:
         shutil.rmtree(directory, ignore_errors=True)
         raise LogError(f"{directory}: cannot create the recording: {error.strerror}") from error
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Put a text in place of a file's, at once; LogError."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.touch(FILE_MODE)
+        part.write_text(text)
+        part.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise LogError(f"{path}: cannot be written: {error.strerror}") from error

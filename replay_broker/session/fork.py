@@ -12,6 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from machine import message as m
+from machine.codec import decode
+from machine.frame import FIRST_DERIVED_TYPE
 from machine.icount import CPU
 from machine.recording.place import START, Place, Point
 from replay_broker.outcome import Outcome
@@ -29,8 +31,10 @@ class ForkSession(LiveReplaySession):
 
     name = "fork"
 
-    def __init__(self, recording: Recording, send: Send, at: int, start: Point = START) -> None:
+    def __init__(self, recording: Recording, send: Send, at: int, start: Point = START, *, own: bool = False) -> None:
+        """`own`: the state is kept with the recording itself, which is gone on with there."""
         super().__init__(recording, send, None, start)
+        self.own = own
         self.end_icount = at
         self._at = at
         self._stands = False
@@ -45,6 +49,8 @@ class ForkSession(LiveReplaySession):
     def point(self, icount: int) -> Point:
         """The place in the branch's log, which begins there."""
         found = super().point(icount)
+        if self.own:
+            return found
         return Point(Place(0, found.seq, icount, found.chain), found.seq, found.inputs, found.chain)
 
     def stands_still(self) -> None:
@@ -81,3 +87,50 @@ class ForkSession(LiveReplaySession):
         if self.outcome is None:
             state = m.RunState.FAILED if written.error else m.RunState.STOPPED
             self.outcome = Outcome(state, detail=written.error)
+
+
+class SleepSession(ForkSession):
+    """The same at the log's end, where the guest falls asleep without another word; one that has more to say ends it.
+
+    A guest that does not sleep goes on behind the log: whatever it says there is another run's.
+    """
+
+    name = "sleep"
+
+    def start(self) -> None:
+        """As any replay."""
+        LiveReplaySession.start(self)
+
+    def point(self, icount: int) -> Point:
+        """Everything has happened."""
+        self._last_point = self._recording.point(lambda _: True, self._last_point)
+        return self._last_point
+
+    def tick(self) -> None:
+        """The CPU answers in its sleep."""
+        self._stands = self._stands and not self.saving
+
+    def stands_awake(self) -> bool:
+        """It sleeps."""
+        return False
+
+    def handle(self, frame: Frame) -> None:
+        """Up to the last message as in any replay."""
+        if self._told or self.outcome is not None:
+            return
+        if self._cursor.next is None and frame.type >= FIRST_DERIVED_TYPE:
+            self.outcome = Outcome(m.RunState.ENDED, detail="the guest does not sleep at the log's end")
+            return
+        super().handle(frame)
+
+    def _on_sync(self, frame: Frame) -> None:
+        super()._on_sync(frame)
+        message = decode(frame.type, frame.payload)
+        if self._cursor.next is None and isinstance(message, m.Sync) and message.idle:
+            self._stands = True
+
+    def _waits_in_vain(self) -> bool:
+        return self._cursor.next is not None and super()._waits_in_vain()
+
+    def _finish_if_over(self) -> None:
+        """It is over when the guest sleeps."""

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from tests.harness.machine import Finished, Home, Running
 
+ENDS: Final = ("--on-broker-death", "end")
 pytestmark = pytest.mark.system
 EXIT_FAILED = 1
 EXIT_UNREADABLE = 4
@@ -75,7 +76,7 @@ def _says_so(home: Home, path: Path) -> None:
 @pytest.mark.parametrize("name", ["broker", "cpu", "serial0", "rtc0", "launcher", "all"])
 def test_what_is_older_than_100_ms_outlives_a_kill(home: Home, name: str) -> None:
     path = home.work / "a.dejavm"
-    running = home.start("record", "bare", "--kernel", guest("echo"), "--serial", "stdio", "-o", path)
+    running = home.start("record", "bare", "--kernel", guest("echo"), "--serial", "stdio", "-o", path, *ENDS)
     assert running.process.stdout is not None
     assert running.process.stdout.readline() == b"READY\n"
     early = [b"line %d\n" % number for number in range(20)]
@@ -111,7 +112,7 @@ def test_a_broker_killed_at_any_moment_leaves_a_log_that_replays(home: Home) -> 
     path = home.work
     for number, kilobytes in enumerate((1, 30, 120)):
         path = home.work / f"{number}.dejavm"
-        running = home.start("record", "bare", "--kernel", guest("chatter"), "--serial", "stdio", "-o", path)
+        running = home.start("record", "bare", "--kernel", guest("chatter"), "--serial", "stdio", "-o", path, *ENDS)
         assert running.process.stdout is not None
         running.process.stdout.read(kilobytes << 10)
         os.kill(home.pid_of("broker"), signal.SIGKILL)

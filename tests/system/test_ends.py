@@ -26,7 +26,9 @@ DEADLINE_S = 10.0
 def _start(home: Home) -> tuple[Running, Path]:
     """An echo guest that has said that it is ready and been told something, and now waits."""
     path = home.work / "a.dejavm"
-    running = home.start("record", "bare", "--kernel", guest("echo"), "--serial", "stdio", "-o", path)
+    running = home.start(
+        "record", "bare", "--kernel", guest("echo"), "--serial", "stdio", "-o", path, "--on-broker-death", "end"
+    )
     process = running.process
     assert process.stdout is not None
     assert process.stdin is not None
@@ -58,7 +60,9 @@ def test_a_signal_ends_the_run_in_order(home: Home, number: signal.Signals) -> N
 
 def test_a_signal_ends_a_busy_run_in_order(home: Home) -> None:
     path = home.work / "a.dejavm"
-    running = home.start("record", "bare", "--kernel", guest("chatter"), "--serial", "stdio", "-o", path)
+    running = home.start(
+        "record", "bare", "--kernel", guest("chatter"), "--serial", "stdio", "-o", path, "--on-broker-death", "end"
+    )
     assert running.process.stdout is not None
     assert running.process.stdout.readline().startswith(b"line 10000")
     running.signal(signal.SIGTERM)

@@ -12,6 +12,7 @@ import pytest
 
 from machine.recording.reader import Recording
 from tests.harness.guests import BARE, guest, saboteur
+from tests.harness.line import EchoLine
 from tests.harness.machine import console, typed
 from tests.harness.monitor import Qmp, connect
 from tests.harness.rigged import Rig
@@ -19,7 +20,7 @@ from tests.harness.rigged import Rig
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.harness.machine import Home, Running
+    from tests.harness.machine import Home
 
 pytestmark = pytest.mark.system
 
@@ -27,7 +28,6 @@ EXIT_FAILED: Final = 1
 EXIT_DIVERGED: Final = 3
 LIVES: Final = 8
 """Processes of one device that die."""
-END: Final = b"\x04"
 DEADLINE_S: Final = 30.0
 
 
@@ -37,52 +37,9 @@ def _dying(home: Home, node: str, steps: str, lives: int = LIVES) -> Rig:
     return Rig(prefix={node: command})
 
 
-class Line:
-    """A guest that echoes in capitals, at a socket."""
-
-    def __init__(self, home: Home, rig: Rig | None = None, *options: str) -> None:
-        self.path = home.work / "a.dejavm"
-        where = home.work / "line"
-        words = ("--kernel", guest("echo"), "--serial", f"unix:{where},server=on")
-        self.running: Running = home.start("record", "bare", *words, "-o", self.path, *options, rig=rig)
-        self._peer = connect(where)
-        self._said = self._peer.makefile("rb")
-        assert self._said.readline() == b"READY\n"
-
-    def echo(self, text: bytes) -> None:
-        """Typed, and said again, exactly."""
-        self._peer.sendall(text + b"\n")
-        assert self._said.readline() == text.upper() + b"\n"
-
-    def end(self) -> str:
-        """Have the guest switch off; everything must have come through; what was said on standard error."""
-        self._peer.sendall(END)
-        assert self._said.readline() == b"\n"
-        assert self._said.readline().startswith(b"count ")
-        assert self._said.readline() == b"PASS\n"
-        done = self.running.finish()
-        self.close()
-        assert done.exit_code == 0, done.stderr
-        return done.stderr
-
-    def survive(self, home: Home) -> None:
-        """Twenty lines while a process dies LIVES times: no byte is lost or doubled, and the recording is exact."""
-        for number in range(20):
-            self.echo(b"line %d" % number)
-        said = self.end()
-        assert said.count("stands in for it") == LIVES
-        assert typed(self.path) == b"".join(b"line %d\n" % number for number in range(20)) + END
-        home.verify_both_ways(self.path)
-
-    def close(self) -> None:
-        """Hang up."""
-        self._said.close()
-        self._peer.close()
-
-
 @pytest.mark.parametrize("steps", ["4+", "7+", "13"])
 def test_a_serial_line_whose_process_dies_again_and_again_loses_and_doubles_nothing(home: Home, steps: str) -> None:
-    Line(home, _dying(home, "serial0", steps)).survive(home)
+    EchoLine(home, _dying(home, "serial0", steps)).survive(home, LIVES)
 
 
 def test_what_a_script_and_a_file_had_come_to_is_gone_on_with(home: Home) -> None:
@@ -123,7 +80,7 @@ def test_a_device_with_a_hidden_clock_is_caught_when_it_is_rebuilt(home: Home) -
 
 
 def test_the_monitor_hears_who_has_died_and_who_stands_in(home: Home) -> None:
-    line = Line(home)
+    line = EchoLine(home)
     with Qmp(home) as qmp:
         line.echo(b"before")
         pid = home.pid_of("rtc0")
@@ -140,7 +97,7 @@ def test_the_monitor_hears_who_has_died_and_who_stands_in(home: Home) -> None:
 
 
 def test_a_run_that_is_to_end_when_a_process_dies_does(home: Home) -> None:
-    line = Line(home, None, "--on-death", "end")
+    line = EchoLine(home, None, "--on-death", "end")
     line.echo(b"before")
     os.kill(home.pid_of("serial0"), signal.SIGKILL)
     done = line.running.finish()
@@ -164,7 +121,7 @@ def test_without_a_log_a_process_that_dies_ends_the_run(home: Home) -> None:
 
 @pytest.mark.parametrize("steps", ["9*", "14*"])
 def test_a_cpu_that_dies_again_and_again_goes_on_where_it_was(home: Home, steps: str) -> None:
-    Line(home, _dying(home, "cpu", steps)).survive(home)
+    EchoLine(home, _dying(home, "cpu", steps)).survive(home, LIVES)
 
 
 def test_a_busy_cpu_that_is_killed_begins_again_at_the_newest_snapshot(home: Home) -> None:
@@ -189,7 +146,7 @@ def test_a_busy_cpu_that_is_killed_begins_again_at_the_newest_snapshot(home: Hom
 
 
 def test_a_cpu_and_a_device_that_are_killed_at_once_both_come_back(home: Home) -> None:
-    line = Line(home)
+    line = EchoLine(home)
     with Qmp(home) as qmp:
         for number in range(3):
             line.echo(b"before %d" % number)
@@ -210,7 +167,7 @@ def _await_growth(path: Path, size: int) -> None:
 
 
 def test_a_cpu_that_is_killed_in_its_sleep_behind_a_snapshot_wakes_up(home: Home) -> None:
-    line = Line(home, None, "--snapshot-every", "100ms")
+    line = EchoLine(home, None, "--snapshot-every", "100ms")
     with Qmp(home) as qmp:
         for number in range(3):
             line.echo(b"before %d" % number)

@@ -24,47 +24,47 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmachine/wire/v1/session.proto\x12\x0fmachine.wire.v1\"{\n\x05Hello\x12\x14\n\x0cwire_version\x18\x01 \x01(\r\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x0b\n\x03pid\x18\x03 \x01(\r\x12\x13\n\x0bmemory_path\x18\x04 \x01(\t\x12\x0c\n\x04host\x18\x08 \x01(\t\x12\x0f\n\x07metrics\x18\t \x01(\t\x12\r\n\x05types\x18\n \x03(\r\"g\n\x07Welcome\x12\x0e\n\x06number\x18\x01 \x01(\r\x12&\n\x04mode\x18\x02 \x01(\x0e\x32\x18.machine.wire.v1.RunMode\x12\x13\n\x0bmemory_path\x18\x03 \x01(\t\x12\x0f\n\x07rebuild\x18\x04 \x01(\x08\"\x19\n\x07Refused\x12\x0e\n\x06reason\x18\x01 \x01(\t\"-\n\x0cStateVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\"H\n\x05Ready\x12-\n\x06states\x18\x01 \x03(\x0b\x32\x1d.machine.wire.v1.StateVersion\x12\x10\n\x08\x66rom_seq\x18\x02 \x01(\x06\"A\n\x05\x46\x61ult\x12(\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x1a.machine.wire.v1.FaultCode\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\"\n\n\x08Shutdown\"\x1e\n\rStatusRequest\x12\r\n\x05nodes\x18\x01 \x01(\x08\"\xf0\x02\n\x06Status\x12(\n\x05state\x18\x01 \x01(\x0e\x32\x19.machine.wire.v1.RunState\x12\x0e\n\x06icount\x18\x02 \x01(\x06\x12\x12\n\nend_icount\x18\x03 \x01(\x06\x12\x10\n\x08messages\x18\x04 \x01(\x06\x12\x0e\n\x06inputs\x18\x05 \x01(\x06\x12\x0e\n\x06\x64igest\x18\x06 \x01(\x0c\x12\x0e\n\x06\x64\x65tail\x18\x07 \x01(\t\x12\x18\n\x10power_off_reason\x18\x08 \x01(\r\x12\x13\n\x0bwaiting_for\x18\t \x01(\t\x12\x0f\n\x07refused\x18\n \x01(\x06\x12\x14\n\x0cicount_per_s\x18\x0b \x01(\x06\x12\x16\n\x0emessages_per_s\x18\x0c \x01(\x06\x12\x14\n\x0cremote_bytes\x18\r \x01(\x06\x12&\n\x04mode\x18\x0e \x01(\x0e\x32\x18.machine.wire.v1.RunMode\x12*\n\x05nodes\x18\x0f \x03(\x0b\x32\x1b.machine.wire.v1.NodeStatus\"\xbd\x01\n\nNodeStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x05state\x18\x02 \x01(\x0e\x32\x1a.machine.wire.v1.NodeState\x12\x0c\n\x04host\x18\x03 \x01(\t\x12\x0b\n\x03pid\x18\x04 \x01(\r\x12\x10\n\x08messages\x18\x05 \x01(\x06\x12\x16\n\x0emessages_per_s\x18\x06 \x01(\x06\x12\x0f\n\x07waiting\x18\x07 \x01(\r\x12\x0f\n\x07\x62\x61\x63kend\x18\x08 \x01(\t\x12\x0f\n\x07metrics\x18\t \x01(\t\"\x19\n\x04Quit\x12\x11\n\tpower_off\x18\x01 \x01(\x08\"9\n\x0cProcessEnded\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\r\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"+\n\rChangeBackend\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0c\n\x04word\x18\x02 \x01(\t\"\x1f\n\x0e\x42\x61\x63kendChanged\x12\r\n\x05\x65rror\x18\x01 \x01(\t*~\n\x07RunMode\x12\x18\n\x14RUN_MODE_UNSPECIFIED\x10\x00\x12\x11\n\rRUN_MODE_NONE\x10\x01\x12\x13\n\x0fRUN_MODE_RECORD\x10\x02\x12\x17\n\x13RUN_MODE_REPLAY_LOG\x10\x03\x12\x18\n\x14RUN_MODE_REPLAY_LIVE\x10\x04*q\n\tFaultCode\x12\x1a\n\x16\x46\x41ULT_CODE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x46\x41ULT_CODE_SETUP\x10\x01\x12\x17\n\x13\x46\x41ULT_CODE_INTERNAL\x10\x02\x12\x19\n\x15\x46\x41ULT_CODE_DIVERGENCE\x10\x03*\xae\x01\n\x08RunState\x12\x19\n\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12RUN_STATE_STARTING\x10\x01\x12\x15\n\x11RUN_STATE_RUNNING\x10\x02\x12\x13\n\x0fRUN_STATE_ENDED\x10\x03\x12\x14\n\x10RUN_STATE_FAILED\x10\x04\x12\x16\n\x12RUN_STATE_DIVERGED\x10\x05\x12\x15\n\x11RUN_STATE_STOPPED\x10\x06*\x86\x01\n\tNodeState\x12\x1a\n\x16NODE_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12NODE_STATE_MISSING\x10\x01\x12\x17\n\x13NODE_STATE_STARTING\x10\x02\x12\x14\n\x10NODE_STATE_READY\x10\x03\x12\x16\n\x12NODE_STATE_AWAITED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmachine/wire/v1/session.proto\x12\x0fmachine.wire.v1\"{\n\x05Hello\x12\x14\n\x0cwire_version\x18\x01 \x01(\r\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x0b\n\x03pid\x18\x03 \x01(\r\x12\x13\n\x0bmemory_path\x18\x04 \x01(\t\x12\x0c\n\x04host\x18\x08 \x01(\t\x12\x0f\n\x07metrics\x18\t \x01(\t\x12\r\n\x05types\x18\n \x03(\r\"\x91\x01\n\x07Welcome\x12\x0e\n\x06number\x18\x01 \x01(\r\x12&\n\x04mode\x18\x02 \x01(\x0e\x32\x18.machine.wire.v1.RunMode\x12\x13\n\x0bmemory_path\x18\x03 \x01(\t\x12\x0f\n\x07rebuild\x18\x04 \x01(\x08\x12\x11\n\tcontinued\x18\x05 \x01(\t\x12\x15\n\rcontinued_seq\x18\x06 \x01(\x04\"\x19\n\x07Refused\x12\x0e\n\x06reason\x18\x01 \x01(\t\"-\n\x0cStateVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\"H\n\x05Ready\x12-\n\x06states\x18\x01 \x03(\x0b\x32\x1d.machine.wire.v1.StateVersion\x12\x10\n\x08\x66rom_seq\x18\x02 \x01(\x06\"A\n\x05\x46\x61ult\x12(\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x1a.machine.wire.v1.FaultCode\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\"\n\n\x08Shutdown\"\x1e\n\rStatusRequest\x12\r\n\x05nodes\x18\x01 \x01(\x08\"\xf0\x02\n\x06Status\x12(\n\x05state\x18\x01 \x01(\x0e\x32\x19.machine.wire.v1.RunState\x12\x0e\n\x06icount\x18\x02 \x01(\x06\x12\x12\n\nend_icount\x18\x03 \x01(\x06\x12\x10\n\x08messages\x18\x04 \x01(\x06\x12\x0e\n\x06inputs\x18\x05 \x01(\x06\x12\x0e\n\x06\x64igest\x18\x06 \x01(\x0c\x12\x0e\n\x06\x64\x65tail\x18\x07 \x01(\t\x12\x18\n\x10power_off_reason\x18\x08 \x01(\r\x12\x13\n\x0bwaiting_for\x18\t \x01(\t\x12\x0f\n\x07refused\x18\n \x01(\x06\x12\x14\n\x0cicount_per_s\x18\x0b \x01(\x06\x12\x16\n\x0emessages_per_s\x18\x0c \x01(\x06\x12\x14\n\x0cremote_bytes\x18\r \x01(\x06\x12&\n\x04mode\x18\x0e \x01(\x0e\x32\x18.machine.wire.v1.RunMode\x12*\n\x05nodes\x18\x0f \x03(\x0b\x32\x1b.machine.wire.v1.NodeStatus\"\xbd\x01\n\nNodeStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x05state\x18\x02 \x01(\x0e\x32\x1a.machine.wire.v1.NodeState\x12\x0c\n\x04host\x18\x03 \x01(\t\x12\x0b\n\x03pid\x18\x04 \x01(\r\x12\x10\n\x08messages\x18\x05 \x01(\x06\x12\x16\n\x0emessages_per_s\x18\x06 \x01(\x06\x12\x0f\n\x07waiting\x18\x07 \x01(\r\x12\x0f\n\x07\x62\x61\x63kend\x18\x08 \x01(\t\x12\x0f\n\x07metrics\x18\t \x01(\t\"\x19\n\x04Quit\x12\x11\n\tpower_off\x18\x01 \x01(\x08\"9\n\x0cProcessEnded\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\r\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"+\n\rChangeBackend\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0c\n\x04word\x18\x02 \x01(\t\"\x1f\n\x0e\x42\x61\x63kendChanged\x12\r\n\x05\x65rror\x18\x01 \x01(\t*~\n\x07RunMode\x12\x18\n\x14RUN_MODE_UNSPECIFIED\x10\x00\x12\x11\n\rRUN_MODE_NONE\x10\x01\x12\x13\n\x0fRUN_MODE_RECORD\x10\x02\x12\x17\n\x13RUN_MODE_REPLAY_LOG\x10\x03\x12\x18\n\x14RUN_MODE_REPLAY_LIVE\x10\x04*q\n\tFaultCode\x12\x1a\n\x16\x46\x41ULT_CODE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x46\x41ULT_CODE_SETUP\x10\x01\x12\x17\n\x13\x46\x41ULT_CODE_INTERNAL\x10\x02\x12\x19\n\x15\x46\x41ULT_CODE_DIVERGENCE\x10\x03*\xae\x01\n\x08RunState\x12\x19\n\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12RUN_STATE_STARTING\x10\x01\x12\x15\n\x11RUN_STATE_RUNNING\x10\x02\x12\x13\n\x0fRUN_STATE_ENDED\x10\x03\x12\x14\n\x10RUN_STATE_FAILED\x10\x04\x12\x16\n\x12RUN_STATE_DIVERGED\x10\x05\x12\x15\n\x11RUN_STATE_STOPPED\x10\x06*\x86\x01\n\tNodeState\x12\x1a\n\x16NODE_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12NODE_STATE_MISSING\x10\x01\x12\x17\n\x13NODE_STATE_STARTING\x10\x02\x12\x14\n\x10NODE_STATE_READY\x10\x03\x12\x16\n\x12NODE_STATE_AWAITED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'machine.wire.v1.session_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RUNMODE']._serialized_start=1266
-  _globals['_RUNMODE']._serialized_end=1392
-  _globals['_FAULTCODE']._serialized_start=1394
-  _globals['_FAULTCODE']._serialized_end=1507
-  _globals['_RUNSTATE']._serialized_start=1510
-  _globals['_RUNSTATE']._serialized_end=1684
-  _globals['_NODESTATE']._serialized_start=1687
-  _globals['_NODESTATE']._serialized_end=1821
+  _globals['_RUNMODE']._serialized_start=1309
+  _globals['_RUNMODE']._serialized_end=1435
+  _globals['_FAULTCODE']._serialized_start=1437
+  _globals['_FAULTCODE']._serialized_end=1550
+  _globals['_RUNSTATE']._serialized_start=1553
+  _globals['_RUNSTATE']._serialized_end=1727
+  _globals['_NODESTATE']._serialized_start=1730
+  _globals['_NODESTATE']._serialized_end=1864
   _globals['_HELLO']._serialized_start=50
   _globals['_HELLO']._serialized_end=173
-  _globals['_WELCOME']._serialized_start=175
-  _globals['_WELCOME']._serialized_end=278
-  _globals['_REFUSED']._serialized_start=280
-  _globals['_REFUSED']._serialized_end=305
-  _globals['_STATEVERSION']._serialized_start=307
-  _globals['_STATEVERSION']._serialized_end=352
-  _globals['_READY']._serialized_start=354
-  _globals['_READY']._serialized_end=426
-  _globals['_FAULT']._serialized_start=428
-  _globals['_FAULT']._serialized_end=493
-  _globals['_SHUTDOWN']._serialized_start=495
-  _globals['_SHUTDOWN']._serialized_end=505
-  _globals['_STATUSREQUEST']._serialized_start=507
-  _globals['_STATUSREQUEST']._serialized_end=537
-  _globals['_STATUS']._serialized_start=540
-  _globals['_STATUS']._serialized_end=908
-  _globals['_NODESTATUS']._serialized_start=911
-  _globals['_NODESTATUS']._serialized_end=1100
-  _globals['_QUIT']._serialized_start=1102
-  _globals['_QUIT']._serialized_end=1127
-  _globals['_PROCESSENDED']._serialized_start=1129
-  _globals['_PROCESSENDED']._serialized_end=1186
-  _globals['_CHANGEBACKEND']._serialized_start=1188
-  _globals['_CHANGEBACKEND']._serialized_end=1231
-  _globals['_BACKENDCHANGED']._serialized_start=1233
-  _globals['_BACKENDCHANGED']._serialized_end=1264
+  _globals['_WELCOME']._serialized_start=176
+  _globals['_WELCOME']._serialized_end=321
+  _globals['_REFUSED']._serialized_start=323
+  _globals['_REFUSED']._serialized_end=348
+  _globals['_STATEVERSION']._serialized_start=350
+  _globals['_STATEVERSION']._serialized_end=395
+  _globals['_READY']._serialized_start=397
+  _globals['_READY']._serialized_end=469
+  _globals['_FAULT']._serialized_start=471
+  _globals['_FAULT']._serialized_end=536
+  _globals['_SHUTDOWN']._serialized_start=538
+  _globals['_SHUTDOWN']._serialized_end=548
+  _globals['_STATUSREQUEST']._serialized_start=550
+  _globals['_STATUSREQUEST']._serialized_end=580
+  _globals['_STATUS']._serialized_start=583
+  _globals['_STATUS']._serialized_end=951
+  _globals['_NODESTATUS']._serialized_start=954
+  _globals['_NODESTATUS']._serialized_end=1143
+  _globals['_QUIT']._serialized_start=1145
+  _globals['_QUIT']._serialized_end=1170
+  _globals['_PROCESSENDED']._serialized_start=1172
+  _globals['_PROCESSENDED']._serialized_end=1229
+  _globals['_CHANGEBACKEND']._serialized_start=1231
+  _globals['_CHANGEBACKEND']._serialized_end=1274
+  _globals['_BACKENDCHANGED']._serialized_start=1276
+  _globals['_BACKENDCHANGED']._serialized_end=1307
 # @@protoc_insertion_point(module_scope)

@@ -35,7 +35,7 @@ class FakeLauncher:
         self.outcome = outcome
         self.runs: list[Launch] = []
 
-    def __call__(self, run: Launch) -> Outcome:
+    def __call__(self, run: Launch, **_: object) -> Outcome:
         self.runs.append(run)
         return self.outcome
 
@@ -185,7 +185,7 @@ def test_record_says_at_last_what_it_recorded_where(
     (tmp_path / "k").write_bytes(b"x")
 
     class Recorder(FakeLauncher):
-        def __call__(self, run: Launch) -> Outcome:
+        def __call__(self, run: Launch, **_: object) -> Outcome:
             assert run.recording is not None
             write(run.recording)
             return super().__call__(run)

@@ -14,7 +14,7 @@ from machine.icount import BROKER, CPU
 from machine.recording.chain import Chain
 from machine.recording.facts import Parent
 from replay_broker.entropy import Entropies
-from replay_broker.session.branch import BranchSession
+from replay_broker.session.branch import Beginning, BranchSession
 from replay_broker.session.fork import ForkSession
 from replay_broker.snapshots.process import Written
 from tests.unit.replay_broker.stage import BOARD, SERIAL, Stage, TalliedLedger, frame_of, recording_of, say
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 BEGIN = 250
 PARENT = Parent("77" * 16, "/parent", BEGIN - 3, BEGIN, 10, 4, bytes(32), 9_000, 1)
+BEGINNING = Beginning(PARENT.seq, PARENT.icount, PARENT.idle_ns)
 
 
 class BranchScene:
@@ -33,7 +34,7 @@ class BranchScene:
     def __init__(self) -> None:
         self.stage = Stage()
         self.ledger = TalliedLedger()
-        self.session = BranchSession(BOARD, self.stage.send, self.ledger, PARENT)
+        self.session = BranchSession(BOARD, self.stage.send, self.ledger, BEGINNING)
         self.session.start()
 
 

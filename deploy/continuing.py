@@ -1,0 +1,156 @@
+"""A recording whose broker was killed: its machine is taken back to where its log ends, so that another goes on there.
+
+Theory of operation.  A replay with every device, its backends quiet, goes from the nearest
+snapshot to the log's end, if the guest sleeps there, else to the last place before it, and leaves a snapshot of the
+machine with the recording (replay_broker/session/fork.py).  From that a new broker goes on in the same log
+(replay_broker/going_on.py).  Whoever dies meanwhile has changed nothing: it is done again.
+
+Lives here: the steps, and when it is enough.  Never here: starting the machine again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from deploy.launch import launch
+from deploy.plan import Fork
+from deploy.replaying import plan_replay
+from deploy.snapshotting import nearest_snapshot
+from machine.errors import EXIT_DONE, EXIT_FAILED, EXIT_UNREADABLE, LogError, MachineError
+from machine.message import RunState
+from machine.node import die_with_parent
+from machine.recording.continuation import extent_of, is_begun, whole_snapshot
+from machine.recording.format import node_names
+from machine.recording.reader import Recording
+from machine.recording.snapshots.store import SnapshotStore
+from machine.recording.snapshots.writer import SnapshotWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from deploy.plan import Launch
+    from machine.recording.continuation import Extent
+
+TRIES: Final = 3
+"""Deaths of a broker before it has written anything that stays."""
+BLOCK: Final = 1024
+"""Instructions; the engine's blocks have half as many at most (QEMU, accel/tcg: TCG_MAX_INSNS)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the machine is now: behind a message, at an instruction; `ended`: the run had ended before."""
+
+    seq: int
+    icount: int
+    ended: bool = False
+
+    def __str__(self) -> str:
+        return f"instruction {self.icount:,}, message {self.seq:,}" if self.seq else "power-on"
+
+
+def take_back(directory: Path) -> Place:
+    """Take the machine of a recording back.  MachineError, LogError if that cannot be."""
+    if not is_begun(directory):
+        return Place(0, 0)
+    recording = Recording.open(directory)
+    extent = extent_of(recording)
+    if extent.ended:
+        raise LogError(f"{directory}: the run has ended, only the log was not closed")
+    nodes = node_names(recording.board)[1:]
+    store = SnapshotStore(directory, recording.facts.id)
+    _forget(recording, store, extent)
+    begin = recording.beginning.seq
+    if extent.last == begin:
+        return Place(begin, recording.begin_icount)
+    head = whole_snapshot(store, extent, set(nodes))
+    for aim in _aims(extent, recording.begin_icount):
+        if head is not None and (head.seq == extent.last or (aim is not None and head.icount >= aim)):
+            break
+        if _go(recording, aim, nodes):
+            head = whole_snapshot(store, extent, set(nodes))
+            break
+    return Place(begin, recording.begin_icount) if head is None else Place(head.seq, head.icount)
+
+
+def _aims(extent: Extent, first: int) -> Iterator[int | None]:
+    """Where to go, the best first: the log's end if the guest sleeps there (None), then from instructions on.
+
+    The next place at which nothing is under way is the end of the block that is executed there.  It must be in the log.
+    """
+    if extent.settled:
+        yield None
+    for before in (1, BLOCK):
+        if extent.icount - before > first:
+            yield extent.icount - before
+    if extent.synced > first:
+        yield extent.synced
+
+
+class Deaths:
+    """How often brokers have died in a row that came no further than their predecessor."""
+
+    def __init__(self) -> None:
+        self._seq = -1
+        self._times = 0
+
+    def revive(self, run: Launch, say: Callable[[str], None]) -> None:
+        """Take a run's machine back; MachineError, LogError if there is no way back."""
+        assert run.recording is not None
+        say("the broker was killed; the machine is taken back to where its recording ends")
+        place = take_back(run.recording)
+        self.again(place.seq)
+        say(f"another broker goes on from {place}")
+
+    def again(self, seq: int) -> None:
+        """One has died, and the machine is behind a message now.  MachineError if that was once too often."""
+        self._times = 1 if seq > self._seq else self._times + 1
+        self._seq = max(seq, self._seq)
+        if self._times >= TRIES:
+            raise MachineError(f"the broker has died {self._times} times at message {seq}; it is not started again")
+
+
+def _forget(recording: Recording, store: SnapshotStore, extent: Extent) -> None:
+    """Snapshots of what is not in the log any more."""
+    for head in store.list():
+        if head.seq > extent.last:
+            SnapshotWriter(recording.path, recording.facts.id).delete(head.number)
+
+
+def _go(recording: Recording, aim: int | None, nodes: Sequence[str]) -> bool:
+    """Replay to an instruction, or to the log's end, and leave a snapshot there; whether that could be."""
+    plan = plan_replay(recording, "live")
+    at = recording.end_icount if aim is None else aim
+    near = nearest_snapshot(recording, at, nodes) or plan.snapshot
+    fork = Fork(at, recording.path, recording.facts.id, asleep=aim is None)
+    wanted = replace(plan, end_icount=at, snapshot=near, fork=fork)
+    outcome = launch(wanted)
+    for _ in range(1, TRIES):
+        if outcome.broker_killed:
+            outcome = launch(wanted)
+    if outcome.exit_code != EXIT_DONE:
+        raise MachineError(f"{recording.path}: its machine cannot be taken back: {'; '.join(outcome.lines)}")
+    return outcome.status.state is RunState.STOPPED
+
+
+def main(argv: Sequence[str]) -> int:
+    """`python -m deploy.continuing REC`: take it back; one line says where to, or why it cannot be."""
+    parser = argparse.ArgumentParser(prog="continuing")
+    parser.add_argument("recording", type=Path)
+    options = parser.parse_args(argv)
+    die_with_parent()
+    try:
+        place = take_back(options.recording)
+    except MachineError as error:
+        sys.stdout.write(f"{error}\n")
+        return EXIT_UNREADABLE if isinstance(error, LogError) else EXIT_FAILED
+    sys.stdout.write(f"{place.seq} {place.icount}\n")
+    return EXIT_DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

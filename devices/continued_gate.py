@@ -1,0 +1,149 @@
+"""The gate of a device whose broker has died: its model is put into a saved state, its backend remembers the log.
+
+Theory of operation.  The machine has been taken back to a message of the log.  What a backend knows is no part of the
+saved state; but all that has passed between it and the device is in the log, and is told it again: a script comes to
+the step where it was, a file and a capture are written anew up to there.  What the process of the run before had
+brought and the log does not have is in its journal.  Then the host's side is taken over as by the successor of a
+process that has died, from the descriptor store.
+
+Lives here: what is read of the log and of the journal.  Never here: the model.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from devices.gate import LiveGate
+from devices.journal import Journal
+from machine.codec import decode, type_of
+from machine.frame import Frame
+from machine.message import BackendResult, Done, HostEvent, HostInput, HostOutput
+from machine.recording.reader import Recording
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from devices.link import Link
+    from devices.model import Backend
+    from machine.message import Welcome
+
+_INPUT: Final = type_of(HostInput)
+_TOLD: Final = frozenset((_INPUT, *map(type_of, (BackendResult, Done, HostOutput))))
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What has passed between a device and its backend up to message `seq`."""
+
+    seq: int
+    frames: Sequence[Frame]
+
+    @classmethod
+    def read(cls, welcome: Welcome) -> Past:
+        """What the log has of it.  LogError."""
+        seq, number = welcome.continued_seq, welcome.number
+        if not seq:
+            return cls(0, ())
+        frames = []
+        for frame in Recording.open(Path(welcome.continued)).frames():
+            if frame.seq > seq:
+                break
+            if frame.type in _TOLD and number in (frame.source, frame.target):
+                frames.append(frame)
+        return cls(seq, frames)
+
+    def journal(self, path: Path, *, relives: bool) -> Journal:
+        """A journal for the present, with what the last process had brought beyond the past.
+
+        `relives`: the backend says that again by itself.
+        """
+        unsaid: list[HostInput] = []
+        looked = True
+        if path.exists():
+            before = Journal(path, new=False)
+            # Each of that process's inputs has been delivered in its turn.
+            had = sum(frame.type == _INPUT and frame.seq > before.base for frame in self.frames)
+            unsaid = [] if relives else [message for _, message in before.submitted_after(had)]
+            looked = before.last_input >= before.peeked
+            before.forget()
+        return Journal.behind(path, self.seq, unsaid, looked=looked)
+
+
+class ContinuedGate(LiveGate):
+    """The present behind a past."""
+
+    def __init__(self, link: Link, backend: Backend, journal: Journal, past: Past) -> None:
+        super().__init__(link, backend, journal)
+        self._past = past
+        self._unsaid = [message for _, message in journal.submitted_after(0)]
+        self._inputs = len(self._unsaid)
+        self._again: deque[HostInput] = deque()
+        """What the backend has said again, and the log has not delivered yet."""
+
+    def open(self) -> None:
+        """Have the backend remember.  BackendError."""
+        self._backend.recall(b"", self._relive)
+        # Whoever says more than was delivered says it in the present, where there is room for it.
+        left = sum(len(_brought(frame)) for frame in self._past.frames)
+        said = b""
+        for frame in self._past.frames:
+            message = decode(frame.type, frame.payload)
+            match message:
+                case HostOutput(data):
+                    said = data
+                case BackendResult(accepted, error):
+                    self._tell(said[:accepted], frame.icount)
+                    self._owes = accepted < len(said) and not error
+                case HostInput(event, data):
+                    self._pass_in(event, data, frame.icount)
+                    left -= len(data) if event is HostEvent.DATA else 0
+                case Done() if self._backend.relives:
+                    self._backend.advance(max(0, left - sum(len(each.data) for each in self._again)))
+                case _:
+                    pass
+
+    def loaded(self) -> None:
+        """The past is over: go on where it was left."""
+        # At power-on everything is said behind the first Reset.
+        self._powered = self._past.seq > 0
+        for message in self._unsaid:
+            self._say(message)
+        self._unsaid.clear()
+        if not self._backend.resume(self._submit, owes=self._owes):
+            if self._powered:
+                self._open_as_new(self._backend)
+            else:
+                self._backend.open(self._submit)
+        for message in self._again:
+            self._submit(message.event, message.data, message.delay_ns)
+        self._again.clear()
+
+    def _tell(self, taken: bytes, icount: int) -> None:
+        if self._backend.relives and taken:
+            self._backend.write(taken)
+        self._backend.passed(taken, icount, inbound=False)
+
+    def _pass_in(self, event: HostEvent, data: bytes, icount: int) -> None:
+        if event is HostEvent.WRITABLE:
+            self._owes = False
+        if event is not HostEvent.DATA:
+            return
+        self._backend.passed(data, icount, inbound=True)
+        if self._again and self._again[0].data.startswith(data):
+            first = self._again.popleft()
+            if rest := first.data[len(data) :]:
+                self._again.appendleft(HostInput(first.event, rest, 0))
+
+    def _relive(self, event: HostEvent, data: bytes, delay_ns: int) -> None:
+        self._again.append(HostInput(event, data, delay_ns))
+
+
+def _brought(frame: Frame) -> bytes:
+    """The bytes of an input."""
+    if frame.type != _INPUT:
+        return b""
+    message = decode(frame.type, frame.payload)
+    return message.data if isinstance(message, HostInput) and message.event is HostEvent.DATA else b""

@@ -1,0 +1,120 @@
+"""A recording that its broker's process has left in the middle: where it can be gone on with, and where it has been.
+
+Going on needs a place at which nothing is under way, and a state of every process there (docs/faults.md, The broker).
+
+Lives here: finding the place, and the [[recording.continued]] tables of machine.toml.
+Never here: going there, writing the log.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from machine.codec import type_of
+from machine.errors import LogError, TruncatedLog
+from machine.icount import CPU
+from machine.message import Done, End, HostInput, MmioAccess, Reset, SyncPoint, TimerExpired
+from machine.recording.layout import LOG_NAME, MACHINE_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from machine.frame import Frame
+    from machine.recording.reader import Recording
+    from machine.recording.snapshots.store import Head, SnapshotStore
+
+_SYNC_POINT: Final = type_of(SyncPoint)
+_END: Final = type_of(End)
+_DONE: Final = type_of(Done)
+_ANSWERED: Final = frozenset(map(type_of, (MmioAccess, TimerExpired, HostInput, Reset)))
+"""What a device answers with Done, when all that follows from it has been said."""
+
+DIED: Final = "broker-died"
+"""A file in the running machine's directory once it has had a broker that was killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Continued:
+    """Another broker went on behind message `seq`, at instruction `icount`."""
+
+    seq: int
+    icount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What is good of a log that was not closed."""
+
+    last: int
+    """The number of its last message; of the last one in front of the log where it has none."""
+    icount: int
+    """The instruction of that message."""
+    ended: bool
+    """The last message is End: only the log's own end is missing."""
+    settled: bool
+    """No device had anything under way behind the last message."""
+    synced: int
+    """The instruction of its last sync point of a new instruction count; 0 if there is none behind power-on."""
+
+
+def is_begun(directory: Path) -> bool:
+    """Whether a recording was begun there, so far that it can be opened."""
+    return (directory / MACHINE_NAME).is_file() and (directory / LOG_NAME).is_file()
+
+
+def extent_of(recording: Recording) -> Extent:
+    """Reads the whole log; LogError if it is damaged, which a writer that is killed does not do."""
+    begin = recording.beginning
+    seq, icount = begin.seq, begin.place.icount
+    synced = 0
+    last: Frame | None = None
+    owed: Counter[int] = Counter()
+    for last in _readable(recording.frames()):
+        if last.type == _DONE:
+            owed[last.source] -= 1
+        elif last.type in _ANSWERED and last.target > CPU:
+            owed[last.target] += 1
+        if last.type == _SYNC_POINT and last.icount > icount:
+            synced = last.icount
+        seq, icount = last.seq, last.icount
+    return Extent(seq, icount, last is not None and last.type == _END, not any(owed.values()), synced)
+
+
+def whole_snapshot(store: SnapshotStore, extent: Extent, nodes: set[str]) -> Head | None:
+    """The newest snapshot with the states of all nodes whose messages are all in the log."""
+    heads = (head for head in store.list() if head.seq <= extent.last and nodes <= {*head.nodes})
+    return max(heads, key=lambda head: (head.seq, head.number), default=None)
+
+
+def render_continued(continued: tuple[Continued, ...]) -> list[str]:
+    """The tables, a line each."""
+    lines: list[str] = []
+    for each in continued:
+        lines += ["", "[[recording.continued]]", f"seq = {each.seq}", f"icount = {each.icount}"]
+    return lines
+
+
+def parse_continued(tables: object, source: str) -> tuple[Continued, ...]:
+    """What a parsed [recording] table has of them; LogError."""
+    found = []
+    for table in tables if isinstance(tables, list) else [tables]:
+        seq, icount = (table.get("seq"), table.get("icount")) if isinstance(table, dict) else (None, None)
+        if type(seq) is not int or type(icount) is not int or min(seq, icount) < 0:
+            raise LogError(f"{source}: recording.continued: each is a table with the numbers seq and icount")
+        found.append(Continued(seq, icount))
+    return tuple(found)
+
+
+def _readable(frames: Iterator[Frame]) -> Iterator[Frame]:
+    """The messages; a log of which not even the header is whole has none."""
+    began = False
+    try:
+        for frame in frames:
+            began = True
+            yield frame
+    except TruncatedLog:
+        if began:
+            raise

@@ -1,0 +1,68 @@
+"""Going on with a recording that another broker has begun and left: from which state, behind which message.
+
+Whoever starts this broker has taken the machine back before (deploy/continuing.py): the newest snapshot of all nodes
+that the log bears out is the machine where it goes on.  Without one it begins at power-on again.
+
+Lives here: what is found in the recording's directory.  Never here: replaying it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from machine.recording.continuation import DIED, Continued, extent_of, is_begun, whole_snapshot
+from machine.recording.format import node_names
+from machine.recording.reader import Recording
+from machine.recording.snapshots.store import SnapshotStore
+from machine.recording.summary import SYNC_POINT, idle_ns_of
+from replay_broker.session.branch import Beginning
+from replay_broker.snapshots.incoming import POWER_ON, Incoming, read_incoming
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from machine.recording.facts import Facts
+    from machine.recording.place import Point
+
+
+@dataclass(frozen=True, slots=True)
+class GoingOn:
+    """What is gone on with: the recording and the point, if any is there; `beginning` is None at power-on."""
+
+    path: Path
+    incoming: Incoming
+    begun: tuple[Recording, Point] | None = None
+    beginning: Beginning | None = None
+    facts: Facts | None = None
+
+    @property
+    def past(self) -> tuple[str, int]:
+        """Where backends find their past, and its last message."""
+        return str(self.path.absolute()), self.begun[1].seq if self.begun is not None else 0
+
+
+def find_begun(directory: Path, run_directory: Path) -> GoingOn | None:
+    """None for the first broker of a machine.  LogError, StateError if it cannot be gone on with."""
+    if not (run_directory / DIED).exists():
+        return None
+    if not is_begun(directory):
+        return GoingOn(directory, POWER_ON)
+    recording = Recording.open(directory)
+    facts = recording.facts
+    nodes = set(node_names(recording.board)[1:])
+    head = whole_snapshot(SnapshotStore(directory, facts.id), extent_of(recording), nodes)
+    if head is None:
+        return GoingOn(directory, POWER_ON, (recording, recording.beginning), None, replace(facts, continued=()))
+    incoming = read_incoming(directory, head.number)
+    point = incoming.point
+    clock = recording.clock()
+    for frame in recording.frames():
+        if frame.seq > point.seq:
+            break
+        if frame.type == SYNC_POINT:
+            clock.idle_ns += idle_ns_of(frame)
+    here = Continued(point.seq, incoming.icount)
+    known = tuple(each for each in facts.continued if each.seq < here.seq)
+    beginning = Beginning(point.seq, incoming.icount, clock.idle_ns)
+    return GoingOn(directory, incoming, (recording, point), beginning, replace(facts, continued=(*known, here)))

@@ -1,0 +1,187 @@
+"""A broker that is killed while a guest is recorded: another goes on where the log ends, and it is one recording."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from machine.errors import LogError
+from machine.recording.reader import Recording
+from tests.harness.guests import guest
+from tests.harness.line import EchoLine
+from tests.harness.machine import console, typed
+from tests.harness.monitor import connect
+from tests.harness.service import Service
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.harness.machine import Home
+
+pytestmark = pytest.mark.system
+
+EXIT_FAILED: Final = 1
+DEADLINE_S: Final = 60.0
+
+
+def _kill(home: Home, name: str = "broker") -> int:
+    pid = home.pid_of(name)
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+def _recorded(path: Path) -> bytes:
+    """The console, as far as it is in the log."""
+    try:
+        return console(path)
+    except LogError:
+        return b""
+
+
+def _await_said(path: Path, said: bytes) -> None:
+    """Until that is in the log, behind which nothing is lost."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not path.exists() or said not in _recorded(path):
+        assert time.monotonic() < deadline, f"{said!r} has not been recorded"
+        time.sleep(0.01)
+
+
+def _await_another(home: Home, path: Path, times: int) -> None:
+    """Until another broker has gone on for the so many'th time."""
+    deadline = time.monotonic() + DEADLINE_S
+    while len(Recording.open(path).facts.continued) < times:
+        assert time.monotonic() < deadline, "no other broker has come"
+        time.sleep(0.005)
+
+
+def test_three_brokers_in_a_row_are_killed_and_who_types_notices_a_pause(home: Home) -> None:
+    line = EchoLine(home)
+    for number in range(3):
+        line.echo(b"before %d" % number)
+        _await_said(line.path, b"BEFORE %d" % number)
+        _kill(home)
+        # The connection is the same, and what is typed meanwhile is there.
+        line.echo(b"behind %d" % number)
+    said = line.end()
+    assert said.count("another broker goes on from instruction") == 3
+    recording = Recording.open(line.path)
+    assert recording.clean_end
+    assert typed(line.path).count(b"\n") == 6
+    info = home.run("info", line.path, "--json").json
+    assert [each["icount"] for each in info["continued"]] == [each.icount for each in recording.facts.continued]
+    assert home.run("info", line.path).stdout.count("went on with it at instruction") == 3
+    home.verify_both_ways(line.path)
+
+
+def test_a_busy_guest_goes_on_and_its_file_is_what_the_recording_says(home: Home) -> None:
+    path, out = home.work / "a.dejavm", home.work / "out.txt"
+    words = ("--kernel", guest("chatter"), "--serial", f"file:{out}", "--snapshot-every", "200ms")
+    running = home.start("record", "bare", *words, "-o", path)
+    _await_said(path, b"line 15000")
+    _kill(home)
+    _await_another(home, path, 1)
+    done = running.finish()
+    assert done.exit_code == 0, done.stderr
+    assert out.read_bytes() == console(path)
+    undisturbed = home.record("bare", "--kernel", guest("chatter"), "--serial", "null", name="b")
+    assert console(undisturbed) == console(path)
+    home.verify_both_ways(path)
+
+
+def test_a_script_goes_on_at_the_step_where_it_was(home: Home) -> None:
+    script = home.script('expect READY\nsend "one\\n"\nexpect ONE\ndelay 3s\nsend "two\\x04"\nexpect PASS\n')
+    path = home.work / "a.dejavm"
+    running = home.start("record", "bare", "--kernel", guest("echo"), "--serial", script, "-o", path)
+    _await_said(path, b"ONE")
+    _kill(home)
+    done = running.finish()
+    assert done.exit_code == 0, done.stderr
+    assert typed(path) == b"one\ntwo\x04"
+    home.verify_both_ways(path)
+
+
+def test_a_broker_that_is_killed_before_it_has_written_anything_begins_again(home: Home) -> None:
+    path = home.work / "a.dejavm"
+    running = home.start("record", "bare", "--kernel", guest("echo"), "--serial", "stdio", "-o", path)
+    _kill(home)
+    done = running.finish(stdin=b"word\x04")
+    assert done.exit_code == 0, done.stderr
+    # The first byte comes before the guest has a line, as it does in any run.
+    assert b"ORD" in console(path)
+    assert "another broker goes on from power-on" in done.stderr
+    assert home.left_behind() == []
+    home.verify_both_ways(path)
+
+
+def test_a_broker_that_is_killed_while_the_machine_is_taken_back_is_tried_again(home: Home) -> None:
+    line = EchoLine(home)
+    line.echo(b"before")
+    _await_said(line.path, b"BEFORE")
+    first = _kill(home)
+    while (second := home.pid_of("broker")) == first:
+        time.sleep(0.005)
+    os.kill(second, signal.SIGKILL)
+    line.echo(b"behind")
+    line.end()
+    home.verify_both_ways(line.path)
+
+
+def test_a_run_that_is_to_end_with_its_broker_does(home: Home) -> None:
+    line = EchoLine(home, None, "--on-broker-death", "end")
+    line.echo(b"before")
+    _kill(home)
+    done = line.running.finish()
+    line.close()
+    assert done.exit_code == EXIT_FAILED
+    assert "broker was killed by SIGKILL" in done.complaint
+    assert not Recording.open(line.path).clean_end
+
+
+def test_every_process_of_a_branch_may_be_killed(home: Home) -> None:
+    line = EchoLine(home)
+    line.echo(b"one")
+    line.end()
+    parent = line.path
+    where = Recording.open(parent).end_icount - 1000
+    script = home.script(
+        'send "three\\n"\nexpect THREE\ndelay 2s\nsend "four\\n"\nexpect FOUR\ndelay 1s\nsend "\\x04"\n'
+    )
+    path = home.work / "child.dejavm"
+    running = home.start("branch", f"{parent}@{where}", "--serial", script, "-o", path)
+    _await_said(path, b"THREE")
+    for name in ("serial0", "cpu", "rtc0"):
+        _kill(home, name)
+    _kill(home)
+    done = running.finish()
+    assert done.exit_code == 0, done.stderr
+    assert typed(path) == b"three\nfour\n\x04"
+    home.verify_both_ways(path)
+
+
+def test_under_supervisor_a_killed_broker_comes_back(home: Home) -> None:
+    machine = Service(home, "m")
+    where = home.work / "line"
+    words = ("--kernel", guest("echo"), "--serial", f"unix:{where},server=on,wait=off", "--record", "-o", "a.dejavm")
+    recording = machine.up("bare", *words)
+    assert recording is not None
+    with connect(where) as peer, peer.makefile("rb") as said:
+        peer.sendall(b"before\n")
+        # Whether somebody is there when the guest says that it is ready is chance.
+        while said.readline() != b"BEFORE\n":
+            pass
+        _await_said(recording, b"BEFORE")
+        pid = machine.pids()["broker"]
+        os.kill(pid, signal.SIGKILL)
+        machine.await_state("returning")
+        peer.sendall(b"behind\n")
+        assert said.readline() == b"BEHIND\n"
+    assert machine.await_state("running")
+    assert machine.pids()["broker"] != pid
+    assert "another broker goes on from" in home.run("logs", "--name", "m", "listener").stdout
+    assert machine.down().stdout == "m is down: ended\n"
+    assert typed(recording) == b"before\nbehind\n"
+    home.verify_both_ways(recording)
