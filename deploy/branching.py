@@ -30,7 +30,7 @@ from machine.recording.format import FORMAT_VERSION, RESUMABLE_FORMAT
 from machine.recording.snapshots.adoption import adopt
 from machine.recording.snapshots.store import SnapshotStore
 from machine.recording.snapshots.writer import SnapshotWriter
-from machine.recording.summary import SYNC_POINT, idle_ns_of
+from machine.recording.summary import slept_up_to
 from machine.recording.writer import RecordingWriter
 
 if TYPE_CHECKING:
@@ -149,12 +149,6 @@ def _not_there(branch: Branch, outcome: Outcome) -> Outcome:
 def _parent_of(branch: Branch, snapshot: Snapshot) -> Parent:
     """What the branch remembers of the recording it leaves; reads that up to there."""
     recording = branch.parent
-    clock = recording.clock()
-    for frame in recording.frames():
-        if frame.seq > snapshot.seq:
-            break
-        if frame.type == SYNC_POINT:
-            clock.idle_ns += idle_ns_of(frame)
     return Parent(
         id=recording.facts.id,
         path=str(recording.path.absolute()),
@@ -163,6 +157,6 @@ def _parent_of(branch: Branch, snapshot: Snapshot) -> Parent:
         seq=snapshot.seq,
         inputs=snapshot.inputs,
         chain=snapshot.chain,
-        idle_ns=clock.idle_ns,
+        idle_ns=slept_up_to(recording.frames(), snapshot.seq, recording.clock()),
         snapshot=snapshot.number,
     )

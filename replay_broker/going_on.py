@@ -15,7 +15,7 @@ from machine.recording.continuation import DIED, Continued, extent_of, is_begun,
 from machine.recording.format import node_names
 from machine.recording.reader import Recording
 from machine.recording.snapshots.store import SnapshotStore
-from machine.recording.summary import SYNC_POINT, idle_ns_of
+from machine.recording.summary import slept_up_to
 from replay_broker.session.branch import Beginning
 from replay_broker.snapshots.incoming import POWER_ON, Incoming, read_incoming
 
@@ -56,13 +56,8 @@ def find_begun(directory: Path, run_directory: Path) -> GoingOn | None:
         return GoingOn(directory, POWER_ON, (recording, recording.beginning), None, replace(facts, continued=()))
     incoming = read_incoming(directory, head.number)
     point = incoming.point
-    clock = recording.clock()
-    for frame in recording.frames():
-        if frame.seq > point.seq:
-            break
-        if frame.type == SYNC_POINT:
-            clock.idle_ns += idle_ns_of(frame)
+    slept_ns = slept_up_to(recording.frames(), point.seq, recording.clock())
     here = Continued(point.seq, incoming.icount)
     known = tuple(each for each in facts.continued if each.seq < here.seq)
-    beginning = Beginning(point.seq, incoming.icount, clock.idle_ns)
+    beginning = Beginning(point.seq, incoming.icount, slept_ns)
     return GoingOn(directory, incoming, (recording, point), beginning, replace(facts, continued=(*known, here)))

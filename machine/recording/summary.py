@@ -93,3 +93,13 @@ def idle_ns_of(frame: Frame) -> int:
         # The log is good: this is what was said, and nobody could have slept by it.
         return 0
     return message.idle_ns if isinstance(message, SyncPoint) else 0
+
+
+def slept_up_to(frames: Iterator[Frame], seq: int, clock: VirtualClock) -> int:
+    """Virtual time, in nanoseconds, that the guest has slept up to message `seq`; `clock` stands before the first."""
+    for frame in frames:
+        if frame.seq > seq:
+            break
+        if frame.type == SYNC_POINT:
+            clock.idle_ns += idle_ns_of(frame)
+    return clock.idle_ns

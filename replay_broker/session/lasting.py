@@ -33,7 +33,10 @@ class LastingSession(DebuggedSession):
         self._kicked = False
         self._idle_from_ns = self._idle_until_ns = self._held_from_ns = None
         self._cpu_lost = True
-        return self.mark()
+        point = self.mark()
+        # What it did behind the last message nobody has seen; its successor may stop before that.
+        self.icount = point.place.icount
+        return point
 
     def mark(self) -> Point:
         """Everything said so far is with the host."""

@@ -70,7 +70,8 @@ class TalliedLedger:
 
     def mark(self) -> Point:
         """Where it stands."""
-        return Point(Place(), self.messages, self.inputs, self._chain.digest())
+        icount = self.frames[-1].icount if self.frames else 0
+        return Point(Place(icount=icount), self.messages, self.inputs, self._chain.digest())
 
     def digest(self) -> bytes:
         """The chain."""
