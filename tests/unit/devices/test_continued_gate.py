@@ -1,0 +1,104 @@
+"""A backend whose broker has died is told its past from the log, and goes on; what nobody has had is said again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from devices.backends.char.file import FileBackend
+from devices.backends.char.null import NullBackend
+from devices.backends.char.script import ScriptBackend
+from devices.continued_gate import ContinuedGate, Past
+from devices.journal import Journal
+from machine.codec import encode, type_of
+from machine.frame import Frame
+from machine.icount import BROKER, CPU
+from machine.message import BackendResult, Checkpoint, Done, HostEvent, HostInput, HostOutput
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from machine.message import Message
+
+NUMBER = 2
+
+
+@dataclass
+class Heard:
+    """A link that remembers."""
+
+    icount: int = 0
+    messages: list[Message] = field(default_factory=list)
+
+    def say(self, message: Message, _target: int) -> None:
+        """What the gate says."""
+        self.messages.append(message)
+
+    def flush(self) -> None:
+        """It is said."""
+
+    def inputs(self) -> list[HostInput]:
+        """What it has said for the guest."""
+        return [message for message in self.messages if isinstance(message, HostInput)]
+
+
+def past_of(*said: Message) -> Past:
+    """A device's past in which these were said, one message each."""
+    frames = []
+    for seq, message in enumerate(said, 1):
+        source, target = (BROKER, NUMBER) if isinstance(message, HostInput) else (NUMBER, CPU)
+        frames.append(Frame(type_of(type(message)), source, target, seq, encode(message), seq))
+    return Past(len(frames), frames)
+
+
+def gate_of(
+    directory: Path, backend: ScriptBackend | FileBackend | NullBackend, past: Past
+) -> tuple[ContinuedGate, Heard]:
+    """A gate at the end of its past, and what it has said."""
+    link = Heard()
+    journal = past.journal(directory / "journal", relives=backend.relives)
+    gate = ContinuedGate(link, backend, journal, past)  # type: ignore[arg-type]
+    gate.open()
+    gate.loaded()
+    gate.keep(1, b"state")
+    gate.handled(16)
+    assert any(isinstance(message, Checkpoint) for message in link.messages)
+    return gate, link
+
+
+def test_a_script_is_where_it_was_in_the_middle_of_what_it_types(tmp_path: Path) -> None:
+    (tmp_path / "s").write_text('expect A\nsend "xy"\nexpect B\nsend "z"\n')
+    said = (HostOutput(b"A"), BackendResult(1), Done(), HostInput(HostEvent.DATA, b"x"), Done())
+    gate, link = gate_of(tmp_path, ScriptBackend(str(tmp_path / "s"), "serial0"), past_of(*said))
+    assert link.inputs() == [HostInput(HostEvent.DATA, b"y")]
+    gate.output(b"B")
+    gate.handled(16)
+    assert link.inputs()[1:] == [HostInput(HostEvent.DATA, b"z")]
+    gate.close()
+
+
+def test_a_file_is_what_the_log_says(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.write_bytes(b"what was written behind the log's end, too")
+    said = (HostOutput(b"one"), BackendResult(3), Done(), HostOutput(b"two"), BackendResult(2), Done())
+    gate, link = gate_of(tmp_path, FileBackend(str(out), "serial0"), past_of(*said))
+    assert out.read_bytes() == b"onetw"
+    gate.output(b"o")
+    gate.close()
+    assert out.read_bytes() == b"onetwo"
+    assert not [each for each in link.inputs() if each.event is not HostEvent.WRITABLE]
+
+
+def test_what_the_last_process_had_brought_and_the_log_has_not_is_said_once(tmp_path: Path) -> None:
+    before = Journal(tmp_path / "journal", new=True)
+    for number, data in enumerate((b"a", b"b", b"c"), 1):
+        before.submit(number, HostInput(HostEvent.DATA, data))
+    before.forget()
+    past = past_of(HostInput(HostEvent.DATA, b"a"), Done())
+    gate, link = gate_of(tmp_path, NullBackend("serial0"), past)
+    assert [each.data for each in link.inputs()] == [b"b", b"c"]
+    gate.close()
+    # Another broker dies before any of it is in the log.
+    again, heard = gate_of(tmp_path, NullBackend("serial0"), past)
+    assert [each.data for each in heard.inputs()] == [b"b", b"c"]
+    again.close()
