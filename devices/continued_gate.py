@@ -24,7 +24,7 @@ from machine.message import BackendResult, Done, HostEvent, HostInput, HostOutpu
 from machine.recording.reader import Recording
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator
 
     from devices.link import Link
     from devices.model import Backend
@@ -36,24 +36,25 @@ _TOLD: Final = frozenset((_INPUT, *map(type_of, (BackendResult, Done, HostOutput
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What has passed between a device and its backend up to message `seq`."""
+    """What has passed between a device and its backend up to message `seq`; `frames` reads it from the beginning."""
 
     seq: int
-    frames: Sequence[Frame]
+    frames: Callable[[], Iterator[Frame]]
 
     @classmethod
     def read(cls, welcome: Welcome) -> Past:
-        """What the log has of it.  LogError."""
-        seq, number = welcome.continued_seq, welcome.number
-        if not seq:
-            return cls(0, ())
-        frames = []
-        for frame in Recording.open(Path(welcome.continued)).frames():
-            if frame.seq > seq:
-                break
-            if frame.type in _TOLD and number in (frame.source, frame.target):
-                frames.append(frame)
-        return cls(seq, frames)
+        """What the log has of it."""
+        last, number = welcome.continued_seq, welcome.number
+
+        def frames() -> Iterator[Frame]:
+            # A machine that begins again at power-on may have no log at all.
+            for frame in Recording.open(Path(welcome.continued)).frames() if last else ():
+                if frame.seq > last:
+                    return
+                if frame.type in _TOLD and number in (frame.source, frame.target):
+                    yield frame
+
+        return cls(last, frames)
 
     def journal(self, path: Path, *, relives: bool) -> Journal:
         """A journal for the present, with what the last process had brought beyond the past.
@@ -65,7 +66,7 @@ class Past:
         if path.exists():
             before = Journal(path, new=False)
             # Each of that process's inputs has been delivered in its turn.
-            had = sum(frame.type == _INPUT and frame.seq > before.base for frame in self.frames)
+            had = sum(frame.type == _INPUT and frame.seq > before.base for frame in self.frames())
             unsaid = [] if relives else [message for _, message in before.submitted_after(had)]
             looked = before.last_input >= before.peeked
             before.forget()
@@ -87,9 +88,9 @@ class ContinuedGate(LiveGate):
         """Have the backend remember.  BackendError."""
         self._backend.recall(b"", self._relive)
         # Whoever says more than was delivered says it in the present, where there is room for it.
-        left = sum(len(_brought(frame)) for frame in self._past.frames)
+        left = sum(len(_brought(frame)) for frame in self._past.frames())
         said = b""
-        for frame in self._past.frames:
+        for frame in self._past.frames():
             message = decode(frame.type, frame.payload)
             match message:
                 case HostOutput(data):

@@ -48,7 +48,7 @@ def past_of(*said: Message) -> Past:
     for seq, message in enumerate(said, 1):
         source, target = (BROKER, NUMBER) if isinstance(message, HostInput) else (NUMBER, CPU)
         frames.append(Frame(type_of(type(message)), source, target, seq, encode(message), seq))
-    return Past(len(frames), frames)
+    return Past(len(frames), lambda: iter(frames))
 
 
 def gate_of(
