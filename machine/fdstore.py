@@ -9,6 +9,7 @@ Lives here: both sides.  Never here: what the descriptors are.
 from __future__ import annotations
 
 import os
+import select
 import selectors
 import socket
 from contextlib import suppress
@@ -27,6 +28,10 @@ DESCRIPTORS: Final = 8
 """Under one name."""
 NAMES: Final = 256
 PATIENCE_S: Final = 20.0
+WAIT_S: Final = 0.02
+WAITS: Final = 1000
+SUPERVISED: Final = "DEJAVM_SUPERVISED"
+"""Set where a listener of supervisor's keeps descriptors."""
 
 
 class FdStore:
@@ -138,12 +143,21 @@ class FdStoreClient:
     def _connected(self) -> socket.socket | None:
         if self._socket is None and not self._tried:
             self._tried = True
-            connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            connection.settimeout(PATIENCE_S)
-            try:
-                connection.connect(str(self._path))
-            except OSError:
-                connection.close()
-                return None
-            self._socket = connection
+            self._socket = self._connect()
+            # Under supervisor everybody starts at once, and who keeps descriptors may be there last.
+            tries = WAITS if os.environ.get(SUPERVISED) else 0
+            while self._socket is None and tries:
+                select.select((), (), (), WAIT_S)
+                self._socket = self._connect()
+                tries -= 1
         return self._socket
+
+    def _connect(self) -> socket.socket | None:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        connection.settimeout(PATIENCE_S)
+        try:
+            connection.connect(str(self._path))
+        except OSError:
+            connection.close()
+            return None
+        return connection

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from deploy.plan import BROKER
 from machine.errors import UsageError
+from machine.fdstore import SUPERVISED
 from machine.node import STAMPED
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class Service:
 
 def render(service: Service) -> str:
     """The configuration file; UsageError names what cannot stand in it."""
-    environment = {"DEJAVM_RUN_DIRECTORY": HERE, STAMPED: "1"}
+    environment = {"DEJAVM_RUN_DIRECTORY": HERE, STAMPED: "1", SUPERVISED: "1"}
     if service.import_path:
         environment["PYTHONPATH"] = _checked(service.import_path).replace("%", "%%")
     pairs = ",".join(f'{key}="{value}"' for key, value in environment.items())

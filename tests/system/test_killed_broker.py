@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +15,6 @@ from machine.recording.reader import Recording
 from tests.harness.guests import guest
 from tests.harness.line import EchoLine
 from tests.harness.machine import console, typed
-from tests.harness.monitor import connect
 from tests.harness.service import Service
 
 if TYPE_CHECKING:
@@ -165,14 +165,13 @@ def test_every_process_of_a_branch_may_be_killed(home: Home) -> None:
 def test_under_supervisor_a_killed_broker_comes_back(home: Home) -> None:
     machine = Service(home, "m")
     where = home.work / "line"
-    words = ("--kernel", guest("echo"), "--serial", f"unix:{where},server=on,wait=off", "--record", "-o", "a.dejavm")
-    recording = machine.up("bare", *words)
-    assert recording is not None
-    with connect(where) as peer, peer.makefile("rb") as said:
+    words = ("--kernel", guest("echo"), "--serial", f"unix:{where},server=on", "--record", "-o", "a.dejavm")
+    with socket.socket(socket.AF_UNIX) as peer, peer.makefile("rb") as said:
+        recording = machine.up("bare", *words, meanwhile=lambda: home.call(peer, where))
+        assert recording is not None
+        assert said.readline() == b"READY\n"
         peer.sendall(b"before\n")
-        # Whether somebody is there when the guest says that it is ready is chance.
-        while said.readline() != b"BEFORE\n":
-            pass
+        assert said.readline() == b"BEFORE\n"
         _await_said(recording, b"BEFORE")
         pid = machine.pids()["broker"]
         os.kill(pid, signal.SIGKILL)
