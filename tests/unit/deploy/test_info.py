@@ -67,6 +67,7 @@ def test_json_has_every_documented_field(tmp_path: Path, capsys: pytest.CaptureF
         "clean_end": True,
         "final_digest": chain.digest().hex(),
         "parent": None,
+        "continued": [],
         "files": [{"role": "kernel", "path": "/boot/Image", "size": 7, "sha256": "ab" * 32}],
         "versions": {"python": "3.11.2"},
         "cut": None,
