@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 import stat
 import sys
@@ -17,6 +18,7 @@ from devices.backends.char.address import StreamAddress, parse_tcp, parse_unix
 from devices.backends.char.base import CharBackend
 from devices.backends.outlet import NAME as OUTLET
 from devices.backends.outlet import Outlet
+from devices.backends.words import split_commas
 from machine.errors import BackendError
 from machine.message import BackendResult, HostEvent
 
@@ -301,6 +303,13 @@ def create_telnet(argument: str, name: str) -> Backend:
 def create_unix(argument: str, name: str) -> Backend:
     """`unix:PATH[,server=on][,wait=off]`."""
     return StreamBackend(parse_unix(argument, name), name)
+
+
+def create_socket(argument: str, name: str) -> Backend:
+    """`socket:HOST:PORT...` is `tcp:`, `socket:PATH...` is `unix:`; a path has a slash or no port behind it."""
+    place = (split_commas(argument) or [""])[0]
+    is_path = "/" in place or not re.search(r":\d*$", place, re.ASCII)
+    return create_unix(argument, name) if is_path else create_tcp(argument, name)
 
 
 def _create(address: StreamAddress, name: str) -> Backend:

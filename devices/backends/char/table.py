@@ -22,6 +22,7 @@ FACTORIES: Final[Mapping[str, str]] = {
     "file": "devices.backends.char.file:create_file",
     "tcp": "devices.backends.char.stream:create_tcp",
     "unix": "devices.backends.char.stream:create_unix",
+    "socket": "devices.backends.char.stream:create_socket",
     "telnet": "devices.backends.char.stream:create_telnet",
     "udp": "devices.backends.char.udp:create_udp",
     "pipe": "devices.backends.char.pipe:create_pipe",
@@ -41,7 +42,7 @@ DEVICE_FILES: Final = "/dev/"
 
 SYNTAX: Final = (
     "stdio[,mux=on], null, pty, file:PATH, tcp:HOST:PORT[,server=on][,wait=off][,telnet=on], "
-    "unix:PATH[,server=on][,wait=off], telnet:HOST:PORT[,server=on][,wait=off], "
+    "unix:PATH[,server=on][,wait=off], socket:(either of the two), telnet:HOST:PORT[,server=on][,wait=off], "
     "udp:[HOST]:PORT[@[LOCALHOST]:LOCALPORT], pipe:PATH, ringbuf[:size=N], tty:/dev/DEVICE[,speed=N], "
     "pyserial:URL[,speed=N], mon:BACKEND, script:PATH"
 )

@@ -311,3 +311,10 @@ def test_a_socket_file_comes_and_goes_with_its_server_and_a_stale_one_is_replace
 def test_qemus_old_words_are_understood(opened: Opened, tmp_path: Path) -> None:
     address = stream(opened(f"unix:{tmp_path}/line,server,nowait")).address
     assert (address.server, address.wait) == (True, False)
+
+
+def test_a_socket_is_of_the_kind_that_its_place_is(opened: Opened, tmp_path: Path) -> None:
+    assert stream(opened(f"socket:{tmp_path}/a:1,server=on,wait=off")).address.path == f"{tmp_path}/a:1"
+    assert stream(opened("socket:127.0.0.1:0,server=on,wait=off")).address.host == "127.0.0.1"
+    with pytest.raises(BackendError, match="needs a path"):
+        opened("socket:")
