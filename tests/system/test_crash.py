@@ -15,6 +15,7 @@ from machine.recording.reader import Recording
 from tests.harness.guests import guest
 from tests.harness.machine import final_digest, typed
 from tests.harness.monitor import Qmp
+from tests.unit.machine.recordings import cut_in_the_last_chunk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,7 +110,6 @@ def test_what_is_older_than_100_ms_outlives_a_kill(home: Home, name: str) -> Non
 
 
 def test_a_broker_killed_at_any_moment_leaves_a_log_that_replays(home: Home) -> None:
-    path = home.work
     for number, kilobytes in enumerate((1, 30, 120)):
         path = home.work / f"{number}.dejavm"
         running = home.start("record", "bare", "--kernel", guest("chatter"), "--serial", "stdio", "-o", path, *ENDS)
@@ -118,10 +118,16 @@ def test_a_broker_killed_at_any_moment_leaves_a_log_that_replays(home: Home) -> 
         os.kill(home.pid_of("broker"), signal.SIGKILL)
         assert running.finish().exit_code == EXIT_FAILED
         _says_so(home, path)
-    # As a host that dies in the middle of a write leaves it.
-    log = path / "log.mcap"
-    messages = Recording.open(path).messages
-    os.truncate(log, log.stat().st_size - 10)
+
+
+def test_a_log_that_ends_in_the_middle_of_a_write_replays_up_to_its_last_whole_chunk(home: Home) -> None:
+    path = home.record("bare", "--kernel", guest("chatter"), "--serial", "null")
+    whole = Recording.open(path)
+    messages = whole.messages
+    # As a host that dies in the middle of a write leaves it: nobody has closed it.
+    machine = path / "machine.toml"
+    machine.write_text(machine.read_text().replace(f"closed = {whole.log_bytes}\n", ""))
+    cut_in_the_last_chunk(path / "log.mcap")
     assert 0 < Recording.open(path).messages < messages
     _says_so(home, path)
 
