@@ -212,3 +212,18 @@ def test_no_file_names_a_host_but_public_documentation() -> None:
 def test_every_package_is_shipped() -> None:
     shipped = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]["include"]
     assert shipped == [f"{package}*" for package in PACKAGES]
+
+
+def test_each_decision_has_a_number_of_its_own_and_says_it() -> None:
+    folder = ROOT / "docs" / "adr"
+    numbers = [(path.name, int(path.name[:4])) for path in sorted(folder.glob("*.md"))]
+    report(
+        [f"docs/adr/{name}: number {n} again, or one is left out" for at, (name, n) in enumerate(numbers, 1) if n != at]
+    )
+    report(
+        [
+            f"docs/adr/{name}: begins with another number"
+            for name, n in numbers
+            if not (folder / name).read_text().startswith(f"# {n}. ")
+        ]
+    )
