@@ -70,16 +70,26 @@ static int begin(uint8_t *start, size_t size, size_t granule)
     return protect(0, granules(), PROT_READ);
 }
 
+static void forget(void)
+{
+    free(watched.written);
+    watched.written = watched.start = NULL;
+}
+
 PyObject *watch_writes(PyObject *module, PyObject *args)
 {
     unsigned long long start, size, granule;
     (void)module;
     if (!PyArg_ParseTuple(args, "KKK", &start, &size, &granule))
         return NULL;
-    if (!size || size % PAGE_SIZE || !granule || granule % PAGE_SIZE ||
-        (watched.start && (size != watched.size || granule != watched.granule))) {
-        PyErr_SetString(PyExc_ValueError, "one memory is watched, of whole pages in granules of whole pages");
+    if (!size || size % PAGE_SIZE || !granule || granule % PAGE_SIZE) {
+        PyErr_SetString(PyExc_ValueError, "memory is watched in whole pages, and in granules of whole pages");
         return NULL;
+    }
+    /* Another memory takes the place of the one before, which may not be there any more. */
+    if (watched.start && (size != watched.size || granule != watched.granule)) {
+        protect(0, granules(), PROT_READ | PROT_WRITE);
+        forget();
     }
     if (begin((uint8_t *)(uintptr_t)start, size, granule) < 0)
         return PyErr_SetFromErrno(PyExc_OSError);
@@ -91,9 +101,7 @@ PyObject *unwatch(PyObject *module, PyObject *none)
     (void)module, (void)none;
     if (watched.start && protect(0, granules(), PROT_READ | PROT_WRITE) < 0)
         return PyErr_SetFromErrno(PyExc_OSError);
-    /* Another memory may be watched from now on. */
-    free(watched.written);
-    watched.written = watched.start = NULL;
+    forget();
     Py_RETURN_NONE;
 }
 

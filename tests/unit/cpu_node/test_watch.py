@@ -28,13 +28,15 @@ assert memory[63 * GRANULE] == 7 and memory[7 * GRANULE] == ord("x")
 memory[0] = 3
 _engine.watch_writes(address, GRANULE * COUNT, GRANULE)
 assert _engine.take_written() == []
-for wrong in ((address, GRANULE, 100), (address, GRANULE + 1, GRANULE), (address, 2 * GRANULE, GRANULE)):
+for wrong in ((address, GRANULE, 100), (address, GRANULE + 1, GRANULE)):
     try:
         _engine.watch_writes(*wrong)
     except ValueError:
         continue
     raise AssertionError(wrong)
-memory[0] = 4
+_engine.watch_writes(address, 2 * GRANULE, GRANULE)
+memory[0] = memory[6 * GRANULE] = 4
+assert _engine.take_written() == [0]
 _engine.unwatch()
 memory[6 * GRANULE] = 1
 assert _engine.take_written() == []
