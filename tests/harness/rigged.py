@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import sys
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import deploy.launch
 from deploy import cli
 from deploy.commands import record, replay, run, verify
 from deploy.launch import launch
@@ -16,6 +16,7 @@ from deploy.plan import BROKER, ProcessPlan, plan_processes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from deploy.outcome import Outcome
     from deploy.plan import Launch, Places
 
 _PYTHON: Final = (sys.executable, "-P", "-m")
@@ -74,11 +75,20 @@ def _front(places: Places, name: str) -> str:
 
 
 def main(argv: list[str]) -> int:
-    """`rigged RIG COMMAND ...`: what `dejavm COMMAND ...` does, rigged."""
-    rigged_launch = functools.partial(launch, plan=Rig.parse(argv[0]).plan)
-    for command in (record, replay, run, verify):
-        setattr(command, "launch", rigged_launch)  # noqa: B010 - a module's name, not an attribute mypy knows
-    return cli.main(argv[1:])
+    """`rigged RIG COMMAND ...`: `dejavm COMMAND ...`, rigged; AssertionError if it has run without the rig."""
+    rig, rigged = Rig.parse(argv[0]), 0
+
+    def rigged_launch(launched: Launch, **more: Any) -> Outcome:
+        nonlocal rigged
+        rigged += 1
+        return launch(launched, rig.plan, **more)
+
+    # Some commands import it when they need it.
+    for module in (deploy.launch, record, replay, run, verify):
+        vars(module)["launch"] = rigged_launch
+    code = cli.main(argv[1:])
+    assert rigged or code, f"dejavm {argv[1]} has started processes in another way, or none"
+    return code
 
 
 if __name__ == "__main__":
