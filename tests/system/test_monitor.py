@@ -88,7 +88,7 @@ def test_nothing_that_is_said_to_it_is_recorded(home: Home) -> None:
     path = home.work / "talked.dejavm"
     running = _start(home, "record", "chatter", "--sleep", "off", "-o", path)
     rounds = 0
-    with Qmp(home) as client, Lines(home) as lines, suppress(Refused, AssertionError, BrokenPipeError):
+    with Qmp(home) as client, Lines(home) as lines, suppress(Refused, AssertionError, ConnectionError):
         client.execute("stop")
         while client.execute("query-status")["status"] in ("running", "paused"):
             client.execute("cont")
