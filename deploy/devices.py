@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from machine.board import CONTROLLER_WINDOWS, HIGHEST_IRQ, PAGE_BYTES, RAM_BASE, DeviceSlot
-from machine.errors import UsageError
+from machine.errors import BoardError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,7 +67,20 @@ class DeviceWords:
 
 
 ENTROPY: Final = re.compile(r"host|seed=[0-9]+")
+OF_BROKER: Final = {
+    "rng": (re.compile(rf"{ENTROPY.pattern}|none|"), "host nor seed=N with a whole number"),
+    "rtc": (re.compile(r"host|fixed:[0-9]{1,10}|"), "host nor fixed:SECONDS"),
+}
+"""Backends that are the broker's own, so that no device refuses a wrong word: pattern, and what else it is."""
 NO_WORDS: Final = DeviceWords()
+
+
+def check_words(board: Board) -> None:
+    """BoardError if a device's backend, which the broker stands in for, is none."""
+    for slot in board.devices:
+        pattern, known = OF_BROKER.get(slot.kind, (None, ""))
+        if pattern is not None and not pattern.fullmatch(slot.backend):
+            raise BoardError(f"device.{slot.name}.backend: {slot.backend!r} is neither {known}")
 
 
 def with_devices(board: Board, words: DeviceWords) -> Board:

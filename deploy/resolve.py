@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from deploy.devices import NO_WORDS, DeviceWords, with_devices
+from deploy.devices import NO_WORDS, DeviceWords, check_words, with_devices
 from deploy.guest import find_guest
 from deploy.placement import Placement, parse_placement
 from deploy.plan import uses_terminal
@@ -44,6 +44,7 @@ def resolve_board(name: str, options: MachineOptions, cache: Path) -> Board:
         board = replace(board, sleep=options.sleep == "on")
     board = with_devices(board, options.devices)
     check_board(board, "command line")
+    check_words(board)
     check_terminal(board)
     return board
 

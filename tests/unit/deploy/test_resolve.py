@@ -102,3 +102,14 @@ def test_only_one_device_can_have_the_terminal(kernel: Path) -> None:
     options = MachineOptions("Image", devices=DeviceWords(serial=("stdio", "mon:stdio")))
     with pytest.raises(UsageError, match="serial0 and serial1 both want the terminal"):
         resolve_board("bare", replace(options, kernel=str(kernel)), kernel.parent)
+
+
+@pytest.mark.parametrize(
+    ("kind", "word"), [("rng", "dice"), ("rng", "seed="), ("rtc", "fixed:soon"), ("rtc", "now"), ("rtc", "fixed:")]
+)
+def test_a_boards_word_for_the_broker_is_refused_by_name(kernel: Path, kind: str, word: str) -> None:
+    file = kernel.parent / "mine.toml"
+    device = f'[[device]]\nname = "d0"\nkind = "{kind}"\naddress = 0x101000\nirq = 1\nbackend = "{word}"\n'
+    file.write_text(f'[machine]\nname = "mine"\nkernel = "Image"\n{device}')
+    with pytest.raises(BoardError, match=rf"device.d0.backend: '{word}' is neither host nor"):
+        resolve_board(str(file), MachineOptions(), kernel.parent)
