@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.continuing import Deaths
+from deploy.deaths import Deaths
 from deploy.launch import launch
 from deploy.outcome import Outcome
 from deploy.plan import Fork, Launch

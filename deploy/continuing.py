@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from deploy.deaths import TRIES
 from deploy.launch import launch
 from deploy.plan import Fork
 from deploy.replaying import plan_replay
@@ -30,13 +31,10 @@ from machine.recording.snapshots.store import SnapshotStore
 from machine.recording.snapshots.writer import SnapshotWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from deploy.plan import Launch
     from machine.recording.continuation import Extent
 
-TRIES: Final = 3
-"""Deaths of a broker before it has written anything that stays."""
 BLOCK: Final = 1024
 """Instructions; the engine's blocks have half as many at most (QEMU, accel/tcg: TCG_MAX_INSNS)."""
 
@@ -89,29 +87,6 @@ def _aims(extent: Extent, first: int) -> Iterator[int | None]:
             yield extent.icount - before
     if extent.synced > first:
         yield extent.synced
-
-
-class Deaths:
-    """How often brokers have died in a row that came no further than their predecessor."""
-
-    def __init__(self) -> None:
-        self._seq = -1
-        self._times = 0
-
-    def revive(self, run: Launch, say: Callable[[str], None]) -> None:
-        """Take a run's machine back; MachineError, LogError if there is no way back."""
-        assert run.recording is not None
-        say("the broker was killed; the machine is taken back to where its recording ends")
-        place = take_back(run.recording)
-        self.again(place.seq)
-        say(f"another broker goes on from {place}")
-
-    def again(self, seq: int) -> None:
-        """One has died, and the machine is behind a message now.  MachineError if that was once too often."""
-        self._times = 1 if seq > self._seq else self._times + 1
-        self._seq = max(seq, self._seq)
-        if self._times >= TRIES:
-            raise MachineError(f"the broker has died {self._times} times at message {seq}; it is not started again")
 
 
 def _forget(recording: Recording, store: SnapshotStore, extent: Extent) -> None:

@@ -131,16 +131,12 @@ def machine_options(options: argparse.Namespace) -> MachineOptions:
     )
 
 
-def add_on_death(parser: argparse.ArgumentParser) -> None:
-    """--on-death."""
+def add_on_deaths(parser: argparse.ArgumentParser) -> None:
+    """--on-death and --on-broker-death."""
     parser.add_argument(
         "--on-death", choices=("rebuild", "end"), default="rebuild",
         help="when a process dies while the guest is recorded: start another and make it what it was, or end",
     )  # fmt: skip
-
-
-def add_on_broker_death(parser: argparse.ArgumentParser) -> None:
-    """--on-broker-death."""
     parser.add_argument(
         "--on-broker-death", choices=("continue", "end"), default="continue",
         help="when the broker dies while the guest is recorded: go on where the recording ends, or end there",

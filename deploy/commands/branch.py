@@ -16,8 +16,7 @@ from deploy.options import (
     add_gdb,
     add_monitor_options,
     add_no_reboot,
-    add_on_broker_death,
-    add_on_death,
+    add_on_deaths,
     device_words,
     gdb_place,
     monitor_arguments,
@@ -52,8 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_monitor_options(parser)
     add_gdb(parser)
     add_no_reboot(parser)
-    add_on_death(parser)
-    add_on_broker_death(parser)
+    add_on_deaths(parser)
 
 
 def run(options: argparse.Namespace) -> int:

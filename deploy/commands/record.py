@@ -5,14 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from deploy.continuing import Deaths
+from deploy.deaths import Deaths
 from deploy.environment import cache_directory
 from deploy.launch import launch
 from deploy.library import new_path
 from deploy.options import (
     add_machine_options,
-    add_on_broker_death,
-    add_on_death,
+    add_on_deaths,
     gdb_place,
     machine_options,
     monitor_arguments,
@@ -35,8 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
     add_machine_options(parser)
     parser.add_argument("-o", "--output", metavar="REC", help="the new directory (default: a new one in ./recordings)")
-    add_on_death(parser)
-    add_on_broker_death(parser)
+    add_on_deaths(parser)
 
 
 def run(options: argparse.Namespace) -> int:

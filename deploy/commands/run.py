@@ -9,8 +9,7 @@ from deploy.environment import cache_directory
 from deploy.launch import launch
 from deploy.options import (
     add_machine_options,
-    add_on_broker_death,
-    add_on_death,
+    add_on_deaths,
     gdb_place,
     machine_options,
     monitor_arguments,
@@ -30,8 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
     add_machine_options(parser)
     parser.add_argument("-o", "--output", metavar="REC", help="record into this new directory")
-    add_on_death(parser)
-    add_on_broker_death(parser)
+    add_on_deaths(parser)
 
 
 def run(options: argparse.Namespace) -> int:

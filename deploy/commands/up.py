@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from deploy.environment import cache_directory, import_path
 from deploy.library import new_path
-from deploy.options import add_machine_options, add_on_broker_death, add_on_death, machine_options, monitor_arguments
+from deploy.options import add_machine_options, add_on_deaths, machine_options, monitor_arguments
 from deploy.plan import MODE_NAMES, Launch, uses_terminal
 from deploy.reporting import complain, put, say
 from deploy.resolve import resolve_board, resolve_placement
@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
     add_machine_options(parser)
-    add_on_death(parser)
-    add_on_broker_death(parser)
+    add_on_deaths(parser)
     parser.add_argument("--record", action="store_true", help="write everything down")
     parser.add_argument("-o", "--output", metavar="REC", help="record into this new directory")
     parser.add_argument("--host", default="", metavar="H", help="which of the board's hosts this is")

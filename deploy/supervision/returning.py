@@ -10,7 +10,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
 
-from deploy.continuing import Deaths, Place
+from deploy.continuing import Place
+from deploy.deaths import Deaths
 from machine.errors import MachineError
 from machine.recording.continuation import DIED
 

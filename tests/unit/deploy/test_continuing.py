@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deploy.continuing import Deaths, Place, take_back
+from deploy.continuing import Place, take_back
+from deploy.deaths import Deaths
 from deploy.plan import Launch
 from machine.board import Board
 from machine.errors import LogError, MachineError
