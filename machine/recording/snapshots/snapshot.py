@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Annotated, Final
 
@@ -44,22 +44,8 @@ class Snapshot1:
 
 
 def _lift(old: Snapshot1) -> Snapshot:
-    return Snapshot(
-        recording=old.recording,
-        number=old.number,
-        icount=old.icount,
-        seq=old.seq,
-        inputs=old.inputs,
-        chain=old.chain,
-        place=old.place,
-        memory=old.memory,
-        nodes=old.nodes,
-        broker=old.broker,
-        label=old.label,
-        at=old.at,
-        made_ns=0,
-        front=False,
-    )
+    kept = {field.name: getattr(old, field.name) for field in fields(old)}
+    return Snapshot(**kept, made_ns=0, front=False)
 
 
 @vmstate("snapshot", 2, before=(Snapshot1, _lift))
