@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploy.library import open_recording
-from deploy.options import add_recording
+from deploy.reading_options import add_recording
 from deploy.reporting import complain, put
 from machine.errors import EXIT_DIVERGED, EXIT_DONE, UsageError
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from deploy.library import new_path
-from deploy.options import add_json
 from deploy.reading.assembly import assemble
 from deploy.reading.watching import watched
+from deploy.reading_options import add_json
 from deploy.reporting import put, say
 from machine.errors import EXIT_DONE, UsageError
 from machine.recording.layout import LOG_NAME, MACHINE_NAME

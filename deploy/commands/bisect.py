@@ -13,7 +13,7 @@ from deploy.bisection.search import LogParting, find_parting
 from deploy.bisection.symbols import Symbols
 from deploy.launch import launch
 from deploy.library import open_recording
-from deploy.options import add_devices, add_json, add_recording
+from deploy.reading_options import add_devices, add_json, add_recording
 from deploy.replaying import plan_replay
 from deploy.reporting import put
 from machine.errors import EXIT_DIVERGED, EXIT_DONE

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.message_text import MessageText, shortened
-from deploy.options import add_json
 from deploy.reading.difference import compare
 from deploy.reading.machines import machine_differences
 from deploy.reading.watching import watched
+from deploy.reading_options import add_json
 from deploy.reporting import complain, put
 from machine.codec import name_of
 from machine.errors import EXIT_DIVERGED, EXIT_DONE, EXIT_UNREADABLE

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from deploy.library import open_recording
 from deploy.message_text import text_of
-from deploy.options import add_json, add_recording
 from deploy.reading.wanted import CLASSES, Wanted
+from deploy.reading_options import add_json, add_recording
 from deploy.reporting import put
 from machine.errors import EXIT_DONE
 from machine.recording.format import node_names

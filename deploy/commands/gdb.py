@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from deploy.debugging import debug
 from deploy.library import open_recording
-from deploy.options import add_recording, add_until
+from deploy.reading_options import add_recording, add_until
 
 if TYPE_CHECKING:
     import argparse

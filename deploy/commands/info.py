@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 from deploy.library import open_recording
-from deploy.options import add_json, add_recording
 from deploy.reading.overview import overview
+from deploy.reading_options import add_json, add_recording
 from deploy.recording_text import describe, render
 from deploy.reporting import complain, put
 from machine.errors import EXIT_DONE, EXIT_UNREADABLE

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from deploy.archive import PACKED_SUFFIX, pack
 from deploy.library import open_recording
-from deploy.options import add_recording
+from deploy.reading_options import add_recording
 from deploy.replaying import built_files
 from deploy.reporting import put, say
 from machine.errors import EXIT_DONE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from deploy.options import add_json
+from deploy.reading_options import add_json
 from deploy.reporting import put, say
 from deploy.supervision.place import everybody, find
 from deploy.supervision.report import lines, plain, report

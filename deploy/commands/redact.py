@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.library import open_recording
-from deploy.options import add_recording
+from deploy.reading_options import add_recording
 from deploy.redact import redact
 from deploy.reporting import put, say
 from machine.errors import EXIT_DONE

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from deploy.laying import LAY_EVERY, make_snapshots
 from deploy.library import open_recording
-from deploy.options import add_json, add_recording
 from deploy.reading.moments import virtual_times
+from deploy.reading_options import add_json, add_recording
 from deploy.reporting import complain, put
 from machine.errors import EXIT_DONE, EXIT_UNREADABLE, UsageError
 from machine.recording.snapshots.snapshot import date_text

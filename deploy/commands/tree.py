@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from deploy.family import families, render
 from deploy.library import RECORDINGS
-from deploy.options import add_json
+from deploy.reading_options import add_json
 from deploy.reporting import complain, put
 from machine.errors import EXIT_DONE, EXIT_UNREADABLE, LogError, UsageError
 from machine.recording.layout import MACHINE_NAME

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from deploy.library import open_recording
-from deploy.options import add_devices, add_json, add_recording
+from deploy.reading_options import add_devices, add_json, add_recording
 from deploy.reporting import complain, put, say
 from machine.errors import EXIT_DIVERGED, EXIT_DONE, EXIT_UNREADABLE, UsageError
 
@@ -71,8 +71,8 @@ def _in_parts(options: argparse.Namespace, workers: Crew | str) -> int:
     if found.divergence:
         complain(found.divergence)
         return EXIT_DIVERGED
-    if damage := recording.summary().damage:
-        complain(damage)
+    if found.damage:
+        complain(found.damage)
         return EXIT_UNREADABLE
     if note := unclosed(recording):
         say(f"note: {note}")
