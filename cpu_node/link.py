@@ -7,7 +7,7 @@ Never here: what a delivery does to the machine (cpu_node/bus.py).
 from __future__ import annotations
 
 from collections import deque
-from typing import Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 from machine.codec import decode, name_of, type_of
 from machine.errors import Divergence, RemoteWireError
@@ -30,7 +30,9 @@ from machine.message import (
     SyncPoint,
 )
 from machine.node import ShutDown
-from machine.port import Port
+
+if TYPE_CHECKING:
+    from machine.port import Port
 
 CREDIT_EVERY: Final = 512
 """Deliveries between two Credits: the broker streams a recording at most a few of these ahead."""

@@ -34,11 +34,11 @@ from machine.message import (
     Welcome,
 )
 from machine.meter import ONE, Meter
-from machine.port import Port
 from machine.vmstate import versions
 
 if TYPE_CHECKING:
     from machine.attended import AttendedPort
+    from machine.port import Port
 
 log = logging.getLogger("dejavm")
 STAMPED = "DEJAVM_STAMPED"
@@ -161,7 +161,7 @@ def run_node(arguments: NodeArguments, main: Callable[[NodeArguments, Port], Non
         if arguments.options.keys is not None:
             log.warning("%s", error)
             return EXIT_USAGE
-        port = Port(arguments.endpoint)
+        port = _plain_port(arguments)
         _fail(port, arguments, FaultCode.SETUP, error, EXIT_USAGE)
         port.close()
         return EXIT_USAGE
@@ -186,11 +186,18 @@ def run_node(arguments: NodeArguments, main: Callable[[NodeArguments, Port], Non
     return 0
 
 
+def _plain_port(arguments: NodeArguments) -> Port:
+    # Imported here: a process of the timeline speaks to nobody.
+    from machine.port import Port  # noqa: PLC0415
+
+    return Port(arguments.endpoint)
+
+
 def _open_port(arguments: NodeArguments) -> Port:
     """The node's port; with metrics, one that serves them too.  BackendError if they cannot be served."""
     number, keys = arguments.options.metrics, arguments.options.keys
     if number is None and keys is None:
-        return Port(arguments.endpoint)
+        return _plain_port(arguments)
     # Imported here: only those pay for it who were asked.
     from machine.attended import AttendedPort  # noqa: PLC0415
     from machine.distant import DistantPort  # noqa: PLC0415

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import mmap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cpu_node.memory import GuestMemory
+from machine.board import PAGE_BYTES
 from machine.errors import BoardError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+PAGEMAP: Final = "/proc/self/pagemap"
+ENTRY_BYTES: Final = 8
+THERE: Final = bytes(bool(high & 0xC0) for high in range(256))
+"""What an entry's highest byte says: bit 63 is set for a page in memory, bit 62 for one that has been swapped out
+(the kernel's admin-guide/mm/pagemap)."""
 
 
 class PrivateMemory(GuestMemory):
@@ -28,5 +35,13 @@ class PrivateMemory(GuestMemory):
         self._map.madvise(mmap.MADV_DONTNEED)
 
     def extents(self) -> Iterator[tuple[int, int]]:
-        """All of it."""
-        yield 0, self.size
+        """The parts that this process, or one that it was forked from, has ever touched, in whole pages."""
+        with open(PAGEMAP, "rb", buffering=0) as pagemap:
+            pagemap.seek(self.host_address // PAGE_BYTES * ENTRY_BYTES)
+            entries = pagemap.read(self.size // PAGE_BYTES * ENTRY_BYTES)
+        there = entries[ENTRY_BYTES - 1 :: ENTRY_BYTES].translate(THERE)
+        end = 0
+        while (start := there.find(1, end)) >= 0:
+            behind = there.find(0, start)
+            end = behind if behind >= 0 else len(there)
+            yield start * PAGE_BYTES, end * PAGE_BYTES

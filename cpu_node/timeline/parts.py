@@ -18,7 +18,6 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from cpu_node.memory import GuestMemory
 from cpu_node.timeline.perturb import Perturbation
 from cpu_node.timeline.player import Player
 from cpu_node.timeline.segment import replay_part
@@ -36,7 +35,7 @@ def answer_to(task: dict[str, Any]) -> dict[str, object]:
     try:
         recording = Recording.open(Path(task["recording"]))
         board = parse_board(task["board"], task["recording"])
-        player = Player(recording, board, Perturbation(), task["first"], GuestMemory(board.memory))
+        player = Player(recording, board, Perturbation(), task["first"])
         return replay_part(recording, player, task["last"], task["analysis"])
     except MachineError as error:
         return {"failed": str(error), "exit_code": error.exit_code}

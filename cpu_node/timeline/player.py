@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from cpu_node.debugger import Debugger
-    from cpu_node.memory import GuestMemory
     from machine.board import Board
     from machine.message import Saved
     from machine.recording.reader import Recording
@@ -114,16 +113,14 @@ class Player:
         board: Board,
         perturbation: Perturbation,
         snapshot: int = 0,
-        memory: GuestMemory | None = None,
     ) -> None:
-        """`memory` is another one than that which forks."""
         arch = ARCHES.get(board.cpu)
         if arch is None:
             raise BoardError(f"machine.cpu: {board.cpu} is not one of {', '.join(sorted(ARCHES))}")
         # A branch, or what was cut, has no power-on.
         snapshot = snapshot or recording.facts.snapshot
         self.arch = arch
-        self.memory: GuestMemory = memory if memory is not None else PrivateMemory(board.memory)
+        self.memory = PrivateMemory(board.memory)
         loads = SnapshotStore(recording.path, recording.facts.id).read(snapshot) if snapshot else None
         self.link = LogLink(recording, point_of(loads) if loads is not None else START)
         clock = VirtualClock(board.shift)

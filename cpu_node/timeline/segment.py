@@ -16,7 +16,6 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cpu_node.memory import GuestMemory
 from cpu_node.state import NodeState
 from cpu_node.timeline.perturb import Perturbation
 from cpu_node.timeline.player import CPU_NAME, Player
@@ -136,7 +135,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         board = parse_board(options.board.read_text(), str(options.board))
         recording = Recording.open(options.recording)
-        player = Player(recording, board, perturbation, options.first, GuestMemory(board.memory))
+        player = Player(recording, board, perturbation, options.first)
         found = replay_part(recording, player, options.last, options.analysis)
     except MachineError as error:
         sys.stderr.write(f"segment: {error}\n")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cpu_node.memory import GuestMemory
+from cpu_node.timeline.memory import PrivateMemory
 from machine.board import PAGE_BYTES, RAM_BASE
 
 SIZE = 16 << 20
@@ -88,3 +90,27 @@ def test_a_file_is_read_to_where_it_is_wanted_and_its_early_end_is_told(tmp_path
         assert memory.load(END - 4, file, 4) == 3
     assert memory.read(RAM_BASE, 7) == b"\0guest\0"
     assert memory.read(END - 4, 4) == b"est\0"
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.sets(st.integers(0, SIZE // PAGE_BYTES - 1), max_size=8))
+def test_what_was_touched_of_private_memory_is_what_is_looked_at(pages: set[int]) -> None:
+    memory = PrivateMemory(SIZE)
+    assert list(memory.extents()) == []
+    for page in pages:
+        memory.write(RAM_BASE + page * PAGE_BYTES, b"x")
+    assert {page for start, end in memory.extents() for page in range(start // PAGE_BYTES, end // PAGE_BYTES)} == pages
+    assert [page for page, _ in memory.pages()] == sorted(pages)
+    memory.clear()
+    assert list(memory.extents()) == []
+
+
+def test_a_fork_knows_what_was_touched_before_it_and_what_it_has_touched_itself() -> None:
+    memory = PrivateMemory(SIZE)
+    memory.write(RAM_BASE + 3 * PAGE_BYTES, b"x")
+    child = os.fork()
+    if child == 0:
+        memory.write(RAM_BASE + 7 * PAGE_BYTES, b"y")
+        os._exit([page for page, _ in memory.pages()] != [3, 7])
+    assert os.waitpid(child, 0)[1] == 0
+    assert [page for page, _ in memory.pages()] == [3]
