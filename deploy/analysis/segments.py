@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 LEAST_NS: Final = 1
 MOST_NS: Final = 20
 """What an instruction takes, translated anew or not; what took longer was waiting."""
+ANSWER_NS: Final = 70_000
+"""From the last message of a stop to when the guest runs on, while it is recorded."""
+MESSAGE_NS: Final = 25_000
+"""What a message takes while it is replayed from the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +33,26 @@ class Work:
     """How much a replay has to do up to an instruction, told from when the recording's messages were written down.
 
     A guest that touches new code and new memory takes five times as long for an instruction as one in a loop, in the
-    recording as in its replay.
+    recording as in its replay.  Where there are messages, the recording waits for other processes, and its replay reads
+    the log.
     """
 
     def __init__(self, moments: Iterable[tuple[int, int]]) -> None:
         """`moments`: an instruction count and the host's clock there in ns, in order."""
         self._icounts: list[int] = []
         self._done: list[int] = []
-        before_ns = 0
+        before_ns = messages = 0
         for icount, host_ns in moments:
             if not self._icounts:
                 self._icounts, self._done = [icount], [0]
             elif icount > self._icounts[-1]:
                 instructions = icount - self._icounts[-1]
-                took = min(max(host_ns - before_ns, LEAST_NS * instructions), MOST_NS * instructions)
+                ran_ns = host_ns - before_ns - ANSWER_NS
+                took = min(max(ran_ns, LEAST_NS * instructions), MOST_NS * instructions) + MESSAGE_NS * messages
                 self._icounts.append(icount)
                 self._done.append(self._done[-1] + took)
+                messages = 0
+            messages += 1
             before_ns = host_ns
 
     def until(self, icount: int) -> int:

@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     from deploy.analysis.crew import Crew
     from deploy.analysis.work import Task
 
+    Spread = Callable[[Sequence[Task]], list[dict[str, Any]]]
+    """Has tasks done; their answers, in order."""
+
 CONNECT_S: Final = 10
 
 
-def here(jobs: int, crew: Crew) -> Callable[[Sequence[Task]], list[dict[str, Any]]]:
+def here(jobs: int, crew: Crew) -> Spread:
     """So many processes at a time on this host."""
 
     def spread(tasks: Sequence[Task]) -> list[dict[str, Any]]:
@@ -32,7 +35,7 @@ def here(jobs: int, crew: Crew) -> Callable[[Sequence[Task]], list[dict[str, Any
     return spread
 
 
-def on_cluster(address: str) -> Callable[[Sequence[Task]], list[dict[str, Any]]]:
+def on_cluster(address: str) -> Spread:
     """On the workers of a Dask scheduler, `tcp://HOST:PORT`; UsageError if it is not there or has none."""
 
     def spread(tasks: Sequence[Task]) -> list[dict[str, Any]]:

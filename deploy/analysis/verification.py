@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,29 +12,32 @@ from deploy.analysis.spread import here, on_cluster, own_jobs, workers_of
 from deploy.analysis.work import Task
 from deploy.replaying import plan_replay
 from machine.board import render_board
-from machine.errors import LogError, UsageError
+from machine.errors import UsageError
 from machine.recording.format import RESUMABLE_FORMAT
 from machine.recording.layout import LOG_NAME
 from machine.recording.snapshots.store import SnapshotStore
-from machine.recording.times import host_times
+from machine.recording.times import moments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from deploy.analysis.crew import Crew
+    from deploy.analysis.spread import Spread
     from machine.recording.reader import Recording
+    from machine.recording.summary import Summary
 
 
-MOST_MESSAGES: Final = 10_000
+MOST_MESSAGES: Final = 200_000
 """Of a log that is read before it is replayed, to have parts of the same work: a tenth of a second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What `verify --json` prints, and the first difference, "" if there is none."""
+    """What `verify --json` prints; the first difference and what is wrong with the log, "" if there is none."""
 
     facts: dict[str, object]
     divergence: str
+    damage: str
 
 
 def tasks_of(recording: Recording, parts: int, analysis: tuple[str, ...] = ()) -> tuple[Task, ...]:
@@ -54,20 +57,20 @@ def _work_of(recording: Recording) -> Callable[[int], int]:
     """How much work it is to replay up to an instruction; in a long log the instructions tell it well enough."""
     if recording.messages > MOST_MESSAGES:
         return int
-    return Work(_moments(recording)).until
-
-
-def _moments(recording: Recording) -> Iterator[tuple[int, int]]:
-    """The instruction count and the host's clock at each message, up to where the log can be trusted."""
-    icounts = (frame.icount for frame in recording.frames())
-    with suppress(LogError):
-        yield from zip(icounts, host_times(recording.path / LOG_NAME), strict=False)
+    return Work(moments(recording.path / LOG_NAME)).until
 
 
 def run_in_parts(
     recording: Recording, jobs: int | None, workers: Crew | str, analysis: tuple[str, ...] = ()
 ) -> list[dict[str, Any]]:
     """The answers of all parts, in order, from processes of this host or a cluster's.  UsageError, MachineError."""
+    spread, tasks = _plan(recording, jobs, workers, analysis)
+    return spread(tasks)
+
+
+def _plan(
+    recording: Recording, jobs: int | None, workers: Crew | str, analysis: tuple[str, ...] = ()
+) -> tuple[Spread, tuple[Task, ...]]:
     if jobs is not None and jobs < 1:
         raise UsageError(f"--jobs {jobs}: at least one must work")
     if isinstance(workers, str):
@@ -75,19 +78,24 @@ def run_in_parts(
     else:
         parts = jobs or own_jobs()
         spread = here(parts, workers)
-    return spread(tasks_of(recording, parts, analysis))
+    return spread, tasks_of(recording, parts, analysis)
 
 
 def verify_in_parts(recording: Recording, jobs: int | None, workers: Crew | str) -> Verification:
     """Replay all parts; the first difference of the first part that has one is the recording's."""
     started = time.monotonic()
-    answers = run_in_parts(recording, jobs, workers)
-    seconds = round(time.monotonic() - started, 3)
-    return put_together(recording, answers, seconds)
+    spread, tasks = _plan(recording, jobs, workers)
+    with ThreadPoolExecutor(1) as aside:
+        summary = aside.submit(recording.summary)
+        answers = spread(tasks)
+        seconds = round(time.monotonic() - started, 3)
+        return put_together(recording, answers, summary.result(), seconds)
 
 
-def put_together(recording: Recording, answers: Sequence[dict[str, Any]], seconds: float) -> Verification:
-    """One pass's answer from those of the parts."""
+def put_together(
+    recording: Recording, answers: Sequence[dict[str, Any]], summary: Summary, seconds: float
+) -> Verification:
+    """One pass's answer from those of the parts and from what the log comes to."""
     differing: dict[str, Any] = next((answer for answer in answers if "divergence" in answer), {})
     exact = not differing
     facts: dict[str, object] = {
@@ -95,7 +103,7 @@ def put_together(recording: Recording, answers: Sequence[dict[str, Any]], second
         "instructions": recording.end_icount if exact else differing["at"],
         "messages": recording.messages if exact else max(0, int(differing["seq"]) - 1),
         "inputs": recording.inputs,
-        "final_digest": recording.summary().digest.hex() if exact else "",
+        "final_digest": summary.digest.hex() if exact else "",
         "seconds": seconds,
         "parts": len(answers),
         "clean_end": recording.clean_end,
@@ -103,4 +111,4 @@ def put_together(recording: Recording, answers: Sequence[dict[str, Any]], second
     divergence = "" if exact else str(differing["divergence"])
     if divergence:
         facts["divergence"] = divergence
-    return Verification(facts, divergence)
+    return Verification(facts, divergence, summary.damage)

@@ -23,7 +23,10 @@ class Workload:
 
 
 BOOT: Final = Workload("boot", f"{CONSOLE} rdinit=/bin/busybox -- poweroff -f")
+COUNTED: Final = 150_000
+COUNTING: Final = f"i=0; while [ $i -lt {COUNTED} ]; do i=$((i+1)); done"
 PRINT: Final = Workload("print", f"{CONSOLE} dejavm.run={quote(PRINTING, safe='')}")
+COUNT: Final = Workload("count", f"{CONSOLE} dejavm.run={quote(COUNTING, safe='')}")
 
 
 def run_command(mode: str, workload: Workload, output: str) -> list[str]:

@@ -18,7 +18,7 @@ from machine.icount import BROKER, FIRST_DEVICE
 from machine.keys import KeyRing
 from machine.message import WIRE_VERSION, Access, AccessKind, Done, Grant, Hello, MmioAccess, Ready, Sync, Welcome
 from machine.port import Port
-from tests.bench.boot import BOOT, CONSOLE, run_command
+from tests.bench.boot import BOOT, CONSOLE, COUNT, Workload, run_command
 from tests.bench.machine import ASLEEP, IDLE_S, idle_s
 from tests.bench.process import dejavm, measure
 from tests.harness.guests import BARE
@@ -139,22 +139,27 @@ def _accesses(directory: Path) -> dict[str, float]:
 
 
 def _parts(directory: Path, rounds: int) -> dict[str, float]:
-    """The boot verified in one pass, by one worker and by two."""
-    measure(run_command("record", BOOT, "parts.dejavm"), directory)
-    measure(dejavm("snapshots", "parts.dejavm", "--make"), directory)
+    """The boot, and one that goes on, verified in one pass, by one worker and by two."""
+    return {name: value for workload in (BOOT, COUNT) for name, value in _verified(directory, workload, rounds).items()}
+
+
+def _verified(directory: Path, workload: Workload, rounds: int) -> dict[str, float]:
+    recording = f"{workload.name}.dejavm"
+    measure(run_command("record", workload, recording), directory)
+    measure(dejavm("snapshots", recording, "--make"), directory)
     ways = {"one pass": (), "one worker": ("--jobs", "1"), "two workers": ("--jobs", "2")}
     wall: dict[str, list[float]] = {name: [] for name in ways}
     cpu: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, words in ways.items():
-            measured = measure(dejavm("verify", "parts.dejavm", *words), directory)
+            measured = measure(dejavm("verify", recording, *words), directory)
             wall[name].append(measured.wall_s)
             cpu[name].append(measured.cpu_s)
-    figures = {f"s verify, {name}": round(statistics.median(wall[name]), 2) for name in ways}
-    figures |= {f"CPU s verify, {name}": round(statistics.median(cpu[name]), 2) for name in ways}
+    figures = {f"s verify {workload.name}, {name}": round(statistics.median(wall[name]), 2) for name in ways}
+    figures |= {f"CPU s verify {workload.name}, {name}": round(statistics.median(cpu[name]), 2) for name in ways}
     for name in ("one pass", "one worker"):
         ratio = statistics.median(a / b for a, b in zip(wall[name], wall["two workers"], strict=True))
-        figures[f"{name} / two workers"] = round(ratio, 2)
+        figures[f"{workload.name}, {name} / two workers"] = round(ratio, 2)
     return figures
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.analysis.lcov import by_symbol, table, tracefile
-from deploy.analysis.segments import Work, plan_segments
+from deploy.analysis.segments import ANSWER_NS, LEAST_NS, MESSAGE_NS, MOST_NS, Work, plan_segments
 from machine.analysis.changes import Changes
 from machine.analysis.coverage import Coverage, join
 from machine.analysis.table import make_analysis
@@ -113,12 +113,20 @@ def test_an_analysis_that_cannot_be_made_says_why(words: tuple[str, ...], says: 
 
 def test_work_is_told_by_the_host_s_clock_without_what_was_waiting() -> None:
     second = 10**9
-    # 100 instructions in 1 us, 1000 in 1 us, a night's sleep at one instruction, and 100 more in another night.
-    work = Work([(50, second), (150, second + 1000), (1150, second + 2000), (1150, 9 * second), (1250, 99 * second)])
-    assert [work.until(icount) for icount in (0, 50, 100, 150, 650, 1150, 1200, 1250)] == [
-        0, 0, 500, 1000, 1500, 2000, 3000, 4000,
-    ]  # fmt: skip
-    assert work.until(1300) == 4050
+    # A million instructions in 10 ms, 10 million in 10 ms, a night between two messages, a million in another night.
+    at = [(0, 0), (10**6, 10**7 + ANSWER_NS), (11 * 10**6, 2 * (10**7 + ANSWER_NS))]
+    work = Work([*at, (11 * 10**6, 9 * second), (12 * 10**6, 99 * second)])
+    done = [work.until(icount) for icount in (0, 500_000, 10**6, 6 * 10**6, 11 * 10**6, 12 * 10**6, 13 * 10**6)]
+    first = 10**7 + MESSAGE_NS
+    second_part = first + 10**7 + MESSAGE_NS
+    third = second_part + MOST_NS * 10**6 + 2 * MESSAGE_NS
+    assert done == [0, first // 2, first, (first + second_part) // 2, second_part, third, third + LEAST_NS * 10**6]
+
+
+def test_a_message_is_as_much_work_as_thousands_of_instructions() -> None:
+    talking = [(icount, icount * 2000) for icount in range(0, 100_000, 100)]
+    work = Work([*talking, (10**6, talking[-1][1] + ANSWER_NS + 10**6)])
+    assert work.until(100_000) > 10 * (work.until(10**6) - work.until(100_000))
 
 
 @given(moments=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**9)), max_size=20))
