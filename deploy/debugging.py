@@ -24,6 +24,17 @@ if TYPE_CHECKING:
 COMMANDS: Final = """\
 set architecture riscv:rv64
 set remotetimeout 3600
+python
+def look_again():
+    # gdb keeps registers in mind, and what was in memory that is watched.
+    gdb.execute("maintenance flush register-cache", to_string=True)
+    kinds = (gdb.BP_HARDWARE_WATCHPOINT, gdb.BP_READ_WATCHPOINT, gdb.BP_ACCESS_WATCHPOINT)
+    for point in gdb.breakpoints() or ():
+        if point.type in kinds and point.enabled:
+            point.enabled = False
+            point.enabled = True
+    gdb.execute("frame")
+end
 define when
   monitor when
 end
@@ -32,16 +43,14 @@ Instructions, virtual time and messages up to here.
 end
 define seek
   monitor seek $arg0
-  maintenance flush register-cache
-  frame
+  python look_again()
 end
 document seek
 Go to an instruction: seek ICOUNT.
 end
 define restart-at
   monitor restart $arg0
-  maintenance flush register-cache
-  frame
+  python look_again()
 end
 document restart-at
 Go to a place that `monitor checkpoint` has kept: restart-at N.

@@ -111,6 +111,9 @@ class Debugging:
     """view(registers, icount, virtual ns) -> every register of the features by name."""
     put: Callable[[Core, str, int], bool]
     """put(core, name, value): set a register; False if it cannot be set by that name."""
+    steps_over_watched: bool
+    """gdb takes a watchpoint's stop for one in front of the access, and steps over that before it looks (the GDB
+    internals' have_nonsteppable_watchpoint; `maintenance print architecture` tells)."""
 
 
 @dataclass(frozen=True, slots=True)

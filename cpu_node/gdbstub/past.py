@@ -42,7 +42,7 @@ class PastTarget:
         if not resume.backwards:
             return history.forward(self._points, step=resume.step)
         try:
-            return history.back_step() if resume.step else history.back_to_point(self._points)
+            return history.back_step(self._points[1]) if resume.step else history.back_to_point(self._points)
         except Interrupted:
             return history.unmoved()
 

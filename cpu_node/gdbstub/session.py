@@ -11,7 +11,7 @@ Lives here: what each packet means.  Never here: sockets, waiting.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from cpu_node.debugger import Hit, Stop, Why
@@ -61,6 +61,8 @@ class Session:
         self._stop: Stop | None = None
         self._commanded = False
         """A `monitor` command is under way."""
+        self._stepped = False
+        """The machine stands behind an access that gdb is about to step over."""
         self._unanswered: Packet | None = None
         self._handlers: Mapping[bytes, Callable[[bytes], bytes | Wish | None]] = {
             b"?": lambda _: self._stop_reply(),
@@ -74,10 +76,8 @@ class Session:
             b"X": self._write_binary,
             b"Z": lambda rest: self._point(rest, insert=True),
             b"z": lambda rest: self._point(rest, insert=False),
-            b"c": lambda _: Resume(),
-            b"C": lambda _: Resume(),
-            b"s": lambda _: Resume(step=True),
-            b"S": lambda _: Resume(step=True),
+            **dict.fromkeys((b"c", b"C"), lambda _: self._onwards(step=False)),
+            **dict.fromkeys((b"s", b"S"), lambda _: self._onwards(step=True)),
             b"b": self._backwards,
             b"v": self._v_packet,
             b"q": self._query,
@@ -136,6 +136,8 @@ class Session:
         if not self._running:
             return
         self._running = False
+        if stop.why is Why.WATCH:
+            self._stepped = self._target.arch.debugging.steps_over_watched
         if stop.text:
             self._say(stop.text + "\n")
         if stop.hit is not None and stop.hit.device and stop.why is Why.WATCH:
@@ -159,6 +161,7 @@ class Session:
         try:
             answer = b"" if handler is None else handler(packet[1:])
             if isinstance(answer, Resume):
+                self._stepped = False
                 self._target.set_points(self.points.breaks, self.points.watches)
         except NotYetError:
             self._unanswered = packet
@@ -258,6 +261,15 @@ class Session:
             return OK
         return OK if self.points.insert(kind, address, size) else NOT_THERE
 
+    def _onwards(self, *, step: bool) -> bytes | Wish:
+        """Forward, unless gdb takes its watchpoints away to step over the access: the machine has done that already."""
+        if not self._stepped or self.points.watches:
+            return Resume(step=step)
+        assert self._stop is not None
+        self._stepped = False
+        self._stop = replace(self._stop, why=Why.STEP)
+        return self._stop_reply()
+
     def _backwards(self, rest: bytes) -> bytes | Wish:
         if not self._target.can_reverse or rest not in (b"s", b"c"):
             return b""
@@ -269,7 +281,7 @@ class Session:
             return b"vCont;c;C;s;S"
         if name == b"Cont":
             action = more[:1].lower()
-            return Resume(step=action == b"s") if action in (b"c", b"s") else BAD
+            return self._onwards(step=action == b"s") if action in (b"c", b"s") else BAD
         if name == b"Kill":
             self._send(OK)
             return Leave(kill=True)

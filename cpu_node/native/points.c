@@ -113,10 +113,18 @@ static void meet_access(struct engine *e, unsigned kind, uint64_t pc, uint64_t a
         request_stop(e, STOP_WATCH);
 }
 
-/* Behind it the engine looks whether it is to stop. */
+/* In front of an instruction: here the engine looks whether it is to stop, and stands behind a device's write that the
+ * instruction before has caused. */
 static void on_instruction(uc_engine *uc, uint64_t pc, uint32_t size, void *user)
 {
-    (void)uc, (void)pc, (void)size, (void)user;
+    struct engine *e = user;
+    (void)uc, (void)size;
+    if (!e->points.met || e->stop != STOP_NONE || pc == e->points.hit.pc)
+        return;
+    settle_left_block(e, pc);
+    e->mark.fresh = false;
+    request_stop(e, STOP_DEVICE);
+    e->arch->leave(e);
 }
 
 /* The engine has left at an access: stand behind it.  False: it has trapped, or must be done again from part_from to
@@ -151,8 +159,9 @@ static void on_memory(uc_engine *uc, uc_mem_type type, uint64_t address, int siz
         meet_access(w->engine, kind, engine_pc(w->engine), address, (uint32_t)size);
 }
 
-/* A device has written to memory.  In the middle of an access the engine stops in front of the next block: told to
- * stop there and then, it would leave at the instruction, as if that had not been done. */
+/* A device has written to memory.  In the middle of an access the engine stops in front of the next instruction, or of
+ * the next block if it need not be `exact`: told to stop there and then, it would leave at the instruction, as if that
+ * had not been done. */
 static void device_wrote(struct engine *e, uint64_t address, uint64_t size, bool in_access)
 {
     for (int i = 0; i < e->points.watch_count; i++) {

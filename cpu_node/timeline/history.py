@@ -26,6 +26,7 @@ from cpu_node.timeline.scan import Scan
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cpu_node.debugger import Watch
     from cpu_node.timeline.entries import Entries
     from cpu_node.timeline.replica import Points
 
@@ -89,21 +90,24 @@ class History:
         self._move(self._land(icount))
         return self.present.stop
 
-    def back_step(self) -> Stop:
-        """To the instruction before; BEGIN at power-on; Interrupted."""
-        now = self.present.stop
-        if not self.present.first:
-            found = self._land(now.icount)
-            if found.stop.pc != now.pc:
-                self._move(self._last_before(found, now.icount, now.pc))
-                return self._as(Why.STEP)
-            if self.present.served:
-                self._move(found)
-                return self._as(Why.STEP)
-            found.end()
-        if now.icount <= self.begin_icount:
+    def back_step(self, watches: Sequence[Watch] = ()) -> Stop:
+        """To the instruction before; BEGIN at power-on; Interrupted.
+
+        Where going back undoes an access that is watched, that is told first, with WATCH, and nothing moves: gdb takes
+        its watchpoints away, and steps.
+        """
+        before = self._before()
+        if before is None:
             return self._as(Why.BEGIN)
-        self._move(self._last_before(self._land(now.icount - 1), now.icount, now.pc))
+        try:
+            hit = self._reached(before, watches) if watches else None
+        except Interrupted:
+            before.end()
+            raise
+        if hit is not None:
+            before.end()
+            return self._as(Why.WATCH, hit)
+        self._move(before)
         return self._as(Why.STEP)
 
     def back_to_point(self, points: Points) -> Stop:
@@ -190,6 +194,28 @@ class History:
         replica = entry.fork()
         self._marks.add(entry, icount)
         return replica
+
+    def _before(self) -> Replica | None:
+        """A replica that stands in the place before the present one; None at power-on."""
+        now = self.present.stop
+        if not self.present.first:
+            found = self._land(now.icount)
+            if found.stop.pc != now.pc:
+                return self._last_before(found, now.icount, now.pc)
+            if self.present.served:
+                return found
+            found.end()
+        if now.icount <= self.begin_icount:
+            return None
+        return self._last_before(self._land(now.icount - 1), now.icount, now.pc)
+
+    def _reached(self, before: Replica, watches: Sequence[Watch]) -> Hit | None:
+        """What is met of these on the way from the place before to the next."""
+        probe = before.fork()
+        self._run(probe, Order(step=True), ((), watches))
+        stop = probe.stop
+        probe.end()
+        return stop.hit if stop.why is Why.WATCH else None
 
     def _last_before(self, replica: Replica, icount: int, pc: int) -> Replica:
         """Where the CPU stands last before it stands at a place; the replica stands before that."""

@@ -124,6 +124,12 @@ class Gdb:
         text = self.tell(f"output/d {expression}")
         return int(text.strip().splitlines()[-1])
 
+    def seek(self, icount: int) -> None:
+        """Move behind gdb's back, and have it forget what it knew, as docs/gdb.md says."""
+        self.tell(f"monitor seek {icount}")
+        for line in ("maintenance flush register-cache", "disable", "enable"):
+            self.tell(line)
+
     @property
     def pc(self) -> int:
         """Where the machine stands."""

