@@ -167,6 +167,7 @@ class Status:
     remote_bytes: int = 0
     mode: RunMode = RunMode.NONE
     nodes: tuple[NodeStatus, ...] = ()
+    held: str = ""
 
 
 @dataclass(frozen=True, slots=True)

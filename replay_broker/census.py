@@ -114,6 +114,7 @@ class Census:
             messages_per_s=rates[1],
             remote_bytes=self.remote_bytes,
             nodes=self.nodes(session) if nodes else (),
+            held=session.held if session is not None and outcome is None else "",
         )
 
     def nodes(self, session: Session | None) -> tuple[m.NodeStatus, ...]:

@@ -8,14 +8,13 @@ from machine.message import RunState
 from machine.meter import ONE, Meter
 from machine.scrape import ScrapeServer
 from machine.traffic import Traffic
-from replay_broker.session.base import Hold
 
 if TYPE_CHECKING:
     from machine.meter import Values
     from replay_broker.server import Server
 
 NS_PER_S: Final = 1e9
-PAUSED: Final = "paused"
+HELD: Final = ("paused", "debug")
 
 
 def serve_metrics(server: Server, port: int) -> None:
@@ -48,10 +47,9 @@ def _count_mishaps(server: Server, meter: Meter) -> None:
 
 
 def _state(server: Server) -> Values:
-    held = server.session is not None and server.session.hold is Hold.PAUSED
-    state = server.status().state
-    now = PAUSED if held and state is RunState.RUNNING else state.name.lower()
-    return {(name,): int(name == now) for name in (PAUSED, *(each.name.lower() for each in RunState))}
+    status = server.status()
+    now = status.held or status.state.name.lower()
+    return {(name,): int(name == now) for name in (*HELD, *(each.name.lower() for each in RunState))}
 
 
 def _queues(server: Server) -> Values:

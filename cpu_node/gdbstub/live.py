@@ -167,7 +167,7 @@ class LiveStub(Debugger):
         while not self._orders and not self._rousing and (self._session is not None or self._halted):
             self._link.look()
             if self._link.let_go:
-                # The run ends at its next sync point.
+                # The run ends, or its guest is to switch itself off.
                 self._halted = False
                 self._drop()
                 break

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from deploy.environment import cache_directory, import_path
 from deploy.library import new_path
-from deploy.options import add_machine_options, add_on_deaths, machine_options, monitor_arguments
+from deploy.options import add_machine_options, add_on_deaths, gdb_place, machine_options, monitor_arguments
 from deploy.plan import MODE_NAMES, Launch, uses_terminal
 from deploy.reporting import complain, put, say
 from deploy.resolve import resolve_board, resolve_placement
@@ -88,9 +88,14 @@ def _launch(options: argparse.Namespace, board: Board, own: tuple[str, ...]) -> 
         raise UsageError("--snapshot-every: there is no recording to keep snapshots in; add --record")
     return Launch(
         board, mode, recording, monitor=monitor_arguments(options), snapshots=snapshots,
-        rebuild=options.on_death == "rebuild",
+        gdb=gdb_place(options),
+        # Who holds a CPU by gdb holds none that stands in for it.
+        rebuild=options.on_death == "rebuild" and options.gdb is None,
         # Processes of other hosts are nobody's here to start again.
-        go_on=recording is not None and options.on_broker_death == "continue" and not options.host,
+        go_on=recording is not None
+        and options.on_broker_death == "continue"
+        and not options.host
+        and options.gdb is None,
     )  # fmt: skip
 
 

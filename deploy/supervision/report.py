@@ -32,6 +32,7 @@ NODE_STATES: Final = {
     NodeState.READY: "ready",
     NodeState.AWAITED: "awaited",
 }
+DEBUGGED: Final = "debug"
 COLUMNS: Final = ("NODE", "STATE", "HOST", "PID", "ICOUNT", "MIPS", "MSG/S", "QUEUE", "BACKEND", "METRICS")
 
 
@@ -66,7 +67,7 @@ class Report:
     def state(self) -> str:
         """In one word."""
         if self.status is not None:
-            return self.status.state.name.lower()
+            return self.status.held or self.status.state.name.lower()
         if self.end is not None:
             return str(self.end["state"]).lower()
         return "returning" if self.returning else "silent"
@@ -175,7 +176,7 @@ def _nodes(found: Report) -> Sequence[NodeStatus]:
 
 def _headline(found: Report) -> str:
     status = found.status
-    words = [f"{found.name}:", found.state]
+    words = [f"{found.name}:", "held by a debugger," if found.state == DEBUGGED else found.state]
     if status is not None and status.waiting_for:
         words.append(f"waiting for {status.waiting_for},")
     if status is not None and status.state not in TERMINAL_STATES:

@@ -12,7 +12,6 @@ from machine.message import HostInput, PowerOffReason, RunMode, RunState
 from replay_broker.monitor.answer import NOT_FOUND, Answer, CommandError
 from replay_broker.monitor.arguments import check_arguments
 from replay_broker.monitor.hands import find_sinks
-from replay_broker.session.base import Hold
 from replay_broker.session.record import RecordSession
 
 if TYPE_CHECKING:
@@ -120,7 +119,7 @@ class Machine:
     def paused(self) -> bool:
         """Whether the guest stands still."""
         session = self.host.session
-        return session is not None and (session.hold is Hold.PAUSED or session.debugged)
+        return session is not None and session.held != ""
 
     @property
     def icount(self) -> int:
@@ -219,9 +218,7 @@ class Machine:
             return "internal-error" if failed else "shutdown"
         if self.host.session is None:
             return "prelaunch"
-        if self.host.session.debugged:
-            return "debug"
-        return "paused" if self.paused else "running"
+        return self.host.session.held or "running"
 
     def refuse_in_replay(self, name: str) -> None:
         """CommandError, for what the guest would see, when what it sees has been recorded already."""

@@ -173,9 +173,12 @@ class Monitor:
         return self._machine
 
     def press_power(self) -> str:
-        """What `system_powerdown` does, for whoever has no line to the monitor; "" or why it cannot be."""
+        """What `cont` and `system_powerdown` do, a debugger sent away, for whoever ends the machine; "" or why not."""
         from replay_broker.monitor.answer import CommandError  # noqa: PLC0415
 
+        if self._host is not None and self._host.session is not None and self._host.session.held:
+            self._host.session.let_go()
+            self._known().notice()
         answer = self._known().execute("system_powerdown", {})
         self._stirred = True
         try:

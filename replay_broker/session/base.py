@@ -126,6 +126,17 @@ class Session(ABC):
             self.hold = Hold.RUNNING
             self._tell_pause(on=False)
 
+    def let_go(self) -> None:
+        """Let it go on, whoever has it stand still."""
+        self.resume()
+
+    @property
+    def held(self) -> str:
+        """Who has the guest stand still, as QMP calls it: "paused", the monitor; "debug", a debugger; "", nobody."""
+        if self.debugged:
+            return "debug"
+        return "paused" if self.hold is Hold.PAUSED else ""
+
     def stands_awake(self) -> bool:
         """Whether the CPU stands still between two stretches of its engine, where it cannot tell its state."""
         return self.hold is Hold.PAUSED

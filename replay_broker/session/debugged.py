@@ -32,10 +32,11 @@ class DebuggedSession(RecordSession):
             type_of(m.DebuggerWrite): self._on_write,
         }
 
-    def quit(self) -> None:
-        """A CPU that is held goes on, too."""
-        super().quit()
+    def let_go(self) -> None:
+        """A debugger is sent away for good."""
+        super().let_go()
         if self.debugged:
+            self.debugged = False
             self.send(m.Pause(on=False, let_go=True), CPU, self.icount)
 
     def _on_write(self, frame: Frame) -> None:

@@ -123,7 +123,7 @@ class RecordSession(Session):
     def quit(self) -> None:
         """End the run at the next sync point; a guest that stands still goes on to there."""
         self._quit = True
-        self.resume()
+        self.let_go()
         self._attend()
 
     def pause(self) -> None:

@@ -9,6 +9,7 @@ import socket
 import stat
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ from machine.message import RunState
 from tests.harness.guests import guest
 from tests.harness.lines import await_text
 from tests.harness.machine import TIMEOUT_S, final_digest
+from tests.harness.monitor import Qmp, connect
 from tests.harness.service import Service, scrape
 
 if TYPE_CHECKING:
@@ -184,16 +186,24 @@ def test_the_example_runs_and_supervisor_s_own_stop_ends_it_in_order(home: Home)
 
 
 @pytest.mark.debian
-def test_a_debian_guest_is_switched_off_by_its_power_key(home: Home) -> None:
+@pytest.mark.parametrize("holder", ["paused", "debug"])
+def test_a_debian_guest_is_switched_off_by_its_power_key_though_it_is_held(home: Home, holder: str) -> None:
     machine = Service(home, "m")
     options = ("--serial", "unix:s,server=on,wait=off", "--input", "kbd", "--record", "-o", "a.dejavm")
-    recording = machine.up("debian", *options)
-    with socket.socket(socket.AF_UNIX) as line:
+    recording = machine.up("debian", *options, "--gdb", "unix:g")
+    with socket.socket(socket.AF_UNIX) as line, ExitStack() as holds:
         line.settimeout(TIMEOUT_S)
         line.connect(str(home.work / "s"))
         await_text(line, b"/ # ")
         line.sendall(b"exec 3</dev/input/event0; echo O''PEN; head -c 1 <&3 >/dev/null; exit\n")
         await_text(line, b"OPEN")
+        if holder == "paused":
+            holds.enter_context(Qmp(home, machine.directory / "qmp")).execute("stop")
+        else:
+            gdb = holds.enter_context(connect(home.work / "g"))
+            gdb.sendall(b"$?#3f")
+            await_text(gdb, b"$T")
+        assert machine.ps()["state"] == holder
         assert machine.down("--timeout", "60").stdout == "m is down: the guest has switched off\n"
     assert recording is not None
     assert home.verify(recording) == final_digest(recording)

@@ -136,7 +136,7 @@ class StatusRequest(_message.Message):
     def __init__(self, nodes: _Optional[bool] = ...) -> None: ...
 
 class Status(_message.Message):
-    __slots__ = ("state", "icount", "end_icount", "messages", "inputs", "digest", "detail", "power_off_reason", "waiting_for", "refused", "icount_per_s", "messages_per_s", "remote_bytes", "mode", "nodes")
+    __slots__ = ("state", "icount", "end_icount", "messages", "inputs", "digest", "detail", "power_off_reason", "waiting_for", "refused", "icount_per_s", "messages_per_s", "remote_bytes", "mode", "nodes", "held")
     STATE_FIELD_NUMBER: _ClassVar[int]
     ICOUNT_FIELD_NUMBER: _ClassVar[int]
     END_ICOUNT_FIELD_NUMBER: _ClassVar[int]
@@ -152,6 +152,7 @@ class Status(_message.Message):
     REMOTE_BYTES_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     NODES_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
     state: RunState
     icount: int
     end_icount: int
@@ -167,7 +168,8 @@ class Status(_message.Message):
     remote_bytes: int
     mode: RunMode
     nodes: _containers.RepeatedCompositeFieldContainer[NodeStatus]
-    def __init__(self, state: _Optional[_Union[RunState, str]] = ..., icount: _Optional[int] = ..., end_icount: _Optional[int] = ..., messages: _Optional[int] = ..., inputs: _Optional[int] = ..., digest: _Optional[bytes] = ..., detail: _Optional[str] = ..., power_off_reason: _Optional[int] = ..., waiting_for: _Optional[str] = ..., refused: _Optional[int] = ..., icount_per_s: _Optional[int] = ..., messages_per_s: _Optional[int] = ..., remote_bytes: _Optional[int] = ..., mode: _Optional[_Union[RunMode, str]] = ..., nodes: _Optional[_Iterable[_Union[NodeStatus, _Mapping]]] = ...) -> None: ...
+    held: str
+    def __init__(self, state: _Optional[_Union[RunState, str]] = ..., icount: _Optional[int] = ..., end_icount: _Optional[int] = ..., messages: _Optional[int] = ..., inputs: _Optional[int] = ..., digest: _Optional[bytes] = ..., detail: _Optional[str] = ..., power_off_reason: _Optional[int] = ..., waiting_for: _Optional[str] = ..., refused: _Optional[int] = ..., icount_per_s: _Optional[int] = ..., messages_per_s: _Optional[int] = ..., remote_bytes: _Optional[int] = ..., mode: _Optional[_Union[RunMode, str]] = ..., nodes: _Optional[_Iterable[_Union[NodeStatus, _Mapping]]] = ..., held: _Optional[str] = ...) -> None: ...
 
 class NodeStatus(_message.Message):
     __slots__ = ("name", "state", "host", "pid", "messages", "messages_per_s", "waiting", "backend", "metrics")
