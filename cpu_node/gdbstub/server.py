@@ -58,8 +58,14 @@ class Line:
                 if fd in by_fd:
                     return by_fd[fd]
 
+    def listen(self) -> bool:
+        """Wait for what gdb says next, for as long as whoever sits there thinks; False if it is gone."""
+        if self.connection is not None:
+            select.select([self.connection], [], [])
+        return self.receive()
+
     def receive(self) -> bool:
-        """Take in what gdb says; False if it is gone."""
+        """Take in what gdb has said; False if it is gone."""
         if self.connection is None or self.session is None:
             return False
         try:
@@ -108,7 +114,7 @@ class Server:
     def _talk(self, session: Session) -> bool:
         """One gdb from its coming to its going; whether it has killed the machine."""
         killed = False
-        while self._line.session is not None and self._line.receive():
+        while self._line.session is not None and self._line.listen():
             while (wish := session.step()) is not None:
                 self._line.send()
                 if isinstance(wish, Leave):
