@@ -16,12 +16,14 @@ import sys
 import xmlrpc.client
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from deploy.environment import node_environment
 from machine.errors import MachineError
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from deploy.supervision.place import ServicePlaces
 
 START_S: Final = 20.0
@@ -71,6 +73,14 @@ class Supervisor:
         """The supervisor of a machine."""
         return cls(f"unix://{places.socket}")
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server("close")()
+
     def programs(self) -> list[Program]:
         """Its processes; none if it does not answer."""
         try:
@@ -95,21 +105,27 @@ class Supervisor:
             self._server.supervisor.shutdown()
 
 
-def end(places: ServicePlaces) -> None:
-    """Have supervisord end all that is left, and wait until it and all of that have gone."""
+def end(places: ServicePlaces, patience_s: float = LEAVE_S) -> None:
+    """Have supervisord end all that is left, and wait until it and all of that have gone; kill it behind that."""
     pid = places.supervisor_pid()
     if pid is None:
         return
-    supervisor = Supervisor.of(places)
-    left = [program.pid for program in supervisor.programs() if program.pid]
-    supervisor.shut_down()
-    if not _gone(pid, LEAVE_S):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        _gone(pid, LEAVE_S)
+    with Supervisor.of(places) as supervisor:
+        left = [program.pid for program in supervisor.programs() if program.pid]
+        supervisor.shut_down()
+    killed = not _gone(pid, patience_s)
+    if killed:
+        _kill(pid)
     for process in left:
-        # Its children go with it (machine/node.py, die_with_parent).
-        _gone(process, LEAVE_S)
+        # The broker ends its run in order when its parent has gone, if it can.
+        if killed or not _gone(process, LEAVE_S):
+            _kill(process)
+
+
+def _kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    _gone(pid, LEAVE_S)
 
 
 def _gone(pid: int, timeout_s: float) -> bool:

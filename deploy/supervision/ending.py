@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from deploy.outcome import TERMINAL_STATES
@@ -28,34 +29,49 @@ END_FILE_S: Final = 5.0
 """How long the listener may take to write down the end that the broker has told."""
 ANSWER_S: Final = 5.0
 """How long the broker may take to answer."""
+HANGING_S: Final = 3.0
+"""How long the processes of a run that does not end may take to leave."""
 POLL_S: Final = 0.1
+CUT_SHORT: Final = "CUT SHORT"
+
+
+class Manner(Enum):
+    """How a run has ended, as far as it has."""
+
+    POWERED_OFF = 1
+    ENDED = 2
+    HANGS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How it went: what the machine's last word was, and whether the guest switched itself off."""
+    """How it went, and whether the guest switched itself off."""
 
     state: str
+    """The machine's last word; CUT_SHORT if it had none, "" if it had gone before."""
     detail: str
     powered_off: bool
 
 
 def end_machine(places: ServicePlaces, patience_s: float, say: Callable[[str], None]) -> Ended:
     """Power the guest off or end the run; afterwards no process, socket or file of the machine is left."""
-    powered_off = False
-    if places.supervisor_pid() is not None:
+    manner = Manner.ENDED
+    was_up = places.supervisor_pid() is not None
+    if was_up:
         try:
-            powered_off = _reach_and_end(places, patience_s, say)
+            manner = _reach_and_end(places, patience_s, say)
         except MachineError as error:
             say(f"{places.name}: the broker cannot be asked, only what is on this host is ended: {error}")
     last = read_end(places) or {}
-    daemon.end(places)
+    daemon.end(places, HANGING_S if manner is Manner.HANGS else daemon.LEAVE_S)
     give_back(places)
-    return Ended(str(last.get("state", "")), str(last.get("detail", "")), powered_off)
+    return Ended(
+        str(last.get("state", CUT_SHORT if was_up else "")), str(last.get("detail", "")), manner is Manner.POWERED_OFF
+    )
 
 
-def _reach_and_end(places: ServicePlaces, patience_s: float, say: Callable[[str], None]) -> bool:
-    """Whether the guest has switched itself off.  MachineError if a key cannot be read, or is not known there."""
+def _reach_and_end(places: ServicePlaces, patience_s: float, say: Callable[[str], None]) -> Manner:
+    """MachineError if a key cannot be read, or is not known there."""
     control = reach(places)
     try:
         return _end_run(places, control, patience_s, say)
@@ -63,28 +79,36 @@ def _reach_and_end(places: ServicePlaces, patience_s: float, say: Callable[[str]
         control.close(0)
 
 
-def _end_run(places: ServicePlaces, control: Control, patience_s: float, say: Callable[[str], None]) -> bool:
-    """Whether the guest has switched itself off."""
+def _end_run(places: ServicePlaces, control: Control, patience_s: float, say: Callable[[str], None]) -> Manner:
     status = _await(places, control, ANSWER_S, lambda _: True)
     if read_end(places) is not None or (status is not None and status.state in TERMINAL_STATES):
-        return False
+        return Manner.ENDED
     if status is None:
         say(f"{places.name}: the broker does not answer: only what is on this host is ended")
-        return False
-    powered_off = False
-    if status.state is RunState.RUNNING and patience_s > 0:
-        if why := control.press_power(ANSWER_S):
-            say(f"the guest cannot be switched off, the run is ended: {why}")
-        else:
-            status = _await(places, control, patience_s, lambda s: s.state in TERMINAL_STATES)
-            powered_off = read_end(places) is not None or status is not None
-            if not powered_off:
-                say(f"the guest has not switched off within {patience_s:.0f} s; the run is ended")
-    if not powered_off:
+        return Manner.HANGS
+    manner = Manner.ENDED
+    if status.state is RunState.RUNNING and patience_s > 0 and _power_off(places, control, patience_s, say):
+        manner = Manner.POWERED_OFF
+    else:
         control.quit()
-        _await(places, control, QUIT_S, lambda s: s.state in TERMINAL_STATES)
+        over = _await(places, control, QUIT_S, lambda s: s.state in TERMINAL_STATES)
+        if over is None and read_end(places) is None:
+            say(f"{places.name}: the run has not ended within {QUIT_S:.0f} s; its processes are ended as they are")
+            return Manner.HANGS
     _await(places, control, END_FILE_S, lambda _: False)
-    return powered_off
+    return manner
+
+
+def _power_off(places: ServicePlaces, control: Control, patience_s: float, say: Callable[[str], None]) -> bool:
+    """Whether the guest has switched itself off."""
+    if why := control.press_power(ANSWER_S):
+        say(f"the guest cannot be switched off, the run is ended: {why}")
+        return False
+    status = _await(places, control, patience_s, lambda s: s.state in TERMINAL_STATES)
+    if read_end(places) is None and status is None:
+        say(f"the guest has not switched off within {patience_s:.0f} s; the run is ended")
+        return False
+    return True
 
 
 def _await(

@@ -121,9 +121,16 @@ def report(places: ServicePlaces) -> Report:
     """Everything that is known of a machine."""
     end, returning = read_end(places), _read_returning(places)
     status = None if end is not None or returning else ask(places)
-    programs = Supervisor.of(places).programs() if places.supervisor_pid() is not None else []
+    programs = _programs(places)
     own = tuple(program for program in programs if program.name != LISTENER)
     return Report(places.name, read_facts(places), status, read_end(places), own, returning)
+
+
+def _programs(places: ServicePlaces) -> list[Program]:
+    if places.supervisor_pid() is None:
+        return []
+    with Supervisor.of(places) as supervisor:
+        return supervisor.programs()
 
 
 def _read_returning(places: ServicePlaces) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from deploy.supervision import ending
 from deploy.supervision.configuration import LISTENER
 from deploy.supervision.example import BOARD, example_configuration
 from deploy.supervision.place import ServicePlaces
@@ -183,6 +184,21 @@ def test_the_example_runs_and_supervisor_s_own_stop_ends_it_in_order(home: Home)
         started.finish()
     log = (places.logs / "supervisord.log").read_text()
     assert "stopped: broker (exit status 0)" in log, log
+
+
+def test_a_machine_whose_cpu_hangs_is_cut_short_and_nothing_of_it_is_left(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Service(home, "m")
+    recording = machine.up("bare", "--kernel", guest("echo"), "--serial", "ringbuf", "--record", "-o", "a.dejavm")
+    os.kill(machine.pids()["cpu"], signal.SIGSTOP)
+    said: list[str] = []
+    monkeypatch.setattr(ending, "QUIT_S", 1.0)
+    assert ending.end_machine(ServicePlaces(machine.directory), 0.0, said.append).state == ending.CUT_SHORT
+    assert said == ["m: the run has not ended within 1 s; its processes are ended as they are"]
+    assert not home.left_behind()
+    assert recording is not None
+    home.verify_both_ways(recording)
 
 
 @pytest.mark.debian

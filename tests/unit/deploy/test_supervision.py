@@ -67,9 +67,9 @@ def test_down_says_where_it_cannot_end_the_run(
         control = f"127.0.0.1:{nobody.getsockname()[1]}"
         write_facts(places, Facts("bare", "record", "", "b", 0, ("cpu",), control, str(tmp_path)))
         monkeypatch.setattr(ending, "ANSWER_S", 0.2)
-        monkeypatch.setattr(daemon, "end", lambda _: None)
+        monkeypatch.setattr(daemon, "end", lambda *_: None)
         said: list[str] = []
-        assert ending.end_machine(places, 20.0, said.append) == ending.Ended("", "", powered_off=False)
+        assert ending.end_machine(places, 20.0, said.append) == ending.Ended(ending.CUT_SHORT, "", powered_off=False)
     (line,) = said
     assert line.startswith("m: the broker ")
     assert why in line
