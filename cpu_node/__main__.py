@@ -27,7 +27,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--incoming", action="store_true", help="wait to be told the state to start in")
     for name, what in (("stop", "stop for nothing"), ("tb", "drop translations"), ("tlb", "flush the TLB")):
         parser.add_argument(
-            f"--chaos-{name}", type=int, default=0, metavar="BLOCKS", help=f"for tests: {what} once in so many blocks"
+            f"--chaos-{name}", type=int, default=0, metavar="N", help=f"for tests: {what} once in N instructions"
         )
     parser.add_argument("--gdb", metavar="ADDRESS", help="serve gdb there")
     parser.add_argument("--halted", action="store_true", help="stand before the first instruction until gdb comes")

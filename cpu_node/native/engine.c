@@ -310,9 +310,9 @@ static PyMemberDef members[] = {
     FIELD(n_called, T_ULONGLONG, READONLY, "accesses that waited for a device"),
     FIELD(most_translations, T_ULONGLONG, 0, "rows for translations, not 0; for tests, before the first run"),
     FIELD(chaos_state, T_ULONGLONG, 0, "seed of the perturbations, not 0"),
-    FIELD(chaos_stop, T_ULONGLONG, 0, "stop for nothing once in so many blocks"),
-    FIELD(chaos_tb, T_ULONGLONG, 0, "drop all translations once in so many blocks"),
-    FIELD(chaos_tlb, T_ULONGLONG, 0, "flush the TLB once in so many blocks"),
+    FIELD(chaos_stop, T_ULONGLONG, 0, "stop for nothing once in so many instructions"),
+    FIELD(chaos_tb, T_ULONGLONG, 0, "drop all translations once in so many instructions"),
+    FIELD(chaos_tlb, T_ULONGLONG, 0, "flush the TLB once in so many instructions"),
     {NULL, 0, 0, 0, NULL},
 };
 

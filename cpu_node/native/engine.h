@@ -263,8 +263,9 @@ struct engine {
     uint64_t n_translated, n_fences, n_stops, n_traps, n_emulated, n_flushes, n_stale, n_clears, n_decoded, n_shadow, n_posted, n_called;
     /* For tests: no more rows than that. */
     uint64_t most_translations;
-    /* Perturbations for tests: every so many blocks. */
+    /* Perturbations: once in so many instructions, where the next one of each is due, and the first of these. */
     uint64_t chaos_state, chaos_stop, chaos_tb, chaos_tlb;
+    uint64_t chaos_stop_at, chaos_tb_at, chaos_tlb_at, chaos_at;
 
     uint8_t *ram;
     unsigned long long ram_base, ram_size;
@@ -306,7 +307,6 @@ bool slow_path(struct engine *e, uint64_t pc, uint32_t size);
 void update_check(struct engine *e);
 void request_stop(struct engine *e, enum stop_reason reason);
 enum stop_reason engine_run(struct engine *e);
-void chaos(struct engine *e);
 
 void drop_all_translations(struct engine *e);
 

@@ -56,8 +56,10 @@ void update_check(struct engine *e)
         uint64_t near = e->target > MAX_BLOCK_INSNS ? e->target - MAX_BLOCK_INSNS : 0;
         at = near < at ? near : at;
     }
-    if (e->stop != STOP_NONE || e->partial || e->woken || points_attentive(e) || e->chaos_stop || e->chaos_tb || e->chaos_tlb)
+    if (e->stop != STOP_NONE || e->partial || e->woken || points_attentive(e))
         at = 0;
+    if (e->chaos_at < at)
+        at = e->chaos_at;
     e->check_at = at;
 }
 
@@ -70,15 +72,29 @@ static uint64_t chaos_draw(struct engine *e)
     return e->chaos_state = x;
 }
 
-/* Perturbations that must not change the run: tests ask for one in so many blocks. */
-void chaos(struct engine *e)
+/* Whether a perturbation is due that is wanted once in so many instructions (0 never); then the next one's place. */
+static bool chaos_due(struct engine *e, uint64_t every, uint64_t *next)
 {
-    if (e->chaos_tlb && chaos_draw(e) % e->chaos_tlb == 0)
+    bool due = every && e->icount >= *next;
+    if (due)
+        *next = e->icount + 1 + chaos_draw(e) % (2 * every - 1);
+    if (every && *next < e->chaos_at)
+        e->chaos_at = *next;
+    return due;
+}
+
+/* Perturbations that must not change the run. */
+static void chaos(struct engine *e)
+{
+    e->chaos_at = NEVER;
+    if (chaos_due(e, e->chaos_tlb, &e->chaos_tlb_at))
         uc_ctl_flush_tlb(e->uc);
-    if (e->chaos_tb && chaos_draw(e) % e->chaos_tb == 0)
-        request_stop(e, STOP_FLUSH);
-    else if (e->chaos_stop && chaos_draw(e) % e->chaos_stop == 0)
+    if (chaos_due(e, e->chaos_stop, &e->chaos_stop_at))
         request_stop(e, STOP_RESTART);
+    if (chaos_due(e, e->chaos_tb, &e->chaos_tb_at)) {
+        e->stop = STOP_NONE;
+        request_stop(e, STOP_FLUSH);
+    }
 }
 
 static void look_at_wake_fd(struct engine *e)
@@ -113,12 +129,10 @@ bool slow_path(struct engine *e, uint64_t pc, uint32_t size)
         request_stop(e, STOP_SYNC);
         return true;
     }
-    update_check(e);
-    if (e->chaos_stop || e->chaos_tb || e->chaos_tlb) {
+    if (e->icount >= e->chaos_at)
         chaos(e);
-        return e->stop != STOP_NONE;
-    }
-    return false;
+    update_check(e);
+    return e->stop != STOP_NONE;
 }
 
 static void drop_translations(struct engine *e, uint64_t pc, uint64_t size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from cpu_node.memory import GuestMemory
@@ -35,10 +36,17 @@ class PrivateMemory(GuestMemory):
         self._map.madvise(mmap.MADV_DONTNEED)
 
     def extents(self) -> Iterator[tuple[int, int]]:
-        """The parts that this process, or one that it was forked from, has ever touched, in whole pages."""
-        with open(PAGEMAP, "rb", buffering=0) as pagemap:
+        """The parts that this process, or one that it was forked from, has ever touched, in whole pages.
+
+        All of memory, where the host does not tell.
+        """
+        entries, expected = b"", self.size // PAGE_BYTES * ENTRY_BYTES
+        with suppress(OSError), open(PAGEMAP, "rb", buffering=0) as pagemap:
             pagemap.seek(self.host_address // PAGE_BYTES * ENTRY_BYTES)
-            entries = pagemap.read(self.size // PAGE_BYTES * ENTRY_BYTES)
+            entries = pagemap.read(expected)
+        if len(entries) != expected:
+            yield 0, self.size
+            return
         there = entries[ENTRY_BYTES - 1 :: ENTRY_BYTES].translate(THERE)
         end = 0
         while (start := there.find(1, end)) >= 0:

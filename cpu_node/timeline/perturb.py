@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Perturbation:
-    """Random stops, dropped translations and TLB flushes, once in so many blocks each (0 never); one flipped bit.
+    """Random stops, dropped translations and TLB flushes, once in so many instructions each (0 never); one flipped bit.
 
     The bit is flipped at the first sync point at or behind `flip_at`: `flip_bit` counts from the start of memory.
     """

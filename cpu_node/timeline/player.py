@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from xxhash import xxh3_128_digest
+from xxhash import xxh3_128, xxh3_128_digest
 
 from cpu_node.arch import ARCHES
 from cpu_node.bus import Bus
@@ -41,6 +41,7 @@ CODE_BYTES: Final = 4
 """The longest instruction."""
 GRANULE_BYTES: Final = 1 << 20
 """What all of memory is compared by."""
+ZERO_GRANULE: Final = xxh3_128_digest(bytes(GRANULE_BYTES))
 
 
 class TimelineLoop(Loop):
@@ -202,12 +203,29 @@ class Player:
         """The digest of each page that is named, by page number."""
         return {number: xxh3_128_digest(self.memory.page(number)) for number in pages}
 
-    def granule_digests(self) -> list[bytes]:
-        """The digest of each MiB of memory, in order."""
-        view = self.memory.view
-        return [
-            xxh3_128_digest(view[start : start + GRANULE_BYTES]) for start in range(0, self.memory.size, GRANULE_BYTES)
-        ]
+    def granule_digests(self, granules: Iterable[int] | None = None) -> dict[int, bytes]:
+        """The digest of each MiB of memory that is named, by number; of each that was ever touched and is not zero."""
+        if granules is not None:
+            return {number: self._granule_digest(number) for number in granules}
+        touched = {
+            number
+            for start, end in self.memory.extents()
+            for number in range(start // GRANULE_BYTES, -(-end // GRANULE_BYTES))
+        }
+        found = {number: self._granule_digest(number) for number in touched}
+        return {number: digest for number, digest in found.items() if digest != ZERO_GRANULE}
+
+    def _granule_digest(self, number: int) -> bytes:
+        granule = self.memory.view[number * GRANULE_BYTES : (number + 1) * GRANULE_BYTES]
+        # The last one may be shorter, and is hashed as if zeros followed.
+        return xxh3_128_digest(granule if len(granule) == GRANULE_BYTES else bytes(granule).ljust(GRANULE_BYTES, b"\0"))
+
+    def digest_of(self, pages: Iterable[int]) -> str:
+        """One digest of the registers and some pages."""
+        whole = xxh3_128(repr(self.registers()).encode())
+        for number in pages:
+            whole.update(self.memory.page(number))
+        return whole.hexdigest()
 
     def instruction(self) -> dict[str, object]:
         """The instruction that comes next: its address and its words, and the names of the registers."""

@@ -45,7 +45,7 @@ class Ahead:
         """The machine at an instruction, from the nearest place in front of it."""
         self.stop()
         while self._stands >= icount and self._saved:
-            self._runner.ask(restore=True)
+            self._runner.back(len(self._saved) - 1)
             self._stands = self._saved.pop()
         return self._runner.ask(look=icount)
 

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
     from tests.harness.machine import Home
 
-RARE: Final = (400, 3000, 1000)
-"""Blocks to one stop, one drop of all translations, one flush of the TLB; for guests of some million blocks."""
-RARER: Final = (20_000, 1_000_000, 20_000)
-"""The same for a Debian boot of some hundred million blocks."""
+RARE: Final = (2400, 18_000, 6000)
+"""Instructions to one stop, one drop of all translations, one flush of the TLB; for guests of some millions."""
+RARER: Final = (120_000, 6_000_000, 120_000)
+"""The same for a Debian boot."""
 
 
 def _chaos(rates: tuple[int, int, int], seed: int) -> Rig:
-    stop, blocks, tlb = map(str, rates)
-    words = ("--chaos-stop", stop, "--chaos-tb", blocks, "--chaos-tlb", tlb, "--chaos-seed", str(seed))
+    stop, drop, tlb = map(str, rates)
+    words = ("--chaos-stop", stop, "--chaos-tb", drop, "--chaos-tlb", tlb, "--chaos-seed", str(seed))
     return Rig(extra={"cpu": words})
 
 

@@ -1,4 +1,4 @@
-"""A replay of a search that counts the instructions it runs, forks for a look included."""
+"""A replay of a search that counts the instructions it runs, forks for a look or a walk included."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ class CountedRunner(Runner):
     def __init__(self, recording: Path, board: Board, perturbation: Mapping[str, int]) -> None:
         super().__init__(recording, board, perturbation)
         self.ran = 0
-        self._stands = 0
-        self._saved: list[int] = []
         self._asked: deque[Mapping[str, Any]] = deque([{"ready": True}])
 
     def send(self, **request: object) -> None:
@@ -32,15 +30,18 @@ class CountedRunner(Runner):
 
     def take(self) -> Answer:
         """Count what it took."""
+        stood = self.stands
         answer = super().take()
         request = self._asked.popleft()
-        if "run_on" in request:
-            self.ran += max(0, answer["icount"] - self._stands)
-            self._stands = answer["icount"]
-        elif request.get("look") is not None:
-            self.ran += max(0, answer["icount"] - self._stands)
-        elif "save" in request:
-            self._saved.append(self._stands)
-        elif "restore" in request:
-            self._stands = self._saved.pop()
+        if "walk" in request:
+            self.ran += max(0, max(int(row[0]) for row in answer["steps"]) - stood)
+        elif "save" not in request and request.get("look", 0) is not None:
+            self.ran += max(0, int(answer["icount"]) - stood)
         return answer
+
+    def back(self, save: int) -> None:
+        """What it has been asked for and not told counts as if it had been done."""
+        for request in self._asked:
+            self.ran += max(0, int(request.get("run_on", 0)) - self.stands)
+        self._asked.clear()
+        super().back(save)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,9 @@ from hypothesis import strategies as st
 from cpu_node.memory import GuestMemory
 from cpu_node.timeline.memory import PrivateMemory
 from machine.board import PAGE_BYTES, RAM_BASE
+
+if TYPE_CHECKING:
+    import pytest
 
 SIZE = 16 << 20
 END = RAM_BASE + SIZE
@@ -114,3 +118,14 @@ def test_a_fork_knows_what_was_touched_before_it_and_what_it_has_touched_itself(
         os._exit([page for page, _ in memory.pages()] != [3, 7])
     assert os.waitpid(child, 0)[1] == 0
     assert [page for page, _ in memory.pages()] == [3]
+
+
+def test_private_memory_of_a_host_that_does_not_tell_is_all_looked_at(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pagemap = tmp_path / "pagemap"
+    monkeypatch.setattr("cpu_node.timeline.memory.PAGEMAP", str(pagemap))
+    memory = PrivateMemory(1 << 20)
+    assert list(memory.extents()) == [(0, 1 << 20)]
+    pagemap.write_bytes(b"short")
+    assert list(memory.extents()) == [(0, 1 << 20)]
