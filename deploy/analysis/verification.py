@@ -99,7 +99,7 @@ def put_together(
     differing: dict[str, Any] = next((answer for answer in answers if "divergence" in answer), {})
     exact = not differing
     facts: dict[str, object] = {
-        "bit_exact": exact and recording.clean_end,
+        "bit_exact": exact,
         "instructions": recording.end_icount if exact else differing["at"],
         "messages": recording.messages if exact else max(0, int(differing["seq"]) - 1),
         "inputs": recording.inputs,

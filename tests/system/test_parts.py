@@ -70,6 +70,14 @@ def test_parts_give_the_answer_of_one_pass(home: Home, recording: Path) -> None:
     assert home.run("verify", recording, "--jobs", "0").exit_code == 2
 
 
+def test_parts_of_a_cut_give_the_answer_of_one_pass(home: Home, recording: Path) -> None:
+    cut = home.work / "cut.dejavm"
+    made = home.run("cut", recording, "--from", str(EVERY), "--to", str(2 * EVERY), "-o", cut)
+    assert made.exit_code == 0, made.stderr
+    assert verdict(home, cut, "--jobs", "2") == verdict(home, cut)
+    assert verdict(home, cut)["bit_exact"]
+
+
 def test_a_bit_that_flips_is_seen_where_the_next_part_begins(home: Home, recording: Path) -> None:
     opened = Recording.open(recording)
     board = home.file("board.toml", render_board(board_here(opened, tuple)))
