@@ -10,14 +10,17 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from deploy.bisection.symbols import is_elf, read_map
 from deploy.environment import node_environment, runtime_directory
 from deploy.replaying import plan_replay
 from deploy.scratch import scratch
+from deploy.symbol_elf import symbol_elf
 from machine.board import render_board
 from machine.errors import EXIT_DONE, EXIT_USAGE, MachineError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from machine.recording.reader import Recording
 
@@ -76,13 +79,14 @@ def serve(recording: Recording, address: str, until: int | None) -> int:
             return EXIT_DONE
 
 
-def debug(recording: Recording, until: int | None, program: str, arguments: Sequence[str]) -> int:
+def debug(recording: Recording, until: int | None, program: str, symbols: str | None, arguments: Sequence[str]) -> int:
     """gdb on this terminal in front of a recording; gdb's exit code."""
     if shutil.which(program) is None:
         raise UsageError(f"{program} is not installed; on Debian: apt install gdb-multiarch")
     with scratch(runtime_directory()) as (directory, _):
         commands, place = directory / "commands", directory / "gdb"
-        commands.write_text(f"{COMMANDS}target remote {place}\n")
+        names = f"file {_known(symbols, directory)}\n" if symbols else ""
+        commands.write_text(f"{COMMANDS}{names}target remote {place}\n")
         with _server(recording, f"unix:{place}", until, "--once", "--quiet"):
             # Ctrl-C is gdb's: it interrupts the machine.
             before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -92,6 +96,20 @@ def debug(recording: Recording, until: int | None, program: str, arguments: Sequ
                 ).returncode
             finally:
                 signal.signal(signal.SIGINT, before)
+
+
+def _known(symbols: str, directory: Path) -> str:
+    """Those in a form that gdb reads; UsageError."""
+    try:
+        if is_elf(symbols):
+            return symbols
+        path = directory / "symbols.elf"
+        path.write_bytes(symbol_elf(read_map(symbols)))
+    except OSError as error:
+        raise UsageError(f"{symbols}: cannot read symbols: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"{symbols}: neither an ELF file nor a System.map: {error}") from error
+    return str(path)
 
 
 def _heed_interrupts() -> None:

@@ -1,4 +1,4 @@
-"""Names for addresses: the functions of an ELF file (a kernel's vmlinux) or of a System.map."""
+"""Names for addresses: the functions of an ELF file (a vmlinux) or of a System.map, which /proc/kallsyms is too."""
 
 from __future__ import annotations
 
@@ -26,9 +26,7 @@ class Symbols:
     def read(cls, path: str) -> Symbols:
         """The functions in a file; UsageError if it cannot be read or is neither."""
         try:
-            with Path(path).open("rb") as file:
-                magic = file.read(len(ELF_MAGIC))
-            return cls(_of_elf(path) if magic == ELF_MAGIC else _of_map(path))
+            return cls(_of_elf(path) if is_elf(path) else _of_map(path))
         except OSError as error:
             raise UsageError(f"{path}: cannot read symbols: {error.strerror}") from error
         except ValueError as error:
@@ -47,6 +45,12 @@ class Symbols:
         return f"{name}+{address - start:#x}" if address != start else name
 
 
+def is_elf(path: str) -> bool:
+    """By its first bytes; OSError."""
+    with Path(path).open("rb") as file:
+        return file.read(len(ELF_MAGIC)) == ELF_MAGIC
+
+
 def _of_elf(path: str) -> list[tuple[int, str]]:
     from elftools.common.exceptions import ELFError  # noqa: PLC0415  # loading it takes its time
     from elftools.elf.elffile import ELFFile  # noqa: PLC0415
@@ -60,11 +64,14 @@ def _of_elf(path: str) -> list[tuple[int, str]]:
             raise ValueError(error) from error
 
 
-def _of_map(path: str) -> list[tuple[int, str]]:
+def read_map(path: str) -> list[tuple[int, str, str]]:
+    """The address, the letter of nm(1) and the name of each row; what a module's row says behind that is left out."""
     rows = []
     for line in Path(path).read_text(encoding="ascii", errors="strict").splitlines():
         address, kind, name = line.split(maxsplit=2)
-        row = (int(address, 16), name)
-        if kind in CODE:
-            rows.append(row)
+        rows.append((int(address, 16), kind, name.partition("\t")[0]))
     return rows
+
+
+def _of_map(path: str) -> list[tuple[int, str]]:
+    return [(address, name) for address, kind, name in read_map(path) if kind in CODE]

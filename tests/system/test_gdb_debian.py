@@ -8,6 +8,8 @@ from urllib.parse import quote
 
 import pytest
 
+from deploy.bisection.symbols import read_map
+from deploy.symbol_elf import symbol_elf
 from machine.recording.reader import Recording
 from tests.harness.gdb import Gdb, served
 from tests.harness.machine import console
@@ -19,24 +21,30 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.debian, pytest.mark.timeout(400)]
 
-SYMBOLS = ("start_kernel", "linux_banner")
+SYMBOLS = ("_start_kernel", "start_kernel", "rest_init", "linux_banner", "jiffies_64")
 BOOT_S = 120.0
 REPLAY_S = 150.0
+INITIAL_JIFFIES = (1 << 32) - 300 * 250
+"""Five minutes before a wrap of 32 bits, of 250 a second (Linux, include/linux/jiffies.h)."""
 
 
-def symbols(recording: Path) -> dict[str, int]:
-    """What the guest has said of its kernel's addresses."""
-    rows = re.findall(rb"(ffffffff[0-9a-f]{8}) \w (\w+)", console(recording))
-    return {name.decode(): int(address, 16) for address, name in rows}
+def kallsyms(recording: Path) -> str:
+    """What the guest has said of its kernel's addresses: a System.map."""
+    rows = re.findall(rb"ffffffff[0-9a-f]{8} \w \w+", console(recording))
+    return "\n".join(row.decode() for row in rows)
 
 
 def test_from_the_end_of_a_boot_back_to_start_kernel(home: Home) -> None:
     words = " ".join(f"-e {name}" for name in SYMBOLS)
     append = f"console=ttyS0 earlycon=sbi dejavm.run={quote(f'grep -w {words} /proc/kallsyms', safe='')}"
     recording = home.record("--append", append, "--serial", "null", "--sleep", "off", timeout_s=BOOT_S)
-    found = symbols(recording)
+    symbols = home.work / "System.map"
+    symbols.write_text(kallsyms(recording))
+    vmlinux = home.work / "vmlinux"
+    vmlinux.write_bytes(symbol_elf(read_map(str(symbols))))
     with served(home, recording) as place, Gdb(home, REPLAY_S) as gdb:
         gdb.attach(place)
+        gdb.tell(f"file {vmlinux}")
         gdb.run("continue")
         assert gdb.interrupt()["reason"] == "signal-received"
         somewhere = gdb.icount
@@ -44,13 +52,15 @@ def test_from_the_end_of_a_boot_back_to_start_kernel(home: Home) -> None:
         assert "No more reverse-execution history" in gdb.said
         end = gdb.icount
         assert somewhere < end == Recording.open(recording).end_icount
-        assert gdb.value(f"*(char *){found['linux_banner']:#x}") == ord("L")
-        gdb.tell(f"hbreak *{found['start_kernel']:#x}")
+        assert gdb.tell("x/s &linux_banner").partition('"')[2].startswith("Linux version 6.")
+        assert gdb.value("*(unsigned long *)&jiffies_64") > INITIAL_JIFFIES
+        gdb.tell("break start_kernel")
         gdb.run("reverse-continue")
         assert gdb.interrupt()["reason"] == "signal-received"
         assert gdb.icount == end
         assert gdb.go("reverse-continue")["reason"] == "breakpoint-hit"
-        assert gdb.pc & (1 << 64) - 1 == found["start_kernel"]
+        assert gdb.tell("info symbol $pc").startswith("start_kernel in section .text")
+        assert re.search(r"#0 .* in start_kernel \(\)\s+#1 .* in _start_kernel \(\)", gdb.tell("bt"))
         assert 0 < gdb.icount < end
         there = [gdb.pc]
         for _ in range(10):
@@ -59,3 +69,6 @@ def test_from_the_end_of_a_boot_back_to_start_kernel(home: Home) -> None:
         for pc in reversed(there[:-1]):
             gdb.go("stepi")
             assert gdb.pc == pc
+    orders = ("-ex", "break start_kernel", "-ex", "continue", "-ex", "info symbol $pc")
+    done = home.run("gdb", recording, "--symbols", symbols, "--", "-nx", "--batch", *orders)
+    assert "start_kernel in section .text" in done.stdout, done.stderr

@@ -264,4 +264,7 @@ def test_the_server_says_what_is_wrong(home: Home) -> None:
     assert home.run("replay", recording, "--gdb", "tcp:10.0.0.1:1234").exit_code == 2
     done = home.run("gdb", recording, "--program", "no-such-gdb")
     assert "apt install gdb-multiarch" in done.complaint
+    for path, wrong in (("/nowhere/vmlinux", "cannot read symbols"), (guest("traps"), "neither an ELF file nor")):
+        done = home.run("gdb", recording, "--symbols", path)
+        assert (done.exit_code, f"{path}: {wrong}" in done.complaint) == (2, True)
     assert signal.SIGINT.name not in done.stderr
