@@ -22,6 +22,7 @@ TEST_PACKAGES = (
     ("gdb-multiarch", "gdb-multiarch"),
     ("systemd-analyze", "systemd"),
     ("tshark", "tshark"),
+    ("node", "nodejs"),
 )
 """Programs that only tests use, Debian's packages with them."""
 SYSTEM_PROGRAMS = "/usr/sbin:/sbin"

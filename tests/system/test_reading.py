@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -19,6 +20,7 @@ from machine.recording.reader import Recording
 from tests.harness.guests import echo_script, guest, shell_script
 from tests.harness.machine import console, final_digest, typed
 from tests.harness.trace import read_trace
+from tests.harness.trace_processor import query
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +41,29 @@ PINGS: Final = (
     "ping -c 3 -s 1000 10.5.5.1",
 )
 """Two cards of one guest, one of them in a network of its own, that hear each other over the host."""
+
+COMPLAINTS: Final = "select name, value from stats where severity in ('error', 'data_loss') and value > 0"
+PROCESSES: Final = """
+    select process.name, count(distinct process_track.name) from process
+    join process_track using (upid) where process_track.name = 'messages' group by upid order by pid
+"""
+"""Each process has one track of messages, which bears its name."""
+FLOWS: Final = """
+    with half as (
+        select slice.id, process.name as process, extract_arg(slice.arg_set_id, 'debug.seq') as seq
+        from slice join process_track on slice.track_id = process_track.id join process using (upid)
+    )
+    select a.process as source, a.seq as said, b.process as target, b.seq as heard
+    from flow join half a on flow.slice_out = a.id join half b on flow.slice_in = b.id order by b.seq
+"""
+SLICES: Final = """
+    select process.name as process, process_track.name as track, slice.name as what, count() as number
+    from slice join process_track on slice.track_id = process_track.id join process using (upid) group by 1, 2, 3
+"""
+COUNTERS: Final = """
+    select process.name as process, t.name as track, ts, value
+    from counter join process_counter_track t on counter.track_id = t.id join process using (upid)
+"""
 
 
 def record_echo(home: Home, *lines: str, name: str = "a") -> Path:
@@ -156,6 +181,32 @@ def test_perfettos_schema_reads_the_time_line(home: Home, clock: str) -> None:
     end_ns = max(s.end_ns or 0 for s in trace.slices)
     info = home.run("info", recording, "--json").json
     assert end_ns == info["virtual_ns" if clock == "guest" else "host_ns"]
+
+
+@pytest.mark.parametrize("clock", ["guest", "host"])
+def test_perfettos_trace_processor_reads_the_time_line(home: Home, clock: str) -> None:
+    recording = record_echo(home, "hello")
+    path = home.work / "trace"
+    done = home.run("export", recording, "--format", "perfetto", "--clock", clock, "-o", path)
+    assert done.exit_code == 0, done.stderr
+    trace, names = read_trace(path), ("broker", "cpu", "serial0", "rtc0")
+    complaints, processes, flows, slices, counters = query(path, COMPLAINTS, PROCESSES, FLOWS, SLICES, COUNTERS)
+    assert complaints == []
+    assert processes == [(name, 1) for name in names]
+    sent = [(names[f.source], f.seq, names[f.target], f.seq) for f in Recording.open(recording).frames()]
+    assert flows == sent
+    expected = Counter((s.process, s.track, s.name) for s in trace.slices)
+    assert {row[:3]: row[3] for row in slices} == expected
+    values = {
+        (process, track, time_ns, value) for (process, track), rows in trace.counters.items() for time_ns, value in rows
+    }
+    assert set(counters) == values
+    assert {"instructions", "received and not read", "gathered accesses"} <= {track for _, track, _, _ in counters}
+
+
+def test_perfettos_trace_processor_refuses_what_is_no_trace(home: Home) -> None:
+    with pytest.raises(AssertionError):
+        query(home.work / home.file("x", "nothing of the kind"), PROCESSES)
 
 
 @pytest.mark.debian
