@@ -68,7 +68,7 @@ def main(arguments: NodeArguments, port: Port) -> None:
     bus.attach(cpu, loop)
     arguments.diagnostics.icount = lambda: cpu.native.icount
     if options.incoming or welcome.rebuild or welcome.continued:
-        loop.load(link.await_load())
+        loop.load(link.await_load(keeper.put))
     else:
         keeper.power_on()
     cpu.native.wake_fd = port.wake_fd

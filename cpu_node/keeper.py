@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cpu_node.engine import Cpu
     from cpu_node.memory import GuestMemory
     from machine.board import Board
+    from machine.message import SavedPages
 
 
 class Keeper:
@@ -43,6 +44,8 @@ class Keeper:
         self._bus = bus
         self._memory = memory
         self._staging = staging or Staging(memory)
+        self._told = False
+        """Memory is there already."""
         # Nothing has been loaded and nothing has run: what every load begins from.
         self._blank = states.save(cpu, bus, LoopState(next_digest=first_digest))
 
@@ -70,21 +73,34 @@ class Keeper:
         state = vmstate.encode(states.save(self._cpu, self._bus, loop))
         return Saved(state, self._staging.path, self._staging.granule, granules, whole)
 
+    def put(self, part: SavedPages) -> None:
+        """A part of memory that a broker on another host tells in front of Load; RemoteWireError if it is none."""
+        # Imported here: most machines are on one host.
+        from machine.parts import unpack_part  # noqa: PLC0415
+
+        view = self._memory.view
+        data = unpack_part(part, len(view))
+        view[part.offset : part.offset + len(data)] = data
+        self._told = True
+
     def load(self, message: Load) -> LoopState:
         """Become what a message says; StateError, LogError if that is not to be had."""
         self._staging.end()
-        self._memory.clear()
+        told, self._told = self._told, False
+        if not told:
+            self._memory.clear()
         if not message.state:
             states.load(self._cpu, self._bus, self._blank)
             self.power_on()
             return self._blank.loop
-        # Imported here: most machines never load a state.
-        from machine.recording.reader import Recording  # noqa: PLC0415
-        from machine.recording.snapshots.store import SnapshotStore  # noqa: PLC0415
+        if message.recording:
+            # Imported here: most machines never load a state.
+            from machine.recording.reader import Recording  # noqa: PLC0415
+            from machine.recording.snapshots.store import SnapshotStore  # noqa: PLC0415
 
-        recording = Recording.open(Path(message.recording))
-        store = SnapshotStore(recording.path, recording.facts.id)
-        store.load_memory(message.number, self._memory.view)
+            recording = Recording.open(Path(message.recording))
+            store = SnapshotStore(recording.path, recording.facts.id)
+            store.load_memory(message.number, self._memory.view)
         state = vmstate.decode(NodeState, message.state)
         states.load(self._cpu, self._bus, state)
         self._staging.begin()

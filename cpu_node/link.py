@@ -29,9 +29,12 @@ from machine.message import (
     Shutdown,
     SyncPoint,
 )
+from machine.message_state import MOST_UNTAKEN
 from machine.node import ShutDown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from machine.port import Port
 
 CREDIT_EVERY: Final = 512
@@ -45,8 +48,7 @@ _SHUTDOWN: Final = type_of(Shutdown)
 _GRANT: Final = type_of(Grant)
 _SYNC_POINT: Final = type_of(SyncPoint)
 _PAGES_TAKEN: Final = type_of(PagesTaken)
-MOST_UNTAKEN: Final = 8
-"""Parts of memory that may be under way to a broker on another host."""
+_SAVED_PAGES: Final = type_of(SavedPages)
 
 
 class Visitor(Protocol):
@@ -86,6 +88,7 @@ class Link:
         self._load: Load | None = None
         self._may_proceed = False
         self._untaken = 0
+        self._put: Callable[[SavedPages], None] | None = None
         self._ticket = 0
         self._told = False
         """The last Pause has been answered."""
@@ -133,10 +136,12 @@ class Link:
         while True:
             self._take_in()
 
-    def await_load(self) -> Load:
-        """The state that the CPU starts with."""
+    def await_load(self, put: Callable[[SavedPages], None]) -> Load:
+        """The state that the CPU starts with; `put` is given the memory that a broker on another host tells with it."""
+        self._put = put
         while (load := self.take_load()) is None:
             self._take_in()
+        self._put = None
         return load
 
     def take_load(self) -> Load | None:
@@ -195,6 +200,11 @@ class Link:
             self._may_proceed = True
         elif frame.type == _PAGES_TAKEN:
             self._untaken -= 1
+        elif frame.type == _SAVED_PAGES and self._put is not None:
+            part = decode(frame.type, frame.payload)
+            assert isinstance(part, SavedPages)
+            self._put(part)
+            self._port.send(PagesTaken(), BROKER, 0)
         elif frame.type in (_PAUSE, _LOAD, _SAVE):
             self._obey(decode(frame.type, frame.payload))
         else:

@@ -6,20 +6,14 @@ as the link lets be under way.  So a guest stands longer for a snapshot than on 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
-import zstandard
+from typing import TYPE_CHECKING
 
 from cpu_node.staging import Staging
-from machine.message import SavedPages
+from machine.parts import PART_BYTES, pack_part
 
 if TYPE_CHECKING:
     from cpu_node.link import Link
     from cpu_node.memory import GuestMemory
-
-PART_BYTES: Final = 1 << 18
-LEVEL: Final = 1
-"""Of zstd: faster than a gigabit a second, and memory becomes a fifth."""
 
 
 class RemoteStaging(Staging):
@@ -30,7 +24,6 @@ class RemoteStaging(Staging):
     def __init__(self, memory: GuestMemory, link: Link) -> None:
         super().__init__(memory)
         self._link = link
-        self._packer = zstandard.ZstdCompressor(level=LEVEL)
 
     def _make_room(self, size: int) -> None:
         """The broker does."""
@@ -38,5 +31,4 @@ class RemoteStaging(Staging):
     def _copy(self, start: int, end: int) -> None:
         view = self._memory.view
         for at in range(start, end, PART_BYTES):
-            part = view[at : min(end, at + PART_BYTES)]
-            self._link.pages(SavedPages(at, self._packer.compress(part)))
+            self._link.pages(pack_part(at, view[at : min(end, at + PART_BYTES)]))

@@ -74,7 +74,7 @@ class Launch:
     """A process that dies while the guest is recorded is started again, and the broker makes it what it was."""
     gdb: GdbPlace | None = None
     go_on: bool = False
-    """When the broker is killed another goes on with the recording."""
+    """When the broker is killed another goes on with the recording; on its own host, if that is another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +163,6 @@ def _broker_arguments(launch: Launch, places: Places) -> tuple[str, ...]:
         arguments += ["--fork-asleep"] if launch.fork.asleep else []
     if launch.prepared is not None:
         arguments += ["--prepared", str(launch.prepared)]
-    if launch.go_on:
+    if launch.go_on and launch.recording is not None:
         arguments.append("--go-on")
     return (*arguments, *launch.snapshots, *launch.monitor)

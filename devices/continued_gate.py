@@ -19,19 +19,20 @@ from typing import TYPE_CHECKING, Final
 from devices.gate import LiveGate
 from devices.journal import Journal
 from machine.codec import decode, type_of
-from machine.frame import Frame
+from machine.errors import MachineError
 from machine.message import BackendResult, Done, HostEvent, HostInput, HostOutput
-from machine.recording.reader import Recording
+from machine.parts import MOST_BYTES, read_frames, unpack_part
+from machine.recording.dealings import dealings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from devices.link import Link
     from devices.model import Backend
+    from machine.frame import Frame
     from machine.message import Welcome
 
 _INPUT: Final = type_of(HostInput)
-_TOLD: Final = frozenset((_INPUT, *map(type_of, (BackendResult, Done, HostOutput))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +46,23 @@ class Past:
     def read(cls, welcome: Welcome) -> Past:
         """What the log has of it."""
         last, number = welcome.continued_seq, welcome.number
+        # A machine that begins again at power-on may have no log at all.
+        return cls(last, lambda: dealings(Path(welcome.continued), number, last) if last else iter(()))
+
+    @classmethod
+    def fetch(cls, welcome: Welcome, link: Link, path: Path) -> Past:
+        """The same, told by a broker on another host, and kept in a file."""
+        try:
+            with path.open("wb") as file:
+                link.take_parts(lambda part: file.write(unpack_part(part, part.offset + MOST_BYTES)))
+        except OSError as error:
+            raise MachineError(f"{path}: cannot keep what the broker tells: {error.strerror}") from error
 
         def frames() -> Iterator[Frame]:
-            # A machine that begins again at power-on may have no log at all.
-            for frame in Recording.open(Path(welcome.continued)).frames() if last else ():
-                if frame.seq > last:
-                    return
-                if frame.type in _TOLD and number in (frame.source, frame.target):
-                    yield frame
+            with path.open("rb") as file:
+                yield from read_frames(file)
 
-        return cls(last, frames)
+        return cls(welcome.continued_seq, frames)
 
     def journal(self, path: Path, *, relives: bool) -> Journal:
         """A journal for the present, with what the last process had brought beyond the past.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from machine.codec import decode, name_of
 from machine.errors import RemoteWireError
 from machine.icount import BROKER
-from machine.message import ChangeBackend, MemoryMoved, Message, Present, Shutdown
+from machine.message import ChangeBackend, MemoryMoved, Message, PagesTaken, Present, SavedPages, Shutdown
 from machine.node import ShutDown
 
 if TYPE_CHECKING:
@@ -65,6 +65,20 @@ class Link:
             if isinstance(message, Shutdown):
                 raise ShutDown
             self._aside.append(frame)
+
+    def take_parts(self, take: Callable[[SavedPages], object]) -> None:
+        """Take what a broker on another host tells in front of Load, which waits for next().  ShutDown."""
+        while True:
+            frame = self._port.receive(None)
+            assert frame is not None, "there is no end to this wait"
+            message = decode(frame.type, frame.payload)
+            if isinstance(message, Shutdown):
+                raise ShutDown
+            if not isinstance(message, SavedPages):
+                self._aside.append(frame)
+                return
+            take(message)
+            self._port.send(PagesTaken(), BROKER, 0)
 
     def say(self, message: Message, target: int) -> None:
         """Add a message to the next breath."""

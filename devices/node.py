@@ -116,7 +116,7 @@ class Surroundings:
         if arguments.options.remote_memory:
             self.memory = RemoteMemory(link, size)
         self.past: PastGate | None = None
-        past = Past.read(welcome) if welcome.continued else None
+        past = _past(welcome, arguments, link) if welcome.continued else None
         if welcome.mode is RunMode.RECORD and may_be_kept():
             path = run_directory() / f"journal-{name}"
             if past is None:
@@ -146,6 +146,13 @@ class Surroundings:
         self.memory.close()
         if self.journal is not None:
             self.journal.close()
+
+
+def _past(welcome: Welcome, arguments: NodeArguments, link: Link) -> Past:
+    """What a backend is to remember, of a recording that another broker has begun."""
+    if arguments.distant:
+        return Past.fetch(welcome, link, run_directory() / f"past-{arguments.name}")
+    return Past.read(welcome)
 
 
 def _heir(backend: Backend, estate: BackendEstate) -> Backend:

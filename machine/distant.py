@@ -2,9 +2,14 @@
 
 ZeroMQ connects anew by itself when a connection breaks, and what was under way is lost then.  A node that noticed
 nothing would go on with a gap; this one ends instead.
+
+A node's process ends there and then, as one that is killed does: what it has open stays with the descriptor store, its
+journal where it is, for the process that is started in its place (docs/faults.md, The broker).
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
 
 import zmq
 from zmq.utils.monitor import parse_monitor_message
@@ -13,9 +18,13 @@ from machine.attended import AttendedPort
 from machine.errors import RemoteWireError
 from machine.keys import ClientKeys
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 HEARTBEAT_MS = 5_000
 SILENCE_MS = 60_000
 """A shorter silence of the network is waited out."""
+LOST = "the connection to the broker was lost, and what was under way with it"
 _EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 
 
@@ -26,10 +35,19 @@ class DistantPort(AttendedPort):
         self._keys = keys
         self._joined = False
         self._trouble = ""
+        self.severed: Callable[[], NoReturn] = self._complain
+        """What is done where the connection has been lost."""
         super().__init__(endpoint)
         self.attend(int(self._watch.getsockopt(zmq.FD)), self._look)
         # The descriptor speaks of what comes behind the last look, so there must have been one.
         self._look()
+
+    def pending(self) -> bool:
+        """Whether receive() would return at once; a node that only looks hears of its connection, too."""
+        found = super().pending()
+        if not found:
+            self._check()
+        return found
 
     def close(self, linger_ms: int | None = None) -> None:
         """Send the rest and close."""
@@ -54,11 +72,16 @@ class DistantPort(AttendedPort):
             elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
                 self._trouble = "the broker does not know this node's key"
             elif self._joined:
-                self._trouble = "the connection to the broker was lost, and what was under way with it"
+                self._trouble = LOST
 
     def _check(self) -> None:
+        if self._trouble == LOST:
+            self.severed()
         if self._trouble:
             raise RemoteWireError(self._trouble)
+
+    def _complain(self) -> NoReturn:
+        raise RemoteWireError(self._trouble)
 
 
 def secure(socket: zmq.Socket[bytes], keys: ClientKeys) -> None:

@@ -6,6 +6,10 @@ docs/wire.md is the authority on what each means; the comments here are only rem
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+MOST_UNTAKEN: Final = 8
+"""SavedPages that may be under way without a PagesTaken."""
 
 
 @dataclass(frozen=True, slots=True)

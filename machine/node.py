@@ -16,12 +16,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from machine.board import Board, parse_board
 from machine.codec import MESSAGES, decode
 from machine.errors import EXIT_FAILED, EXIT_USAGE, BackendError, BoardError, Divergence, MachineError, RemoteWireError
 from machine.icount import BROKER
+from machine.leaving import leave
 from machine.message import (
     WIRE_VERSION,
     Fault,
@@ -207,10 +208,20 @@ def _open_port(arguments: NodeArguments) -> Port:
     if keys is None:
         port = AttendedPort(arguments.endpoint)
     else:
-        port = DistantPort(arguments.endpoint, KeyRing(keys).client(arguments.name))
+        distant = DistantPort(arguments.endpoint, KeyRing(keys).client(arguments.name))
+        distant.severed = _leave_all
+        port = distant
     if number is not None:
         _serve_metrics(port, arguments, number)
     return port
+
+
+def _leave_all() -> NoReturn:
+    # Imported here with it: only who has a broker on another host can lose the way to it.
+    from machine.distant import LOST  # noqa: PLC0415
+
+    log.warning("%s", LOST)
+    leave(EXIT_FAILED)
 
 
 def _serve_metrics(port: AttendedPort, arguments: NodeArguments, number: int) -> None:

@@ -107,6 +107,10 @@ def main(argv: Sequence[str]) -> int:
         diagnostics.icount = lambda: server.session.icount if server.session is not None else 0
         server.hello_timeout_s = options.hello_timeout
         server.census.host = options.host or server.census.host
+        if options.remote is not None:
+            from replay_broker.supplies import Supplies  # noqa: PLC0415  # only a machine of several hosts has any
+
+            server.door.supplies = Supplies(server.census.host, server.outbox.tell)
         if options.metrics is not None:
             from replay_broker.metrics import serve_metrics  # noqa: PLC0415  # only who was asked pays for it
 

@@ -14,6 +14,8 @@ from machine.message import BackendChanged, Message
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from replay_broker.session.base import Session
+
     Done = Callable[[str], None]
 
 
@@ -24,6 +26,11 @@ class BackendChanges:
         self.backends: dict[str, str] = {}
         """Backends that are other ones than the board says, by device."""
         self._asked: dict[str, deque[tuple[str, Done]]] = defaultdict(deque)
+
+    def words(self, session: Session | None) -> dict[str, str]:
+        """Every device's backend, as it is now."""
+        board = session.board.devices if session is not None else ()
+        return {slot.name: slot.backend for slot in board} | self.backends
 
     def ask(self, node: str, word: str, done: Done) -> None:
         """A device has been asked; `done` hears why it did not, or ""."""

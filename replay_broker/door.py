@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from machine.frame import Frame
     from replay_broker.roster import Member, Roster
+    from replay_broker.supplies import Supplies
 
 
 MOST_TURNED_AWAY: Final = 1024
@@ -41,6 +42,8 @@ class Door:
         """Strangers who have been told why."""
         self.loads: Mapping[str, m.Load] = {}
         """The states that nodes start in, by name; none: power-on."""
+        self.supplies: Supplies | None = None
+        """Where nodes come from other hosts: what they need to be put into a state."""
         self.continued = ("", 0)
         """The recording in which backends find their past, and its last message, where another broker has begun it."""
 
@@ -75,6 +78,13 @@ class Door:
             self._turned_away.add(identity)
             self._tell(identity, m.Refused(reason[:LONGEST_REASON]))
 
+    def knows(self, member: Member, pid: int) -> bool:
+        """Whether a process is a node's, as far as is known; who has not come yet may have ended on its way.
+
+        Where another broker was before, it may have ended with that one.
+        """
+        return member.pid == pid or (not member.pid and not self.continued[0])
+
     def refuse(self, reason: str) -> None:
         """Count what is not part of the protocol."""
         self._refusals.note(f"a stranger: {reason}")
@@ -93,5 +103,18 @@ class Door:
                 past = ("", 0) if begun else self.continued
                 welcome = m.Welcome(member.number, self._mode, self._roster.memory_path, begun, *past)
                 self._tell(member.identity, welcome)
-                if member.name in self.loads:
-                    self._tell(member.identity, self.loads[member.name])
+                if (load := self.loads.get(member.name)) is not None:
+                    self._load(member, load, past)
+
+    def taken(self, member: Member) -> None:
+        """A node of another host has put away a part of what it is to be."""
+        if self.supplies is None:
+            raise RemoteWireError(f"{member.name} has taken what it was not given")
+        self.supplies.taken(member)
+
+    def _load(self, member: Member, load: m.Load, past: tuple[str, int]) -> None:
+        assert member.identity is not None
+        if self.supplies is None:
+            self._tell(member.identity, load)
+        else:
+            self.supplies.load(member, load, past)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from replay_broker.changes import BackendChanges
     from replay_broker.door import Door
     from replay_broker.outbox import Outbox
+    from replay_broker.relay import Relay
     from replay_broker.roster import Member, Roster
     from replay_broker.session.base import Session
     from replay_broker.snapshots.taker import Taker
@@ -49,6 +50,10 @@ class Host(Protocol):
     @property
     def outbox(self) -> Outbox:
         """What is said to nodes."""
+
+    @property
+    def relay(self) -> Relay:
+        """Reads of guest memory on their way."""
 
     def hear(self, name: str, data: Mapping[str, object]) -> None:
         """Tell clients of the monitor."""
@@ -123,6 +128,7 @@ class Rebuilder:
             self._lose_cpu(session)
             self.losses.lose(member, None, session.icount)
         else:
+            self._host.relay.forget(member.number)
             self.losses.lose(member, session.pasts[member.number].unanswered, session.icount)
         return True
 
@@ -168,6 +174,7 @@ class Rebuilder:
             if each.number != CPU:
                 self._host.outbox.say(m.MemoryMoved(self._roster.memory_path), each.number)
         session.regain_cpu(owes_grant=retrace.owes_grant)
+        self._host.relay.again()
         member.gone = False
         self._host.door.loads = {}
         self.losses.find(CPU, session.icount, retrace.messages)

@@ -23,6 +23,7 @@ from replay_broker.door import Door
 from replay_broker.outbox import Outbox
 from replay_broker.outcome import Outcome, of_fault, torn
 from replay_broker.rebuilder import Rebuilder
+from replay_broker.relay import RELAYED, Relay
 from replay_broker.session.base import Session, check_origin
 from replay_broker.session.lasting import LastingSession
 from replay_broker.turns import FAREWELL_S, LATECOMER_S, TICK_MS, Turns
@@ -40,19 +41,22 @@ if TYPE_CHECKING:
 
 HELLO_TIMEOUT_S: Final = 60.0
 REPLAYS: Final = (m.RunMode.REPLAY_LOG, m.RunMode.REPLAY_LIVE)
-_RELAYED: Final = (type_of(m.DmaRead), type_of(m.DmaData))
+_PAGES_TAKEN: Final = type_of(m.PagesTaken)
 _HELLO: Final = type_of(m.Hello)
 _QUIT: Final = type_of(m.Quit)
 _PAUSED: Final = type_of(m.Paused)
 _BACKEND_CHANGED: Final = type_of(m.BackendChanged)
 _STATE: Final = (type_of(m.Saved), type_of(m.SavedPages))
 _FAULT: Final = type_of(m.Fault)
-_OWN: Final = frozenset((_PAUSED, *_STATE, _BACKEND_CHANGED, *_RELAYED))
+_OWN: Final = frozenset((_PAUSED, *_STATE, _BACKEND_CHANGED, *RELAYED))
 """Said by a node in the run, and no part of it."""
 
 
 class Server:
     """One machine's broker.  `begin` makes the session once every node is ready; `prepare` may take its time before."""
+
+    leave_wanted = False
+    """Set by a signal: end the run in order, and go."""
 
     def __init__(
         self,
@@ -89,11 +93,10 @@ class Server:
         self._dismissed = False
         self.exit_code = 0
         self.census = Census(roster)
-        self.census.backends = self._words
+        self.census.backends = lambda: self._changes.words(self.session)
+        self.relay = Relay(self.outbox.queue, self.census.relayed)
         self.hello_timeout_s = HELLO_TIMEOUT_S
         self._scrape: ScrapeServer | None = None
-        self.leave_wanted = False
-        """Set by a signal: end the run in order, and go."""
 
     def run(self) -> None:
         """Serve until the run is over and a control client has dismissed the broker."""
@@ -262,6 +265,9 @@ class Server:
         if frame.type == _FAULT:
             self._end(of_fault(member.name, decode(frame.type, frame.payload)))
             return
+        if frame.type == _PAGES_TAKEN:
+            self.door.taken(member)
+            return
         if self.session is None:
             self._on_ready(member, frame)
             return
@@ -282,9 +288,8 @@ class Server:
                 if self.taker is None:
                     raise RemoteWireError(f"{member.name} has told a state that nobody asked for")
                 self.taker.hear(self.session, frame, time.monotonic_ns())
-            elif frame.type in _RELAYED:
-                self.census.relayed(frame)
-                self.outbox.queue(frame)
+            elif frame.type in RELAYED:
+                self.relay.take(frame)
             else:
                 self._changes.hear(member.name, decode(frame.type, frame.payload))
         self._notice_end()
@@ -334,7 +339,7 @@ class Server:
     def process_ended(self, node: str, pid: int, detail: str) -> None:
         """Whoever started the processes has seen one die: the run ends, unless another can stand in for it."""
         member = self._roster.members.get(node)
-        if member is None or self.outcome is not None or member.pid not in (0, pid):
+        if member is None or self.outcome is not None or not self.door.knows(member, pid):
             return
         self.hear("NODE_ENDED", {"node": node, "pid": pid, "detail": detail})
         if self.rebuilder.hear_of(member, self.session):
@@ -360,10 +365,6 @@ class Server:
             self._end(Outcome(m.RunState.STOPPED, detail="ended before it began"))
         else:
             self._dismissed = True
-
-    def _words(self) -> dict[str, str]:
-        board = self.session.board.devices if self.session is not None else ()
-        return {slot.name: slot.backend for slot in board} | self.backends
 
     def status(self, *, nodes: bool = False) -> m.Status:
         """How the machine is; with `nodes`, how each of its processes is."""

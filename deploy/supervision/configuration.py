@@ -103,6 +103,8 @@ class Service:
     import_path: str = ""
     go_on: str = ""
     """The recording with which another broker goes on when one is killed."""
+    awaits: bool = False
+    """The broker's host has one go on."""
 
 
 def render(service: Service) -> str:
@@ -114,7 +116,7 @@ def render(service: Service) -> str:
     parts = [_HEAD.format(name=service.name, environment=pairs)]
     parts += [_program(process, service.directory) for process in service.processes]
     names = [process.name for process in service.processes]
-    go_on = ("--go-on", service.go_on) if service.go_on else ()
+    go_on = ("--go-on", service.go_on) if service.go_on else ("--await-broker",) if service.awaits else ()
     command = (service.python, "-P", "-m", "deploy.supervision.listener", "--directory", HERE, *go_on, *names)
     parts.append(_EVENTS.format(name=LISTENER, command=_command(command)))
     return "".join(parts)

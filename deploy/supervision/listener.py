@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 from deploy.outcome import TERMINAL_STATES
 from deploy.plan import BROKER
 from deploy.supervision.daemon import Supervisor
+from deploy.supervision.horizon import Horizon
 from deploy.supervision.place import ServicePlaces
 from deploy.supervision.report import reach
 from deploy.supervision.returning import Returning
@@ -131,14 +132,18 @@ class Listener:
 
     def __init__(
         self, places: ServicePlaces, nodes: Sequence[str], supervisor: Supervisor, events: EventStream,
-        recording: str = "",
+        recording: str = "", *, awaits: bool = False,
     ) -> None:  # fmt: skip
-        """`recording`: where another broker goes on, in place of one that was killed; "" if none does."""
+        """`recording`: where another broker goes on, in place of one that was killed; "" if none does.
+
+        `awaits`: the broker is on another host, whose listener does it.
+        """
         self._places = places
         self._nodes = nodes
         self._supervisor = supervisor
         self._events = events
         self._control = reach(places)
+        self._poller = select.poll()
         self._store = FdStore(places.directory)
         """What processes that die leave to those that supervisor starts in their place."""
         self._end: End | None = None
@@ -149,12 +154,13 @@ class Listener:
         self.icount = 0
         """Where the guest is, as last heard."""
         self._returning: Returning | None = None
+        self._horizon = Horizon(places, awaits=awaits)
         if recording:
             self._returning = Returning(places, recording, nodes, supervisor)
 
     def run(self) -> None:
         """Listen until supervisor goes."""
-        poller = select.poll()
+        poller = self._poller
         poller.register(sys.stdin.fileno(), select.POLLIN)
         poller.register(self._control.wake_fd, select.POLLIN)
         poller.register(self._store.fd, select.POLLIN)
@@ -190,8 +196,12 @@ class Listener:
         try:
             status = self._control.latest()
         except RemoteWireError as error:
-            log.warning("%s", error)
+            self._lose_sight(str(error))
             return
+        if status is not None and self._horizon.seen():
+            self._exits.clear()
+        if self._end is None and (detail := self._horizon.given_up()):
+            self._end, self._broker_gone_s = End("FAILED", detail=detail), time.monotonic()
         self.icount = status.icount if status is not None else self.icount
         if status is not None and status.state in TERMINAL_STATES and self._end is None:
             self._write(_end_of(status))
@@ -201,11 +211,25 @@ class Listener:
             if BROKER not in self._nodes:
                 self._broker_gone_s = time.monotonic()
 
+    def _lose_sight(self, why: str) -> None:
+        """The connection to a broker on another host is broken: its successor, if one comes, is at the same place."""
+        if BROKER in self._nodes:
+            log.warning("%s", why)
+            return
+        self._poller.unregister(self._control.wake_fd)
+        self._control.close(0)
+        self._control = reach(self._places)
+        self._poller.register(self._control.wake_fd, select.POLLIN)
+        if self._end is None:
+            self._horizon.lost(why)
+
     def _on_event(self, event: Event) -> None:
         ended = event.name in ("PROCESS_STATE_EXITED", "PROCESS_STATE_FATAL", "PROCESS_STATE_STOPPED")
         if not ended or event.process not in self._nodes:
             return
         if self._returning is not None and self._returning.is_dismissed(event.pid):
+            return
+        if self._horizon.is_dark():
             return
         if event.process == BROKER:
             self._broker_gone_s = time.monotonic()
@@ -264,6 +288,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="listener")
     parser.add_argument("--directory", required=True, type=Path, help="the machine's directory")
     parser.add_argument("--go-on", default="", metavar="REC", help="where another broker goes on when one is killed")
+    parser.add_argument("--await-broker", action="store_true", help="the broker's host starts another, if it is killed")
     parser.add_argument("nodes", nargs="+", help="the machine's processes on this host")
     options = parser.parse_args(argv)
     diagnostics = Diagnostics()
@@ -271,7 +296,8 @@ def main(argv: Sequence[str]) -> int:
     die_with_parent()
     places = ServicePlaces(options.directory)
     events = EventStream(sys.stdin.fileno(), sys.stdout.fileno())
-    listener = Listener(places, options.nodes, Supervisor.of(places), events, options.go_on)
+    supervisor = Supervisor.of(places)
+    listener = Listener(places, options.nodes, supervisor, events, options.go_on, awaits=options.await_broker)
     diagnostics.icount = lambda: listener.icount
     with suppress(EOFError):
         listener.run()

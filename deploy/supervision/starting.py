@@ -68,7 +68,10 @@ def _write(places: ServicePlaces, start: Start) -> None:
     processes = plan_service(start.launch, start.options)
     launch = start.launch
     go_on = str(launch.recording) if launch.go_on and launch.recording is not None else ""
-    service = Service(places.name, processes, start.directory, import_path=start.import_path, go_on=go_on)
+    service = Service(
+        places.name, processes, start.directory, import_path=start.import_path, go_on=go_on,
+        awaits=launch.go_on and launch.recording is None,
+    )  # fmt: skip
     try:
         places.machine.write_text(render_board(start.launch.board))
         places.configuration.write_text(render(service))

@@ -7,18 +7,14 @@ Never here: what becomes of the copy (machine/recording/snapshots/).
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
-
-import zstandard
+from typing import TYPE_CHECKING
 
 from machine.errors import MachineError, RemoteWireError
+from machine.parts import unpack_part
 from machine.recording.snapshots.snapshot import PAGE_BYTES
 
 if TYPE_CHECKING:
     from machine.message import SavedPages
-
-MOST_BYTES: Final = 1 << 20
-"""Of memory in a part."""
 
 
 class Arrival:
@@ -40,15 +36,10 @@ class Arrival:
 
     def take(self, part: SavedPages) -> None:
         """Put a part away; RemoteWireError if it is none of this memory, MachineError if the host has no room."""
-        try:
-            size = zstandard.frame_content_size(part.data)
-            if not 0 < size <= MOST_BYTES or size % PAGE_BYTES or part.offset % PAGE_BYTES:
-                raise RemoteWireError(f"saved_pages of {size} bytes at {part.offset}")
-            if part.offset + size > self._memory:
-                raise RemoteWireError(f"saved_pages behind the end of memory, at {part.offset}")
-            data = memoryview(zstandard.ZstdDecompressor().decompress(part.data))
-        except zstandard.ZstdError as error:
-            raise RemoteWireError(f"saved_pages: {error}") from error
+        data = memoryview(unpack_part(part, self._memory))
+        size = len(data)
+        if size % PAGE_BYTES or part.offset % PAGE_BYTES:
+            raise RemoteWireError(f"saved_pages of {size} bytes at {part.offset}")
         try:
             self._make_room()
             done = 0

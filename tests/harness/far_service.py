@@ -74,6 +74,11 @@ class FarService:
             assert done.exit_code == 0, done.stderr
             assert not self.directory(host).exists()
 
+    def said(self) -> str:
+        """The diagnostics of all hosts, for who looks into a failure."""
+        files = [path for host in self.hosts for path in sorted((self.directory(host) / "logs").glob("*.log"))]
+        return "\n".join(f"{path}:\n{path.read_text(errors='replace')}" for path in files)
+
     def ps(self, host: str | None = None) -> dict[str, Any]:
         """What `ps --json` says on a host, the broker's if none is named."""
         done = self.run(host or self._broker, "ps", NAME, "--json")

@@ -24,6 +24,7 @@ from tests.harness.net_namespace import SYSTEM_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 TUNSETIFF: Final = 0x400454CA
 IFF_TAP_NO_PI: Final = 0x0002 | 0x1000
@@ -47,7 +48,8 @@ class Host:
 
     def __init__(self, number: int) -> None:
         self.address = f"{NETWORK}.{number}"
-        self._holder = subprocess.Popen(["unshare", "--net", "cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        apart = ("unshare", "--net", "--mount", "cat")
+        self._holder = subprocess.Popen(apart, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         self._await_own_network()
         self.tap = self._open_tap()
         for words in (
@@ -59,7 +61,12 @@ class Host:
 
     def inside(self) -> tuple[str, ...]:
         """In front of a command line: it runs on this host."""
-        return ("nsenter", f"--net=/proc/{self._holder.pid}/ns/net", "--")
+        spaces = f"/proc/{self._holder.pid}/ns"
+        return ("nsenter", f"--net={spaces}/net", f"--mount={spaces}/mnt", "--wd=.", "--")
+
+    def hide(self, directory: Path) -> None:
+        """The host does not have what is in a directory of the others'."""
+        subprocess.run([*self.inside(), "mount", "-t", "tmpfs", "tmpfs", directory], check=True)
 
     def close(self) -> None:
         """The host is gone."""

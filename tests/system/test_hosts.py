@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import sys
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -42,7 +43,12 @@ def far_machine(board: Board, places: dict[str, str]) -> Iterator[tuple[Home, Ne
     """A machine that is not up yet, on hosts a, b and c; nothing is left of it."""
     home, network = Home(), Network(("a", "b", "c"))
     try:
-        yield home, network, FarService(home, network, board, places)
+        far = FarService(home, network, board, places)
+        try:
+            yield home, network, far
+        except BaseException:
+            sys.stderr.write(far.said())
+            raise
         assert home.left_behind() == []
         home.remove()
     finally:

@@ -17,7 +17,8 @@ from cpu_node.remote_staging import RemoteStaging
 from machine.board import RAM_BASE
 from machine.errors import RemoteWireError
 from machine.message import SavedPages
-from replay_broker.snapshots.arrival import MOST_BYTES, Arrival
+from machine.parts import MOST_BYTES
+from replay_broker.snapshots.arrival import Arrival
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
