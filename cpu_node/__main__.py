@@ -80,6 +80,8 @@ def main(arguments: NodeArguments, port: Port) -> None:
     # Imported here: who starts a machine without gdb does not wait for it.
     from cpu_node.gdbstub.joining import join_gdb  # noqa: PLC0415
 
+    # One that stands in for another, of a broker that has died, is not held where it goes on.
+    options.halted = options.halted and not welcome.continued_seq
     with join_gdb(options, arch, (cpu, bus, memory, link, clock), loop) as stub:
         cpu.native.wake_fd = stub.join(port.wake_fd)
         announce_ready(port, *states)

@@ -90,7 +90,7 @@ class SessionMaker:
         self.prepare()
         assert self._made is not None
         session = self._made(send)
-        if self._options.paused:
+        if self._options.paused and not self.continued[1]:
             session.pause()
         return session
 

@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     branch = Branch(
         parent, icount, board, path, monitor_arguments(options), snapshot_arguments(options), gdb_place(options),
         rebuild=options.on_death == "rebuild" and options.gdb is None,
-        continues=options.on_broker_death == "continue" and options.gdb is None,
+        continues=options.on_broker_death == "continue",
     )  # fmt: skip
     outcome = run_branch(branch, time.time_ns())
     for line in outcome.lines:

@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
         # Who holds a CPU by gdb holds none that stands in for it.
         rebuild=options.on_death == "rebuild" and options.gdb is None,
         gdb=gdb_place(options),
-        go_on=options.on_broker_death == "continue" and options.gdb is None,
+        go_on=options.on_broker_death == "continue",
     )
     outcome = launch(launched, revive=Deaths().revive)
     for line in outcome.lines:

@@ -12,9 +12,11 @@ import pytest
 
 from machine.errors import LogError
 from machine.recording.reader import Recording
+from tests.harness.gdb import Gdb
 from tests.harness.guests import guest
 from tests.harness.line import EchoLine
 from tests.harness.machine import console, typed
+from tests.harness.monitor import Qmp
 from tests.harness.service import Service
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ pytestmark = pytest.mark.system
 
 EXIT_FAILED: Final = 1
 DEADLINE_S: Final = 60.0
+UNUSED: Final = 0x8060_0000
+"""An address of memory that the guest leaves alone."""
 
 
 def _kill(home: Home, name: str = "broker") -> int:
@@ -89,6 +93,40 @@ def test_a_busy_guest_goes_on_and_its_file_is_what_the_recording_says(home: Home
     assert out.read_bytes() == console(path)
     undisturbed = home.record("bare", "--kernel", guest("chatter"), "--serial", "null", name="b")
     assert console(undisturbed) == console(path)
+    home.verify_both_ways(path)
+
+
+def test_gdb_loses_the_machine_and_comes_again(home: Home) -> None:
+    place = home.work / "gdb.sock"
+    line = EchoLine(home, None, "--gdb", f"unix:{place}")
+    with Gdb(home) as gdb:
+        gdb.attach(place)
+        gdb.tell(f"set var *(long *){UNUSED:#x} = 77")
+        gdb.tell("detach")
+        line.echo(b"before")
+        _await_said(line.path, b"BEFORE")
+        gdb.attach(place)
+        _kill(home)
+        # The machine goes on although it had been held.
+        line.echo(b"behind")
+    with Gdb(home) as gdb:
+        gdb.attach(place)
+        assert gdb.value(f"*(long *){UNUSED:#x}") == 77
+        gdb.tell("detach")
+    assert "another broker goes on from instruction" in line.end()
+    home.verify_both_ways(line.path)
+
+
+def test_a_machine_that_stood_still_at_first_does_not_stand_where_it_goes_on(home: Home) -> None:
+    path = home.work / "a.dejavm"
+    script = home.script('expect READY\nsend "one\\n"\nexpect ONE\ndelay 3s\nsend "two\\x04"\nexpect PASS\n')
+    running = home.start("record", "bare", "-S", "--kernel", guest("echo"), "--serial", script, "-o", path)
+    with Qmp(home) as qmp:
+        qmp.execute("cont")
+    _await_said(path, b"ONE")
+    _kill(home)
+    done = running.finish()
+    assert done.exit_code == 0, done.stderr
     home.verify_both_ways(path)
 
 
