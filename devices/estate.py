@@ -35,6 +35,11 @@ class BackendEstate:
         return next((event for event in reversed(events) if event in _LINK), None)
 
     @property
+    def untouched(self) -> bool:
+        """Whether nothing has come from the host yet."""
+        return not self._journal.base and not self._journal.last_input
+
+    @property
     def output(self) -> int:
         """The number of the output under way."""
         return self._journal.begun

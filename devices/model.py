@@ -127,6 +127,10 @@ class Estate(Protocol):
     def last_link(self) -> HostEvent | None:
         """The newest OPENED or CLOSED since the memory that recall() was given; None if there was none."""
 
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing has come from the host yet, from power-on on: a predecessor had only just begun."""
+
     def leave(self, name: str, *descriptors: int) -> None:
         """Have descriptors outlive this process, under a name."""
 

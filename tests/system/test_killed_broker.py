@@ -16,7 +16,7 @@ from tests.harness.gdb import Gdb
 from tests.harness.guests import guest
 from tests.harness.line import EchoLine
 from tests.harness.machine import console, typed
-from tests.harness.monitor import Qmp
+from tests.harness.monitor import Qmp, connect
 from tests.harness.service import Service
 
 if TYPE_CHECKING:
@@ -152,6 +152,25 @@ def test_a_broker_that_is_killed_before_it_has_written_anything_begins_again(hom
     assert b"ORD" in console(path)
     assert "another broker goes on from power-on" in done.stderr
     assert home.left_behind() == []
+    home.verify_both_ways(path)
+
+
+def test_a_line_that_had_waited_for_somebody_waits_again(home: Home) -> None:
+    path, where = home.work / "a.dejavm", home.work / "line"
+    words = ("--kernel", guest("echo"), "--serial", f"unix:{where},server=on")
+    running = home.start("record", "bare", *words, "-o", path)
+    home.await_path(where)
+    waited = home.pid_of("serial0")
+    _kill(home)
+    while home.pid_of("serial0") == waited:
+        time.sleep(0.005)
+    with connect(where) as peer, peer.makefile("rb") as said:
+        # What the guest says to nobody is gone.
+        assert said.readline() == b"READY\n"
+        peer.sendall(b"\x04")
+        done = running.finish()
+    assert done.exit_code == 0, done.stderr
+    assert "another broker goes on from power-on" in done.stderr
     home.verify_both_ways(path)
 
 

@@ -70,7 +70,8 @@ class StreamBackend(CharBackend):
 
     def resume(self, submit: Submit, *, owes: bool) -> bool:
         """The predecessor's listener and peer are ours now; what it was about to say of its peer is not known."""
-        if self._estate is None:
+        if self._estate is None or self._estate.untouched:
+            # A predecessor that had seen nobody leaves a listener at the most, which open() finds.
             return False
         super().open(submit)
         listening, peer = self._estate.find(LISTENER), self._estate.find(PEER)
@@ -160,6 +161,27 @@ class StreamBackend(CharBackend):
         return result
 
     def _listen(self) -> None:
+        listener = self._left_listener() or self._bound()
+        listener.setblocking(False)
+        self._listener = listener
+        if self._estate is not None:
+            self._estate.leave(LISTENER, listener.fileno())
+        if not self.address.path:
+            port = listener.getsockname()[1]
+            self.address = replace(self.address, port=port)
+        sys.stderr.write(f"{self._name}: listening on {self.address}\n")
+        sys.stderr.flush()
+        if not self.address.wait:
+            self._submit(HostEvent.CLOSED, b"", 0)
+
+    def _left_listener(self) -> socket.socket | None:
+        """One that a predecessor has left which nobody has come to, or somebody whom it had not let in yet."""
+        if self._estate is None or not self._estate.untouched:
+            return None
+        left = self._estate.find(LISTENER)
+        return socket.socket(fileno=left[0]) if left else None
+
+    def _bound(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self.address.host else socket.AF_INET
         listener = socket.socket(socket.AF_UNIX if self.address.path else family, socket.SOCK_STREAM)
         try:
@@ -173,17 +195,7 @@ class StreamBackend(CharBackend):
         except OSError:
             listener.close()
             raise
-        listener.setblocking(False)
-        self._listener = listener
-        if self._estate is not None:
-            self._estate.leave(LISTENER, listener.fileno())
-        if not self.address.path:
-            port = listener.getsockname()[1]
-            self.address = replace(self.address, port=port)
-        sys.stderr.write(f"{self._name}: listening on {self.address}\n")
-        sys.stderr.flush()
-        if not self.address.wait:
-            self._submit(HostEvent.CLOSED, b"", 0)
+        return listener
 
     def _connect(self) -> socket.socket:
         if not self.address.path:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from devices.backends.char.address import StreamAddress
 from devices.backends.char.file import FileBackend
 from devices.backends.char.null import NullBackend
 from devices.backends.char.script import ScriptBackend
+from devices.backends.char.stream import StreamBackend
 from devices.continued_gate import ContinuedGate, Past
+from devices.estate import BackendEstate
 from devices.journal import Journal
 from machine.codec import encode, type_of
 from machine.frame import Frame
@@ -17,6 +22,8 @@ from machine.message import BackendResult, Checkpoint, Done, HostEvent, HostInpu
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
     from machine.message import Message
 
@@ -102,3 +109,55 @@ def test_what_the_last_process_had_brought_and_the_log_has_not_is_said_once(tmp_
     again, heard = gate_of(tmp_path, NullBackend("serial0"), past)
     assert [each.data for each in heard.inputs()] == [b"b", b"c"]
     again.close()
+
+
+class Keeping(BackendEstate):
+    """An estate that keeps descriptors itself."""
+
+    def __init__(self, journal: Journal, kept: dict[str, tuple[int, ...]]) -> None:
+        super().__init__(journal, "serial0")
+        self._kept = kept
+
+    def leave(self, name: str, *descriptors: int) -> None:
+        """Keep a second one of each."""
+        self.take_out(name)
+        self._kept[name] = tuple(os.dup(each) for each in descriptors)
+
+    def find(self, name: str) -> tuple[int, ...]:
+        """Those that are kept."""
+        return tuple(os.dup(each) for each in self._kept.get(name, ()))
+
+    def take_out(self, name: str) -> None:
+        """Close them."""
+        for each in self._kept.pop(name, ()):
+            os.close(each)
+
+
+def test_a_server_that_had_waited_for_somebody_goes_on_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEJAVM_RUN_DIRECTORY", str(tmp_path))
+    place, path = tmp_path / "line", tmp_path / "journal"
+    kept: dict[str, tuple[int, ...]] = {}
+    first = Journal(path, new=True)
+    dead = StreamBackend(StreamAddress(path=str(place), server=True), "serial0")
+    dead.keep(Keeping(first, kept))
+    dead.open(lambda *_: None)
+    assert dead.waiting()
+    first.forget()
+    with socket.socket(socket.AF_UNIX) as peer:
+        # Somebody whom it does not come to let in any more.
+        peer.connect(str(place))
+        past = Past(0, lambda: iter(()))
+        journal = past.journal(path, relives=False)
+        successor = StreamBackend(StreamAddress(path=str(place), server=True), "serial0")
+        successor.keep(Keeping(journal, kept))
+        gate = ContinuedGate(Heard(), successor, journal, past)  # type: ignore[arg-type]
+        gate.open()
+        assert successor.waiting()
+        gate.loaded()
+        assert successor.waiting()
+        (descriptor,) = (each for each, _, _ in successor.descriptors(16))
+        successor.ready(descriptor, readable=True, writable=False, room=16)
+        assert not successor.waiting()
+        gate.close()
+    dead.close()
+    journal.close()

@@ -25,6 +25,7 @@ class MortalEstate:
         self.output = 1
         self.peeked = self.last_input = 0
         self.last_link = None
+        self.untouched = False
         self._left: tuple[int, ...] = ()
 
     @property
