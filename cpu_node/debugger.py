@@ -30,6 +30,10 @@ Watch = tuple[int, int, int]
 """(first, last, HIT_READ | HIT_WRITE) of guest physical memory."""
 
 
+RESET: Final = "reset"
+"""In the place of a device's name: what has written to memory."""
+
+
 class Why(StrEnum):
     """Why the machine stands."""
 
@@ -208,6 +212,10 @@ class Debugger(ABC):
         self._native.wrote(address, size, in_access)
         if self._native.hit != before and self._native.hit is not None:
             self._device_hit = replace(Hit(*self._native.hit), device=device)
+
+    def memory_cleared(self, end: int) -> None:
+        """The machine has begun anew: all its memory, up to `end`, was written."""
+        self.device_wrote(RESET, 0, end, in_access=False)
 
     def hold(self, why: Why) -> None:
         """Stand until somebody says how it goes on."""

@@ -372,6 +372,8 @@ class Loop:
         """The machine begins anew, while time goes on; its devices are reset behind its CPU."""
         assert self._keeper is not None
         self._keeper.reset()
+        if self.debugger is not None:
+            self.debugger.memory_cleared(self._memory.end)
         self._powered_off, self._was_reset = None, True
 
     def _stand_still(self) -> None:

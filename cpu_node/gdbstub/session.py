@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from cpu_node.debugger import Hit, Stop, Why
+from cpu_node.debugger import RESET, Hit, Stop, Why
 from cpu_node.gdbstub.addresses import Addresses
 from cpu_node.gdbstub.description import Description
 from cpu_node.gdbstub.monitor import Monitor
@@ -141,8 +141,7 @@ class Session:
         if stop.text:
             self._say(stop.text + "\n")
         if stop.hit is not None and stop.hit.device and stop.why is Why.WATCH:
-            hit = stop.hit
-            self._say(f"{hit.device} wrote {hit.size} bytes at {hit.address:#x} by DMA, icount {hit.icount}\n")
+            self._say(_writer(stop.hit))
         self._send(self._stop_reply())
 
     def gone(self, code: int) -> None:
@@ -338,6 +337,13 @@ class Session:
         if self._reader.has_packet:
             return None
         return text.encode().hex().encode() or OK
+
+
+def _writer(hit: Hit) -> str:
+    """Who has written, if it was not the CPU."""
+    if hit.device == RESET:
+        return f"the machine has begun anew: memory is cleared and the guest loaded, icount {hit.icount}\n"
+    return f"{hit.device} wrote {hit.size} bytes at {hit.address:#x} by DMA, icount {hit.icount}\n"
 
 
 def _range(text: bytes) -> tuple[int, int]:

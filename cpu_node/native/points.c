@@ -168,6 +168,10 @@ static void device_wrote(struct engine *e, uint64_t address, uint64_t size, bool
         const struct watch *w = &e->points.watches[i];
         if (!(w->kinds & HIT_WRITE) || address > w->last || address + size <= w->first)
             continue;
+        if (size > UINT32_MAX) { /* all of memory: what is watched of it */
+            address = w->first;
+            size = w->last - w->first + 1;
+        }
         uint64_t pc = in_access ? e->pc_at_access : engine_pc(e);
         uint64_t icount = in_access ? e->access_icount : e->icount;
         e->points.hit = (struct hit){HIT_WRITE | HIT_DEVICE | (in_access ? HIT_ASKED : 0), icount, pc, address, (uint32_t)size};
