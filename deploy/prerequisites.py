@@ -23,6 +23,7 @@ TEST_PACKAGES = (
     ("systemd-analyze", "systemd"),
     ("tshark", "tshark"),
     ("node", "nodejs"),
+    ("strace", "strace"),
 )
 """Programs that only tests use, Debian's packages with them."""
 SYSTEM_PROGRAMS = "/usr/sbin:/sbin"

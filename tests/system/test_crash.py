@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from contextlib import suppress
@@ -15,7 +16,8 @@ from machine.recording.reader import Recording
 from tests.harness.guests import guest
 from tests.harness.machine import final_digest, typed
 from tests.harness.monitor import Qmp
-from tests.unit.machine.recordings import cut_in_the_last_chunk
+from tests.harness.rigged import Rig
+from tests.unit.machine.recordings import behind_the_chunks, cut_in_the_last_chunk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,6 +120,29 @@ def test_a_broker_killed_at_any_moment_leaves_a_log_that_replays(home: Home) -> 
         os.kill(home.pid_of("broker"), signal.SIGKILL)
         assert running.finish().exit_code == EXIT_FAILED
         _says_so(home, path)
+
+
+@pytest.mark.parametrize("size", [12_000, 24_001])
+def test_a_broker_killed_with_half_a_chunk_written_leaves_a_log_that_replays(home: Home, size: int) -> None:
+    path = home.work / "a.dejavm"
+    log = path / "log.mcap"
+    # The kernel takes the first part of a chunk, up to so many bytes of the file; what the broker asks it for next
+    # kills it.
+    killed = ("strace", "--follow-forks", "-qq", "-o", "calls", "-P", str(log), "-e", "trace=ftruncate")
+    rig = Rig(prefix={"broker": ("prlimit", f"--fsize={size}", *killed, "-e", "inject=ftruncate:signal=SIGKILL")})
+    done = home.run("record", "bare", "--kernel", guest("chatter"), "--serial", "null", "-o", path, *ENDS, rig=rig)
+    assert done.exit_code == EXIT_FAILED
+    assert "SIGKILL" in (home.work / "calls").read_text()
+    data = log.read_bytes()
+    assert len(data) == size
+    end = behind_the_chunks(data)
+    assert end < size
+    shutil.copytree(path, home.work / "whole.dejavm")
+    os.truncate(home.work / "whole.dejavm" / "log.mcap", end)
+    frames = list(Recording.open(path).frames())
+    assert frames
+    assert frames == list(Recording.open(home.work / "whole.dejavm").frames())
+    _says_so(home, path)
 
 
 def test_a_log_that_ends_in_the_middle_of_a_write_replays_up_to_its_last_whole_chunk(home: Home) -> None:

@@ -82,10 +82,18 @@ def write(
 def cut_in_the_last_chunk(log: Path) -> None:
     """Take everything behind the last chunk's last byte but one from a closed log."""
     data = log.read_bytes()
+    log.write_bytes(data[: behind_the_chunks(data) - 1])
+
+
+def behind_the_chunks(data: bytes) -> int:
+    """The byte behind the last whole chunk of a log, which may end anywhere."""
     at = 8
-    while data[at] in (Opcode.HEADER, Opcode.CHUNK):
-        at += 9 + int.from_bytes(data[at + 1 : at + 9], "little")
-    log.write_bytes(data[: at - 1])
+    while data[at : at + 9][8:] and data[at] in (Opcode.HEADER, Opcode.CHUNK):
+        behind = at + 9 + int.from_bytes(data[at + 1 : at + 9], "little")
+        if behind > len(data):
+            break
+        at = behind
+    return at
 
 
 def read_all(recording: Recording) -> tuple[list[Frame], LogError | None]:
