@@ -64,6 +64,8 @@ class Census:
         self._asked_heard = 0
         self._since_ns = self._new.at_ns
         self._mention_ns = MENTIONED_NS
+        self._debugged = False
+        """A debugger holds the CPU: it answers when it is let go, and nobody is to wonder."""
         self.host = os.uname().nodename
         self.metrics = ""
         self.remote_bytes = 0
@@ -73,6 +75,7 @@ class Census:
     def tick(self, session: Session) -> None:
         """Time has passed."""
         now_ns = self._clock()
+        self._debugged = session.debugged
         if now_ns - self._new.at_ns >= SAMPLE_NS:
             heard = {member.name: member.heard for member in self._roster.members.values()}
             self._old, self._new = self._new, _Sample(now_ns, session.icount, session.messages, heard)
@@ -153,6 +156,8 @@ class Census:
     def _silent(self) -> Member | None:
         """The node that was asked at the last tick, has not spoken since, and was asked nothing else."""
         if self._asked is not self.last or self._asked.type not in _ANSWERED:
+            return None
+        if self._debugged and self._asked.target == CPU:
             return None
         member = self._roster.by_number(self._asked.target)
         return member if member is not None and member.heard == self._asked_heard else None

@@ -40,5 +40,7 @@ def _under_way(machine: Machine) -> Mapping[str, object] | None:
     if travel is not None and travel.goal is not None and travel.goal >= 0:
         return {"command": "replay-seek", "icount": machine.icount, "goal": travel.goal}
     if taker is not None and taker.stage:
-        return {"command": "snapshot-save", "stage": taker.stage}
+        session = machine.host.session
+        held = {"held": session.held} if session is not None and session.held else {}
+        return {"command": "snapshot-save", "stage": taker.stage, **held}
     return None

@@ -160,6 +160,25 @@ def test_the_machine_runs_when_neither_gdb_nor_the_monitor_holds_it(home: Home) 
     assert session.finished.exit_code == 0, session.finished.stderr
 
 
+def test_a_snapshot_that_is_asked_for_while_gdb_holds_the_machine_says_who_does_and_comes_later(home: Home) -> None:
+    path = home.work / "held.dejavm"
+    words = arguments(home, "traps", "--kernel", spinning(home), "-o", path)
+    with attended(home, "record", *words) as session, Gdb(home) as gdb, Qmp(home) as monitor:
+        gdb.attach(session.place)
+        held_at = gdb.icount
+        monitor.send("snapshot-save", tag="held")
+        progress = monitor.await_event("DEJAVM_PROGRESS")["data"]
+        assert (progress["command"], progress["held"]) == ("snapshot-save", "debug")
+        gdb.run("continue")
+        assert monitor.answer()["number"] > 0
+        assert gdb.interrupt()["reason"] == "signal-received"
+        assert monitor.execute("snapshot-list")[0]["icount"] >= held_at
+        monitor.execute("quit")
+    assert session.finished.exit_code == 0, session.finished.stderr
+    assert "waiting for cpu" not in session.finished.stderr
+    home.verify_both_ways(path)
+
+
 @pytest.mark.parametrize("how", ["run", "record"])
 def test_ctrl_c_ends_a_machine_that_gdb_holds(home: Home, how: str) -> None:
     path = home.work / "held.dejavm"

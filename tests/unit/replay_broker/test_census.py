@@ -58,6 +58,20 @@ def test_a_guest_that_computes_keeps_nobody_waiting() -> None:
     assert scene.census.waiting_for() == ""
 
 
+def test_a_debugger_that_holds_the_cpu_is_nothing_to_wonder_about(caplog: pytest.LogCaptureFixture) -> None:
+    scene = Scene()
+    scene.census.last = frame_of(m.Pause(on=True), BROKER, CPU, 9)
+    scene.session.debugged = True
+    with caplog.at_level(logging.WARNING, "dejavm"):
+        scene.pass_time(30)
+        assert (scene.census.waiting_for(), caplog.records) == ("", [])
+        # Let go, and silent all the same.
+        scene.session.debugged = False
+        scene.pass_time(2.2)
+    assert scene.census.waiting_for() == "cpu (2 s)"
+    assert [record.getMessage() for record in caplog.records] == ["waiting for cpu (2 s)"]
+
+
 def test_rates_are_those_of_the_last_seconds() -> None:
     scene = Scene()
     for second in range(5):

@@ -20,7 +20,8 @@ class Scene:
         self.heard: list[Mapping[str, object]] = []
         self.travel = SimpleNamespace(goal=None)
         self.taker = SimpleNamespace(stage="")
-        self.host = SimpleNamespace(outcome=None, travel=self.travel, taker=self.taker)
+        self.session = SimpleNamespace(held="")
+        self.host = SimpleNamespace(outcome=None, travel=self.travel, taker=self.taker, session=self.session)
         self.icount = 0
         self._progress = Progress()
 
@@ -58,7 +59,10 @@ def test_a_state_that_is_kept_tells_its_stage_and_a_breakpoint_on_its_way_nothin
     assert scene.at(0) == []
     scene.taker.stage = "writing"
     assert scene.at(EVERY_NS) == [{"command": "snapshot-save", "stage": "writing"}]
+    scene.session.held = "debug"
+    assert scene.at(2 * EVERY_NS) == [{"command": "snapshot-save", "stage": "writing", "held": "debug"}]
+    scene.session.held = ""
     scene.taker.stage, scene.travel.goal = "", -1
-    assert scene.at(2 * EVERY_NS) == []
+    assert scene.at(3 * EVERY_NS) == []
     scene.taker.stage, scene.host.outcome = "writing", "over"
-    assert scene.at(5 * EVERY_NS) == []
+    assert scene.at(6 * EVERY_NS) == []
