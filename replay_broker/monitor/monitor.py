@@ -194,7 +194,8 @@ class Monitor:
     def tell(self, name: str, data: Mapping[str, object]) -> None:
         """An event that the machine itself cannot see."""
         self._tell(name, data)
-        self._stirred = True
+        # Where nobody has ever asked, nobody hears; work that serve() does not do would keep the broker awake.
+        self._stirred |= bool(self._clients)
 
     def _tell(self, name: str, data: Mapping[str, object]) -> None:
         """An event, to everybody who hears events."""

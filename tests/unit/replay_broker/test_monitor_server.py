@@ -152,3 +152,11 @@ def test_the_power_key_is_pressed_for_a_control_client_or_it_hears_why_not(runni
     assert running.status().state is m.RunState.RUNNING
     fail_on_purpose(ports["cpu"])
     running.end()
+
+
+def test_news_for_which_nobody_has_come_leaves_the_broker_asleep(tmp_path: Path) -> None:
+    monitor = Monitor(BOARD, "", tmp_path)
+    monitor.open([], [])
+    monitor.tell("DEJAVM_NODE_LOST", {"node": "serial0"})
+    assert not monitor.backlog
+    monitor.close()
