@@ -61,6 +61,8 @@ class Losses:
         self._epoll = select.epoll()
         self.rebuilt: Counter[str] = Counter()
         """How often another process has stood in for a node's."""
+        self.final = False
+        """Nobody stands in for anybody."""
         self.waited_s = 0.0
         """How long the machine was without a process, all in all."""
 
@@ -99,8 +101,17 @@ class Losses:
 
     def doom(self, member: Member) -> None:
         """A node's process has died in a run that cannot go on without it; whoever started it may say more."""
-        since_s = time.monotonic() - self._patience_s + LAST_WORD_S
-        self._lost[member.number] = Loss(member, since_s, member.pid, doomed=True)
+        self._lost[member.number] = Loss(member, self._late_s(), member.pid, doomed=True)
+
+    def close_the_book(self) -> None:
+        """Nobody comes any more in the place of those who die, or have died, and nobody says how they did."""
+        self.final = True
+        for loss in self._lost.values():
+            loss.since_s, loss.doomed = min(loss.since_s, self._late_s()), True
+
+    def _late_s(self) -> float:
+        """Since when a node has to be missing for a last word to be all that there is time for."""
+        return time.monotonic() - self._patience_s + (0.0 if self.final else LAST_WORD_S)
 
     def lose(self, member: Member, at: Frame | None, icount: int) -> None:
         """A node's process has died while it was at a message, or at none.  MachineError if that was once too often."""

@@ -96,6 +96,11 @@ class Rebuilder:
         if self._host.is_near(member):
             self.losses.watch(member)
 
+    def expect_nobody(self) -> None:
+        """Whoever starts processes has told the machine to leave: nobody stands in for one that dies, or has died."""
+        self._wanted = False
+        self.losses.close_the_book()
+
     def close(self) -> None:
         """The run is over."""
         self.losses.close()

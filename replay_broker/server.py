@@ -151,10 +151,10 @@ class Server:
     def _over(self) -> bool:
         if self._over_since is None:
             return False
-        since_s = time.monotonic() - self._over_since
         # Nodes that are only starting would wait long for a broker that has gone.
-        patience_s = LATECOMER_S if self._dismissed and self._roster.missing() else FAREWELL_S
-        return since_s > patience_s or (self._dismissed and not self._roster.missing())
+        late = self._roster.missing() and not self.rebuilder.losses.final
+        patience_s = LATECOMER_S if self._dismissed and late else FAREWELL_S
+        return time.monotonic() - self._over_since > patience_s or (self._dismissed and not late)
 
     def _timeout_ms(self) -> int:
         if self._monitor is not None and self._monitor.backlog:
@@ -208,9 +208,9 @@ class Server:
     def _tick(self, started: float) -> None:
         self._turns.taken()
         if self.leave_wanted:
-            self.leave_wanted = False
+            self.leave_wanted, self._dismissed = False, True
+            self.rebuilder.expect_nobody()
             self.quit()
-            self._dismissed = True
         if self.outcome is not None:
             return
         missing = self._roster.missing()
