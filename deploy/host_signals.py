@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
 ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -43,3 +44,35 @@ class EndingSignals:
         # A pipe full of Ctrl-C says no more than one does.
         with suppress(BlockingIOError):
             os.write(self._write_fd, b"!")
+
+
+@contextmanager
+def dying_as_interrupt() -> Iterator[None]:
+    """While entered, each is a KeyboardInterrupt: what has been begun is undone before the process dies of it."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def deaf() -> Iterator[None]:
+    """While entered, none of them is heard: what is being undone is undone whole."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def held_back() -> Iterator[Callable[[], object]]:
+    """While entered, they wait, until what this yields is called."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield lambda: signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -15,7 +15,6 @@ from deploy.plan import MODE_NAMES, Launch, uses_terminal
 from deploy.reporting import complain, put, say
 from deploy.resolve import resolve_board, resolve_placement
 from deploy.snapshotting import snapshot_arguments
-from deploy.supervision.place import claim
 from deploy.supervision.processes import START_S, ServiceOptions
 from deploy.supervision.report import Facts
 from deploy.supervision.starting import Start, start_machine
@@ -62,17 +61,16 @@ def run(options: argparse.Namespace) -> int:
     launch = _launch(options, board, own)
     keys = Path(options.keys).absolute() if options.keys is not None else None
     service = ServiceOptions(options.wait, options.metrics, placement=placement, host=options.host, keys=keys)
-    places = claim(options.name if options.name is not None else name_of_board(board.name))
-    started = start_machine(
-        places, Start(launch, _facts(launch, service, own), str(Path.cwd()), import_path(), service)
-    )
+    name = options.name if options.name is not None else name_of_board(board.name)
+    start = Start(launch, _facts(launch, service, own), str(Path.cwd()), import_path(), service)
+    started = start_machine(name, start)
     for line in started.diagnostics:
         say(line)
     if started.exit_code != EXIT_DONE:
-        complain(f"{places.name}: {started.detail}")
+        complain(f"{name}: {started.detail}")
         return started.exit_code
     into = f", recording {launch.recording}" if launch.recording else ""
-    put(f"{places.name} is up: {len(own)} processes{into}")
+    put(f"{name} is up: {len(own)} processes{into}")
     return EXIT_DONE
 
 

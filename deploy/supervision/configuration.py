@@ -41,7 +41,7 @@ _HEAD: Final = """\
 
 [unix_http_server]
 file = %(here)s/supervisor.sock
-chmod = 0600
+chmod = 0700
 
 [supervisord]
 identifier = {name}

@@ -6,10 +6,8 @@ Never here: what its configuration says.
 
 from __future__ import annotations
 
-import errno
 import http.client
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -19,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from deploy.environment import node_environment
+from deploy.supervision.remains import await_gone, end_remains
 from machine.errors import MachineError
 
 if TYPE_CHECKING:
@@ -27,8 +26,12 @@ if TYPE_CHECKING:
     from deploy.supervision.place import ServicePlaces
 
 START_S: Final = 20.0
+ENDED_EARLY: Final = "it was ended before its guest ran"
+"""By a `down` at the same time, for one."""
 LEAVE_S: Final = 30.0
 """How long supervisord may take to stop what is left and to leave."""
+ABANDON_S: Final = 2.0
+"""The same for the processes of a machine that is not worth an orderly end."""
 RUNNING_STATES: Final = frozenset({"STARTING", "RUNNING", "BACKOFF", "STOPPING"})
 _TROUBLE: Final = (OSError, http.client.HTTPException, xmlrpc.client.Error)
 
@@ -55,6 +58,8 @@ def start(places: ServicePlaces) -> None:
         cwd=places.directory,
         env=node_environment(places.directory),
     )
+    if done.returncode and not places.directory.exists():
+        raise MachineError(ENDED_EARLY)
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
         raise MachineError(f"supervisord did not start: {said[-1] if said else 'it said nothing'}")
@@ -99,44 +104,33 @@ class Supervisor:
         with suppress(*_TROUBLE):
             self._server.supervisor.startProcess(name, False)
 
-    def shut_down(self) -> None:
-        """Have it stop what is left and leave; one that has left already is left alone."""
-        with suppress(*_TROUBLE):
-            self._server.supervisor.shutdown()
-
 
 def end(places: ServicePlaces, patience_s: float = LEAVE_S) -> None:
     """Have supervisord end all that is left, and wait until it and all of that have gone; kill it behind that."""
     pid = places.supervisor_pid()
-    if pid is None:
-        return
-    with Supervisor.of(places) as supervisor:
-        left = [program.pid for program in supervisor.programs() if program.pid]
-        supervisor.shut_down()
-    killed = not _gone(pid, patience_s)
-    if killed:
+    if pid is not None:
+        # A signal and no call: it may not listen yet, or not any more.
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+        if not await_gone((pid,), patience_s):
+            _kill(pid)
+    # Without supervisord, too: it may have been killed.
+    end_remains(places.directory, patience_s)
+
+
+def abandon(places: ServicePlaces) -> None:
+    """End all that there is of a machine whose guest did not come to run.
+
+    supervisord would start what it was about to start, and wait: a signal that reaches a process of its before that is
+    itself is lost.
+    """
+    pid = places.supervisor_pid()
+    if pid is not None:
         _kill(pid)
-    for process in left:
-        # The broker ends its run in order when its parent has gone, if it can.
-        if killed or not _gone(process, LEAVE_S):
-            _kill(process)
+    end_remains(places.directory, ABANDON_S)
 
 
 def _kill(pid: int) -> None:
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    _gone(pid, LEAVE_S)
-
-
-def _gone(pid: int, timeout_s: float) -> bool:
-    """Wait for the end of a process that is not our child."""
-    try:
-        descriptor = os.pidfd_open(pid)
-    except OSError as error:
-        return error.errno == errno.ESRCH
-    try:
-        poller = select.poll()
-        poller.register(descriptor, select.POLLIN)
-        return bool(poller.poll(timeout_s * 1000))
-    finally:
-        os.close(descriptor)
+    await_gone((pid,), LEAVE_S)

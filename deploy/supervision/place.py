@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from deploy.environment import runtime_directory
 from deploy.plan import Places
+from deploy.supervision.remains import belongs
 from machine.errors import MachineError, UsageError
 
 if TYPE_CHECKING:
@@ -71,10 +73,9 @@ class ServicePlaces(Places):
         """The living supervisor's process, if there is one."""
         try:
             pid = int(self.pid_file.read_text())
-            os.kill(pid, 0)
         except (OSError, ValueError):
             return None
-        return pid
+        return pid if belongs(pid, self.directory) else None
 
 
 def machines_directory() -> Path:
@@ -90,9 +91,9 @@ def claim(name: str) -> ServicePlaces:
     try:
         with suppress(FileExistsError):
             home.mkdir(mode=0o700)
-        found = home.stat()
-        if found.st_uid != os.getuid() or found.st_mode & 0o077:
-            raise MachineError(f"{home}: belongs to somebody else or lets others in; remove it")
+        found = home.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+            raise MachineError(f"{home}: is no directory of our own that nobody else may enter; remove it")
         places = ServicePlaces(home / name)
         places.directory.mkdir(mode=0o700)
         places.logs.mkdir()

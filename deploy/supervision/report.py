@@ -62,6 +62,8 @@ class Report:
     programs: tuple[Program, ...]
     returning: str = ""
     """Why it has no broker, and that it will have one."""
+    left: bool = False
+    """Its supervisor has gone, and was not told to."""
 
     @property
     def state(self) -> str:
@@ -71,6 +73,15 @@ class Report:
         if self.end is not None:
             return str(self.end["state"]).lower()
         return "returning" if self.returning else "silent"
+
+    @property
+    def detail(self) -> str:
+        """Why it is so, where there is more to say."""
+        if self.left and (self.status is None or self.status.state not in TERMINAL_STATES):
+            return f"its supervisor has gone; clear it away with: dejavm down {self.name}"
+        if self.status is not None:
+            return self.status.detail
+        return str((self.end or {}).get("detail", self.returning))
 
 
 def write_facts(places: ServicePlaces, facts: Facts) -> None:
@@ -121,14 +132,13 @@ def report(places: ServicePlaces) -> Report:
     """Everything that is known of a machine."""
     end, returning = read_end(places), _read_returning(places)
     status = None if end is not None or returning else ask(places)
-    programs = _programs(places)
+    left = places.supervisor_pid() is None
+    programs = [] if left else _programs(places)
     own = tuple(program for program in programs if program.name != LISTENER)
-    return Report(places.name, read_facts(places), status, read_end(places), own, returning)
+    return Report(places.name, read_facts(places), status, read_end(places), own, returning, left)
 
 
 def _programs(places: ServicePlaces) -> list[Program]:
-    if places.supervisor_pid() is None:
-        return []
     with Supervisor.of(places) as supervisor:
         return supervisor.programs()
 
@@ -162,7 +172,7 @@ def plain(found: Report) -> dict[str, Any]:
         "refused": status.refused if status else 0,
         "remote_bytes": status.remote_bytes if status else 0,
         "waiting_for": status.waiting_for if status else "",
-        "detail": status.detail if status else end.get("detail", found.returning),
+        "detail": found.detail,
         "nodes": [_plain_node(node) for node in _nodes(found)],
     }
 
@@ -194,9 +204,8 @@ def _headline(found: Report) -> str:
         words.append(
             f"board {found.facts.board}, {found.facts.mode}, after {found.end.get('icount', 0):,} instructions"
         )
-    detail = status.detail if status is not None else (found.end or {}).get("detail", found.returning)
-    if detail:
-        words.append(f"({detail})")
+    if found.detail:
+        words.append(f"({found.detail})")
     if found.facts.recording:
         words.append(f"into {found.facts.recording}")
     return " ".join(words)

@@ -9,12 +9,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from deploy.host_signals import deaf, dying_as_interrupt, held_back
 from deploy.outcome import TERMINAL_STATES
 from deploy.supervision import daemon
 from deploy.supervision.configuration import Service, render
 from deploy.supervision.diagnostics import in_order, log_files
-from deploy.supervision.place import give_back
+from deploy.supervision.place import claim, give_back
 from deploy.supervision.processes import ServiceOptions, plan_service
+from deploy.supervision.remains import remains
 from deploy.supervision.report import Facts, reach, read_end, write_facts
 from machine.board import render_board
 from machine.errors import EXIT_DONE, EXIT_FAILED, EXIT_UNREADABLE, EXIT_USAGE, MachineError
@@ -49,18 +51,29 @@ class Started:
     diagnostics: tuple[str, ...]
 
 
-def start_machine(places: ServicePlaces, start: Start) -> Started:
+def start_machine(name: str, start: Start) -> Started:
     """Start the machine; when the guest does not come to run, everything is gone again.  MachineError, UsageError."""
-    try:
-        _write(places, start)
-        daemon.start(places)
-        exit_code, detail = _await_run(places, start.options.wait_s + BEYOND_S)
-    except BaseException:
-        _clear(places)
-        raise
+    # Held back until whoever is interrupted clears away.
+    with dying_as_interrupt(), held_back() as let_come:
+        places = claim(name)
+        try:
+            let_come()
+            started = _start(places, start)
+        except BaseException as error:
+            _clear(places)
+            if isinstance(error, KeyboardInterrupt):
+                raise MachineError(f"{name}: interrupted before its guest ran; nothing of it is left") from None
+            raise
+        if started.exit_code != EXIT_DONE:
+            _clear(places)
+    return started
+
+
+def _start(places: ServicePlaces, start: Start) -> Started:
+    _write(places, start)
+    daemon.start(places)
+    exit_code, detail = _await_run(places, start.options.wait_s + BEYOND_S)
     diagnostics = tuple(f"{line.node}: {line.text}" for line in in_order(log_files(places.logs, None)))
-    if exit_code != EXIT_DONE:
-        _clear(places)
     return Started(exit_code, detail, diagnostics)
 
 
@@ -89,6 +102,8 @@ def _await_run(places: ServicePlaces, timeout_s: float) -> tuple[int, str]:
             end = read_end(places)
             if end is not None and (end["complete"] or end["state"] == RunState.ENDED.name):
                 return _judge(end)
+            if places.supervisor_pid() is None and not remains(places.directory):
+                return EXIT_FAILED, daemon.ENDED_EARLY
             control.ask()
             status = control.latest()
             if status is not None and status.state is RunState.RUNNING:
@@ -113,5 +128,6 @@ def _judge(end: dict[str, Any]) -> tuple[int, str]:
 
 
 def _clear(places: ServicePlaces) -> None:
-    daemon.end(places)
-    give_back(places)
+    with deaf():
+        daemon.abandon(places)
+        give_back(places)

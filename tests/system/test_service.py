@@ -147,6 +147,40 @@ def test_a_killed_broker_ends_the_machine(home: Home) -> None:
     machine.down(exit_code=1)
 
 
+def test_when_its_supervisor_is_killed_nobody_stays_behind(home: Home) -> None:
+    machine = Service(home, "m")
+    recording = machine.up("bare", "--kernel", guest("echo"), "--serial", "ringbuf", "--record", "-o", "a.dejavm")
+    os.kill(int((machine.directory / "supervisord.pid").read_text()), signal.SIGKILL)
+    assert machine.ps()["detail"] == "its supervisor has gone; clear it away with: dejavm down m"
+    machine.down()
+    assert home.left_behind() == []
+    assert recording is not None
+    home.verify(recording)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_up_that_is_interrupted_leaves_nothing(home: Home, number: signal.Signals) -> None:
+    # The line is waited for, so the guest cannot run yet.
+    starting = home.start("up", "bare", "--kernel", guest("echo"), "--serial", "unix:s,server=on", "--name", "m")
+    directory = Service(home, "m").directory
+    home.await_path(
+        {signal.SIGINT: directory, signal.SIGTERM: directory / "logs" / "supervisord.log"}.get(number, home.work / "s")
+    )
+    starting.signal(number)
+    done = starting.finish()
+    assert (done.exit_code, done.complaint) == (1, "dejavm: m: interrupted before its guest ran; nothing of it is left")
+    assert home.left_behind() == []
+
+
+def test_down_twice_and_at_once_with_up_leaves_nothing(home: Home) -> None:
+    up = home.start("up", "bare", "--kernel", guest("echo"), "--serial", "ringbuf", "--name", "m")
+    home.await_path(Service(home, "m").directory / "supervisord.conf")
+    downs = [home.start("down", "m", "--timeout", "0") for _ in range(2)]
+    ends = [running.finish() for running in (up, *downs)]
+    assert all("Traceback" not in end.stderr for end in ends), ends
+    assert home.left_behind() == []
+
+
 def test_a_guest_that_switches_off_leaves_its_end_to_be_read(home: Home) -> None:
     machine = Service(home, "m")
     recording = machine.up("bare", "--kernel", guest("counters"), "--serial", "file:out", "--record", "-o", "a.dejavm")

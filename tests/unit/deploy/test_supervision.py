@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import os
 import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploy.host_signals import deaf, dying_as_interrupt, held_back
 from deploy.plan import Launch, Places, plan_processes
 from deploy.supervision import daemon, ending
 from deploy.supervision.configuration import Service, render
@@ -22,6 +24,7 @@ from deploy.supervision.example import BOARD, FOLDER, example_configuration
 from deploy.supervision.listener import Event, EventStream, manner_of
 from deploy.supervision.place import ServicePlaces
 from deploy.supervision.processes import ServiceOptions, plan_service
+from deploy.supervision.remains import remains
 from deploy.supervision.report import Facts, Report, lines, plain, write_facts
 from machine.board import parse_board
 from machine.errors import UsageError
@@ -57,7 +60,7 @@ def test_down_says_where_it_cannot_end_the_run(
 ) -> None:
     places = ServicePlaces(tmp_path / "runs" / "m")
     places.directory.mkdir(parents=True)
-    places.pid_file.write_text(str(os.getpid()))
+    monkeypatch.setattr(ServicePlaces, "supervisor_pid", lambda _: os.getpid())
     if keys:
         for name in ("broker", "operator"):
             KeyRing(tmp_path).make(name)
@@ -75,6 +78,37 @@ def test_down_says_where_it_cannot_end_the_run(
     assert why in line
     assert "only what is on this host is ended" in line
     assert not places.directory.exists()
+
+
+def test_a_process_number_that_is_another_s_by_now_is_left_alone(tmp_path: Path) -> None:
+    places = ServicePlaces(tmp_path)
+    environment = {**os.environ, "DEJAVM_RUN_DIRECTORY": str(tmp_path)}
+    with (
+        subprocess.Popen(["cat"], stdin=subprocess.PIPE) as other,
+        subprocess.Popen(["cat"], stdin=subprocess.PIPE, env=environment) as left,
+    ):
+        for process, supervisor in ((other, None), (left, left.pid)):
+            places.pid_file.write_text(str(process.pid))
+            assert places.supervisor_pid() == supervisor
+        assert remains(tmp_path) == [left.pid]
+        daemon.end(places)
+        assert (other.poll(), left.wait()) == (None, -signal.SIGTERM)
+        other.communicate(b"")
+
+
+def test_interrupted_while_it_waits_a_signal_is_heard_when_it_is_let_come() -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    heard = False
+    with dying_as_interrupt(), held_back() as let_come:
+        os.kill(os.getpid(), signal.SIGHUP)
+        try:
+            let_come()
+        except KeyboardInterrupt:
+            heard = True
+        with deaf():
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert heard
+    assert signal.getsignal(signal.SIGHUP) == before
 
 
 @pytest.mark.parametrize("char", [";", "#", '"', "\n"])
