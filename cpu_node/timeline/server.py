@@ -35,6 +35,8 @@ class Server:
         self._requests = requests
         self._answers = answers
         self._unread = b""
+        self._stuck: Divergence | None = None
+        """Why it cannot go on from where it stands."""
         self._handlers: Mapping[str, Callable[[Request], Request]] = {
             "run_on": self._run_on,
             "look": self._look,
@@ -56,8 +58,11 @@ class Server:
 
     def _run_on(self, request: Request) -> Request:
         try:
+            if self._stuck is not None:
+                raise self._stuck
             more = self._player.run_on(int(request["run_on"]))
         except Divergence as error:
+            self._stuck = error
             return {"icount": self._waits_at, "more": False, "divergence": str(error), "at": error.stamp.icount}
         return {"icount": self._player.icount, "more": more, "seq": self._player.link.seq}
 

@@ -1,17 +1,15 @@
 """A replay that runs on while somebody else finds out which instruction is wanted.
 
-Theory of operation.  It runs a stretch at a time and saves itself in front of each, so wherever the place turns out to
-be, it lies at most one stretch behind something saved.
+Theory of operation.  All that it is to do is asked at once: save, run a stretch, and so on to the end.  When the place
+is known, what has been answered says behind which save it lies; the replay is taken back there, whatever it does.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
-from threading import Event, Thread
+import select
 from typing import TYPE_CHECKING
 
 from deploy.bisection.search import PACE
-from machine.errors import MachineError
 
 if TYPE_CHECKING:
     from deploy.bisection.runner import Answer, Runner
@@ -19,43 +17,39 @@ if TYPE_CHECKING:
 
 
 class Ahead:
-    """A runner, and the thread that waits for it.  Who asks it for something has stopped the thread."""
+    """A runner that is about to begin, or on its way; nobody has waited for it to be ready."""
 
-    def __init__(self, runner: Runner, end: int, pace: Pace = PACE) -> None:
+    def __init__(self, runner: Runner, first: int, end: int, pace: Pace = PACE) -> None:
+        """`first` and `end`: the icounts between which the recording is."""
         self._runner = runner
-        self._end, self._pace = end, pace
-        self._stands = int(runner.take()["icount"])
-        self._saved: list[int] = []
-        self._enough = Event()
-        self._thread: Thread | None = None
+        stretch = pace.stretch(first, end)
+        self._goals = range(first + stretch, end + stretch + 1, stretch)
+        self._starts: list[int] = []
+        """Where it was saved."""
+        self._waiting = 1
+        """Answers that are still to come."""
 
     def start(self) -> None:
         """Begin to run."""
-        self._thread = Thread(target=self._run, name="ahead")
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Wait until it stands still; at most a stretch."""
-        self._enough.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        for goal in self._goals:
+            self._runner.send(save=True)
+            self._runner.send(run_on=goal)
+        self._waiting += 2 * len(self._goals)
 
     def look(self, icount: int) -> Answer:
-        """The machine at an instruction, from the nearest place in front of it."""
-        self.stop()
-        while self._stands >= icount and self._saved:
-            self._runner.back(len(self._saved) - 1)
-            self._stands = self._saved.pop()
+        """The machine at an instruction, from the nearest place in front of it.  MachineError if it has gone."""
+        while self._waiting and (self._is_far_from(icount) or self._has_told()):
+            answer = self._runner.take()
+            self._waiting -= 1
+            if "saved" in answer:
+                self._starts.append(int(answer["icount"]))
+        nearest = sum(start < icount for start in self._starts) - 1
+        self._runner.back(max(0, nearest))
         return self._runner.ask(look=icount)
 
-    def _run(self) -> None:
-        stretch = self._pace.stretch(self._stands, self._end)
-        # A replay that has gone says so to whoever looks.
-        with suppress(MachineError):
-            while self._stands < self._end and not self._enough.is_set():
-                self._runner.ask(save=True)
-                self._saved.append(self._stands)
-                # Where it cannot go on it is as good as behind the end.
-                answer = self._runner.ask(run_on=self._stands + stretch)
-                self._stands = int(answer["icount"]) if answer["more"] else self._end
+    def _is_far_from(self, icount: int) -> bool:
+        """Whether it is still in a stretch in front of that with the instruction."""
+        return not self._starts or self._goals[len(self._starts) - 1] < icount
+
+    def _has_told(self) -> bool:
+        return self._runner.heard or bool(select.select([self._runner], [], [], 0)[0])

@@ -79,13 +79,10 @@ def _with_devices(recording: Recording) -> LogParting | None:
     """A device that is not itself shows in the first message that differs; from the log the CPU gets there again."""
     run = plan_replay(recording, "log")
     with Runner(recording.path, run.board, {}, run.snapshot) as runner:
-        ahead = Ahead(runner, recording.end_icount)
+        ahead = Ahead(runner, recording.begin_icount, recording.end_icount)
         if own_jobs() > 1:
             ahead.start()
-        try:
-            outcome = launch(plan_replay(recording, "live"))
-        finally:
-            ahead.stop()
+        outcome = launch(plan_replay(recording, "live"))
         if outcome.exit_code != EXIT_DIVERGED:
             return None
         icount = outcome.status.icount

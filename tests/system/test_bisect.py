@@ -157,7 +157,7 @@ def test_the_instruction_behind_a_late_message_costs_one_more_replay_at_most(hom
     recording = recorded(home, "chatter")
     place = answers(recording)[-2].icount
     with CountedRunner(recording.path, recording.board, {}) as runner:
-        replay = Ahead(runner, recording.end_icount, SHORT)
+        replay = Ahead(runner, 0, recording.end_icount, SHORT)
         if ahead:
             replay.start()
         before = replay.look(place)
