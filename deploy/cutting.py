@@ -48,8 +48,13 @@ def cut(recording: Recording, low: int, high: int, target: Path) -> Recording:
     first = recording.begin_icount
     if not first <= low <= high <= recording.end_icount:
         raise UsageError(f"{recording.path} goes from {first} to {recording.end_icount}; {low} to {high} is not in it")
-    if recording.facts.format < RESUMABLE_FORMAT or recording.facts.redacted:
-        raise LogError(f"{recording.path}: a recording of format {recording.facts.format}, or redacted, cannot be cut")
+    if recording.facts.redacted:
+        raise LogError(f"{recording.path}: its bytes have been redacted: what would be cut out of it does not replay")
+    if recording.facts.format < RESUMABLE_FORMAT:
+        raise LogError(
+            f"{recording.path}: a recording of format {recording.facts.format} cannot be cut, since format"
+            f" {RESUMABLE_FORMAT} one can; `dejavm dump --json` and `dejavm assemble` make it one of the newest"
+        )
     snapshot = _snapshot(recording, low)
     seq = snapshot.seq if snapshot is not None else recording.beginning.seq
     frames = zip(recording.frames(), chain(host_times(recording.path / LOG_NAME), repeat(0)), strict=False)

@@ -14,9 +14,9 @@ from deploy.bisection.symbols import Symbols
 from deploy.launch import launch
 from deploy.library import open_recording
 from deploy.reading_options import add_devices, add_json, add_recording
-from deploy.replaying import plan_replay
-from deploy.reporting import put
-from machine.errors import EXIT_DIVERGED, EXIT_DONE
+from deploy.replaying import plan_replay, unclosed
+from deploy.reporting import complain, put, say
+from machine.errors import EXIT_DIVERGED, EXIT_DONE, EXIT_UNREADABLE
 
 if TYPE_CHECKING:
     import argparse
@@ -43,17 +43,30 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Compare; exit code 3 and the place if the replays differ from each other or from the recording."""
+    """Compare; exit code 3 and the place if the replays differ from each other or from the recording.
+
+    Exit code 4 if they do not, as far as a damaged log is good.
+    """
     recording = open_recording(options.recording)
     symbols = Symbols.read(options.symbols) if options.symbols else Symbols()
     parting = _with_devices(recording) if options.devices == "live" else _side_by_side(recording, options)
     if parting is None:
         same = {"same": True, "instructions": recording.end_icount}
         put(json.dumps(same) if options.json else f"no difference in {recording.end_icount:,} instructions")
-        return EXIT_DONE
+        return _whole(recording)
     facts = describe(parting, recording, symbols)
     put(json.dumps(facts) if options.json else sentences(facts))
     return EXIT_DIVERGED
+
+
+def _whole(recording: Recording) -> int:
+    """Say if replays that came to the end of what is good have not seen all that was recorded; the exit code."""
+    if damage := recording.summary().damage:
+        complain(damage)
+        return EXIT_UNREADABLE
+    if note := unclosed(recording):
+        say(f"note: {note}")
+    return EXIT_DONE
 
 
 def _side_by_side(recording: Recording, options: argparse.Namespace) -> Parting | LogParting | None:

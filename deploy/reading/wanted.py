@@ -34,7 +34,9 @@ class Wanted:
         return self.node is None and self.type is None and self.message_class is None
 
     def check(self, names: tuple[str, ...]) -> None:
-        """UsageError if there is no such node or type, with those that there are."""
+        """UsageError if there is no such node or type, with those that there are, or no such span."""
+        if self.first is not None and self.last is not None and self.first > self.last:
+            raise UsageError(f"--from {self.first} is behind --to {self.last}")
         if self.node is not None and self.node not in names:
             raise UsageError(f"--node {self.node}: the recorded nodes are {', '.join(names)}")
         types = [name_of(number) for number in MESSAGES if number >= FIRST_INPUT_TYPE]

@@ -16,6 +16,7 @@ from machine.recording.reader import Recording
 from tests.harness.counted import CountedRunner
 from tests.harness.dropped import without
 from tests.harness.guests import BARE, echo_script, guest, saboteur
+from tests.unit.machine.recordings import cut_in_the_last_chunk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 DIVERGED = 3
+UNREADABLE = 4
 SHORT = Pace(stretches=8, shortest=1 << 20, looks=1 << 17)
 """As a recording is searched that is a hundred times as long."""
 
@@ -52,6 +54,15 @@ def test_runs_that_are_equal_have_no_difference(home: Home) -> None:
     recording = echo(home)
     found = bisect(home, recording)
     assert found == {"same": True, "instructions": Recording.open(recording).end_icount, "exit": 0}
+
+
+def test_equal_replays_of_a_damaged_log_are_not_all_that_was_recorded(home: Home) -> None:
+    recording = echo(home)
+    cut_in_the_last_chunk(recording / "log.mcap")
+    done = home.run("bisect", recording)
+    assert done.exit_code == UNREADABLE
+    assert "no difference in" in done.stdout
+    assert "good up to instruction" in done.complaint
 
 
 @pytest.mark.parametrize("at", [0, 40_000, 90_001])

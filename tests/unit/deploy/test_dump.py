@@ -69,6 +69,14 @@ def test_an_unknown_filter_names_the_known_ones(
     assert f"{options[0]} {options[1]}: the " in capsys.readouterr().err
 
 
+def test_a_span_that_ends_in_front_of_its_beginning_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "x.dejavm")
+    assert cli.main(["dump", str(path), "--from", "7", "--to", "6"]) == 2
+    assert "--from 7 is behind --to 6" in capsys.readouterr().err
+
+
 def test_the_first_message_brings_the_machine_unless_channels_are_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
