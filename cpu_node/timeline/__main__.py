@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -30,6 +31,8 @@ def main(argv: Sequence[str]) -> int:
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=int, help="for tests: a perturbation")
     options = parser.parse_args(argv)
     start_diagnostics("timeline")
+    # Ctrl-C is for whoever asks, and goes to all of a terminal's processes.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent()
     given = {field.name: getattr(options, field.name) for field in fields(Perturbation)}
     try:

@@ -17,6 +17,7 @@ import select
 import sys
 from typing import TYPE_CHECKING, Any
 
+from cpu_node.timeline.channel import end_of_process
 from machine.errors import Divergence, MachineError
 
 if TYPE_CHECKING:
@@ -160,8 +161,12 @@ class Server:
     def _answer(self, answer: Request) -> None:
         # Whoever has been killed may have left half a line.
         data = b"\n" + json.dumps(answer | {"by": os.getpid(), "stands": self._player.icount}).encode() + b"\n"
-        while data:
-            data = data[os.write(self._answers, data) :]
+        try:
+            while data:
+                data = data[os.write(self._answers, data) :]
+        except BrokenPipeError:
+            # Whoever has asked is gone.
+            end_of_process()
 
 
 def complain(error: MachineError) -> int:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from deploy.bisection.ahead import Ahead
+from deploy.bisection.runner import Runner
 from deploy.bisection.search import Pace, find_parting
 from machine.board import RAM_BASE
 from machine.codec import type_of
@@ -161,6 +164,22 @@ def test_an_early_or_a_late_dropped_message_costs_each_replay_less_than_one_and_
         found, times = search(without(recording, rows[number]), {"stop": 5000, "seed": 1})
         assert found == rows[number].icount
         assert times < 1.5
+
+
+def test_a_replay_is_taken_back_whatever_it_does_and_ctrl_c_is_not_for_it(home: Home) -> None:
+    recording = recorded(home, "counters")
+    with Runner(recording.path, recording.board, {}) as runner:
+        ready = runner.take()
+        os.kill(ready["by"], signal.SIGINT)
+        assert runner.ask(look=None)["icount"] == 0
+        saved = runner.ask(save=True)
+        assert saved["saved"] == ready["by"] != saved["by"]
+        # It is taken back whatever it does, and has forgotten what else it was asked for.
+        runner.send(run_on=recording.end_icount)
+        runner.send(look=None)
+        runner.back(0)
+        assert runner.ask(look=None)["by"] == ready["by"]
+        assert runner.stands == 0
 
 
 @pytest.mark.parametrize("ahead", [False, True])
