@@ -34,6 +34,10 @@ class BackendEstate:
         events = [said.event for _, said in self._journal.submitted_after(self._journal.kept().inputs)]
         return next((event for event in reversed(events) if event in _LINK), None)
 
+    def close(self) -> None:
+        """Let go of the descriptor store, not of what is in it."""
+        self._fdstore.close()
+
     @property
     def untouched(self) -> bool:
         """Whether nothing has come from the host yet."""

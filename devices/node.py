@@ -116,6 +116,7 @@ class Surroundings:
         if arguments.options.remote_memory:
             self.memory = RemoteMemory(link, size)
         self.past: PastGate | None = None
+        self._estate: BackendEstate | None = None
         past = _past(welcome, arguments, link) if welcome.continued else None
         if welcome.mode is RunMode.RECORD and may_be_kept():
             path = run_directory() / f"journal-{name}"
@@ -125,7 +126,7 @@ class Surroundings:
                 relives = make(arguments.board.device(name).backend).relives
                 self.journal = past.journal(path, relives=relives)
             self.memory = JournalledMemory(self.memory, self.journal, link, name)
-            estate = BackendEstate(self.journal, name)
+            self._estate = estate = BackendEstate(self.journal, name)
             self.make = lambda word: _heir(make(word), estate)
         elif welcome.rebuild or past is not None:
             raise MachineError("nothing was kept of the process that has died: there is no directory for it")
@@ -144,6 +145,8 @@ class Surroundings:
         """Let go of everything."""
         self._backend.close()
         self.memory.close()
+        if self._estate is not None:
+            self._estate.close()
         if self.journal is not None:
             self.journal.close()
 

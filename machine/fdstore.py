@@ -140,6 +140,12 @@ class FdStoreClient:
             with suppress(OSError):
                 connection.send(TAKE_OUT + name.encode())
 
+    def close(self) -> None:
+        """Nothing more is left or found; what was left stays."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
     def _connected(self) -> socket.socket | None:
         if self._socket is None and not self._tried:
             self._tried = True
