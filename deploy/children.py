@@ -129,6 +129,11 @@ class Children:
         """Those that have ended, in the order of their start."""
         return [child for child in self.all if child.exit_code is not None]
 
+    def kill(self) -> None:
+        """Have all end as they stand: what one that leaves in order would clear away is its successor's."""
+        for child in self._living():
+            child.process.kill()
+
     def end(self, patience_s: float) -> None:
         """Wait for all to leave by themselves, then terminate, then kill; none is left afterwards."""
         self.hear_only_children()

@@ -98,8 +98,8 @@ def _lived(
         outcome = _watched(run, places, children, signals, screen, fdstore)
         patience_s = LEAVE_S if outcome.status.state in TERMINAL_STATES else ABANDON_S
         if outcome.broker_killed:
-            # Nobody else tells them; what they have left on the host is left to their successors.
-            patience_s = 0.0
+            # Nobody else tells them.  A journal, a connection that one closes in order its successor would not find.
+            children.kill()
     except OSError as error:
         raise MachineError(f"cannot start the machine's processes: {error}") from error
     finally:

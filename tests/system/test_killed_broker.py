@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
+import subprocess
+import termios
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -117,23 +120,12 @@ def test_gdb_loses_the_machine_and_comes_again(home: Home) -> None:
     home.verify_both_ways(line.path)
 
 
-def test_a_machine_that_stood_still_at_first_does_not_stand_where_it_goes_on(home: Home) -> None:
-    path = home.work / "a.dejavm"
+def test_a_script_goes_on_at_the_step_where_it_was_and_nothing_stands_still(home: Home) -> None:
     script = home.script('expect READY\nsend "one\\n"\nexpect ONE\ndelay 3s\nsend "two\\x04"\nexpect PASS\n')
+    path = home.work / "a.dejavm"
     running = home.start("record", "bare", "-S", "--kernel", guest("echo"), "--serial", script, "-o", path)
     with Qmp(home) as qmp:
         qmp.execute("cont")
-    _await_said(path, b"ONE")
-    _kill(home)
-    done = running.finish()
-    assert done.exit_code == 0, done.stderr
-    home.verify_both_ways(path)
-
-
-def test_a_script_goes_on_at_the_step_where_it_was(home: Home) -> None:
-    script = home.script('expect READY\nsend "one\\n"\nexpect ONE\ndelay 3s\nsend "two\\x04"\nexpect PASS\n')
-    path = home.work / "a.dejavm"
-    running = home.start("record", "bare", "--kernel", guest("echo"), "--serial", script, "-o", path)
     _await_said(path, b"ONE")
     _kill(home)
     done = running.finish()
@@ -172,6 +164,80 @@ def test_a_line_that_had_waited_for_somebody_waits_again(home: Home) -> None:
     assert done.exit_code == 0, done.stderr
     assert "another broker goes on from power-on" in done.stderr
     home.verify_both_ways(path)
+
+
+def test_a_broker_that_is_killed_while_a_snapshot_is_written_leaves_no_half_of_it(home: Home) -> None:
+    path = home.work / "a.dejavm"
+    words = ("--kernel", guest("chatter"), "--serial", "null", "--snapshot-every", "20ms")
+    running = home.start("record", "bare", *words, "-o", path)
+    deadline = time.monotonic() + DEADLINE_S
+    while not any((path / "snapshots").glob("*.part")):
+        assert time.monotonic() < deadline, "nobody writes a snapshot"
+    _kill(home)
+    done = running.finish()
+    assert done.exit_code == 0, done.stderr
+    assert "another broker goes on from" in done.stderr
+    found = home.run("snapshots", path, "--json").json
+    assert found["damage"] == []
+    # One of the time that is no more would not replay.
+    last = found["snapshots"][-1]["icount"]
+    assert home.run("replay", path, "--seek", str(last), "--json").exit_code == 0
+    home.verify_both_ways(path)
+
+
+def test_a_broker_that_is_killed_while_others_are_rebuilt_has_all_come_back(home: Home) -> None:
+    line = EchoLine(home)
+    for number, name in enumerate(("serial0", "cpu")):
+        line.echo(b"before %d" % number)
+        _await_said(line.path, b"BEFORE %d" % number)
+        _kill(home, name)
+        _kill(home)
+        line.echo(b"behind %d" % number)
+    line.end()
+    assert typed(line.path).count(b"\n") == 4
+    home.verify_both_ways(line.path)
+
+
+def test_what_is_typed_at_a_terminal_is_there_once(home: Home) -> None:
+    path = home.work / "a.dejavm"
+    ours, theirs = os.openpty()
+    before = termios.tcgetattr(theirs)
+    argv = home.argv("record", "bare", "--kernel", guest("echo"), "--serial", "stdio", "-o", path)
+    command = subprocess.Popen(
+        argv, cwd=home.work, env=home.environment(None), stdin=theirs, stdout=theirs, stderr=theirs,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        _await_seen(ours, b"READY")
+        os.write(ours, b"before\r")
+        _await_seen(ours, b"BEFORE")
+        _await_said(path, b"BEFORE")
+        _kill(home)
+        os.write(ours, b"mean")
+        os.write(ours, b"while\r")
+        _await_seen(ours, b"MEANWHILE")
+        os.write(ours, b"\x04")
+        _await_seen(ours, b"recorded ")
+        assert command.wait(DEADLINE_S) == 0
+        assert termios.tcgetattr(theirs) == before
+    finally:
+        command.kill()
+        command.wait()
+        os.close(ours)
+        os.close(theirs)
+    # As lines, where the terminal was between two.
+    assert typed(path).replace(b"\r", b"\n") == b"before\nmeanwhile\n\x04"
+    home.verify_both_ways(path)
+
+
+def _await_seen(terminal: int, mark: bytes) -> None:
+    """Read what is shown until that is."""
+    seen, deadline = b"", time.monotonic() + DEADLINE_S
+    while mark not in seen:
+        left_s = deadline - time.monotonic()
+        assert left_s > 0, seen
+        if select.select([terminal], [], [], left_s)[0]:
+            seen += os.read(terminal, 4096)
 
 
 def test_a_broker_that_is_killed_while_the_machine_is_taken_back_is_tried_again(home: Home) -> None:
