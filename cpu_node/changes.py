@@ -18,6 +18,8 @@ from machine.icount import BROKER, Icount, Seq, Stamp
 from machine.message import DebuggerWrite, Grant, Sync
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cpu_node.engine import Cpu
     from cpu_node.link import Link
     from machine.clock import VirtualClock
@@ -33,6 +35,8 @@ class Changes:
         self._clock = clock
         self.next: Grant | None = None
         """The place of the next one, when a replay comes to it before its next sync point."""
+        self.on_write: Callable[[int, int], None] | None = None
+        """A debugger's: called behind each write to memory that a replay repeats, with its address and size."""
         self.made = False
         """There has been one since somebody has last set this."""
 
@@ -67,6 +71,8 @@ class Changes:
                     return message
                 case DebuggerWrite():
                     self._apply(message)
+                    if self.on_write is not None and not message.register:
+                        self.on_write(message.address, len(message.data))
                 case _:
                     raise self._link.protocol_error(message, f"at a debugger's place, seq {frame.seq}")
 

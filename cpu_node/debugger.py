@@ -30,8 +30,9 @@ Watch = tuple[int, int, int]
 """(first, last, HIT_READ | HIT_WRITE) of guest physical memory."""
 
 
-RESET: Final = "reset"
+RESET, GDB = "reset", "gdb"
 """In the place of a device's name: what has written to memory."""
+ALL_OF_MEMORY: Final = 1 << 62
 
 
 class Why(StrEnum):
@@ -192,19 +193,29 @@ class Debugger(ABC):
             self.hold(Why.INTERRUPT)
         elif self._native.icount >= self.pause_at:
             self.hold(Why.PAUSED)
+        elif (why := self._arrived()) is not None:
+            self.hold(why)
 
-    def came_back(self, reason: int) -> bool:
-        """The engine has come back; whether that was for a debugger alone, so that nothing is due there."""
-        order, icount = self._order, self._native.icount
+    def came_back(self, reason: int, *, changes: bool = False) -> bool:
+        """The engine has come back; whether that was for a debugger alone, so that nothing is due there.
+
+        `changes`: a debugger has changed something here, which is still to come: the machine stands behind that,
+        however it has got here.
+        """
         if (why := _POINTS.get(reason)) is not None:
             self.hold(why)
             return True
-        met = self._device_hit is not None and not order.noting
-        if order.step and icount > self._began_at:
-            self.hold(Why.WATCH if met else Why.STEP)
-        elif order.until is not None and icount >= order.until:
-            self.hold(Why.WATCH if met else Why.UNTIL)
+        if not changes and (why := self._arrived()) is not None:
+            met = self._device_hit is not None and not self._order.noting
+            self.hold(Why.WATCH if met else why)
         return reason in (_engine.STOP_EXACT, _engine.STOP_PLACE)
+
+    def _arrived(self) -> Why | None:
+        """Whether the CPU is where it was told to go."""
+        order, icount = self._order, self._native.icount
+        if order.step and icount > self._began_at:
+            return Why.STEP
+        return Why.UNTIL if order.until is not None and icount >= order.until else None
 
     def device_wrote(self, device: str, address: int, size: int, in_access: bool) -> None:
         """A device has written to memory, perhaps to some that is watched."""
@@ -213,9 +224,13 @@ class Debugger(ABC):
         if self._native.hit != before and self._native.hit is not None:
             self._device_hit = replace(Hit(*self._native.hit), device=device)
 
-    def memory_cleared(self, end: int) -> None:
-        """The machine has begun anew: all its memory, up to `end`, was written."""
-        self.device_wrote(RESET, 0, end, in_access=False)
+    def memory_cleared(self) -> None:
+        """The machine has begun anew: all its memory was written."""
+        self.device_wrote(RESET, 0, ALL_OF_MEMORY, in_access=False)
+
+    def changed(self, address: int, size: int) -> None:
+        """What a debugger has written when this was recorded is written again."""
+        self.device_wrote(GDB, address, size, in_access=False)
 
     def hold(self, why: Why) -> None:
         """Stand until somebody says how it goes on."""

@@ -170,7 +170,7 @@ class Loop:
         self._ran_from = native.icount
         self._ran, self.changes.made = True, False
         reason = native.run()
-        held = self.debugger is not None and self.debugger.came_back(reason)
+        held = self.debugger is not None and self.debugger.came_back(reason, changes=self.changes.here())
         if held or (self.changes.made and reason in _DROPPED):
             self._unserved = True
         elif self._at_target():
@@ -373,7 +373,7 @@ class Loop:
         assert self._keeper is not None
         self._keeper.reset()
         if self.debugger is not None:
-            self.debugger.memory_cleared(self._memory.end)
+            self.debugger.memory_cleared()
         self._powered_off, self._was_reset = None, True
 
     def _stand_still(self) -> None:

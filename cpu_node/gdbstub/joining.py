@@ -44,6 +44,7 @@ def join_gdb(
     loop.debugger = stub
     link.visitor = stub
     bus.on_dma = stub.device_wrote
+    loop.changes.on_write = stub.changed
     try:
         yield stub
     finally:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from cpu_node.debugger import RESET, Hit, Stop, Why
+from cpu_node.debugger import GDB, RESET, Hit, Stop, Why
 from cpu_node.gdbstub.addresses import Addresses
 from cpu_node.gdbstub.description import Description
 from cpu_node.gdbstub.monitor import Monitor
@@ -343,7 +343,8 @@ def _writer(hit: Hit) -> str:
     """Who has written, if it was not the CPU."""
     if hit.device == RESET:
         return f"the machine has begun anew: memory is cleared and the guest loaded, icount {hit.icount}\n"
-    return f"{hit.device} wrote {hit.size} bytes at {hit.address:#x} by DMA, icount {hit.icount}\n"
+    how = "" if hit.device == GDB else " by DMA"
+    return f"{hit.device} wrote {hit.size} bytes at {hit.address:#x}{how}, icount {hit.icount}\n"
 
 
 def _range(text: bytes) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from cpu_node._engine import HIT_BREAK
-from cpu_node.debugger import Hit, Order, Stop, Why
+from cpu_node.debugger import GDB, Hit, Order, Stop, Why
 from cpu_node.timeline.marks import Marks
 from cpu_node.timeline.replica import NO_POINTS, Replica
 from cpu_node.timeline.scan import Scan
@@ -240,6 +240,8 @@ class History:
         """A replica that stands behind an access that has been met: gdb undoes it by itself, and compares."""
         if not hit.between:
             return self._land(hit.icount + 1)
+        if hit.device == GDB:  # a place is behind what gdb has changed there
+            return self._land(hit.icount, hit.pc)
         replica = self._land(hit.icount)
         self._run(replica, Order(step=True), ((), points[1]))
         return replica

@@ -194,6 +194,7 @@ class Player:
         """Have a debugger see what happens."""
         self._loop.debugger = debugger
         self.bus.on_dma = debugger.device_wrote
+        self._loop.changes.on_write = debugger.changed
 
     def registers(self) -> tuple[int, ...]:
         """Every register, as a debugger reads them: looking disturbs nothing."""

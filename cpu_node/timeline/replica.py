@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cpu_node.debugger import GDB
 from cpu_node.timeline.channel import Channel, order_as_message, stop_of
 from machine.errors import MachineError
 
@@ -38,7 +39,12 @@ class Replica:
     def served(self) -> bool:
         """It stands behind what a device has written at a sync point, and no instruction further."""
         hit = self.stop.hit
-        return hit is not None and hit.between and (hit.icount, hit.pc) == (self.stop.icount, self.stop.pc)
+        return (
+            hit is not None
+            and hit.between
+            and hit.device != GDB
+            and (hit.icount, hit.pc) == (self.stop.icount, self.stop.pc)
+        )
 
     @property
     def icount(self) -> int:

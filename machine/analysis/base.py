@@ -31,7 +31,11 @@ class Replayed(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A write to watched memory: where the CPU was in front of it, what was written, and which device it was, or ""."""
+    """A write to watched memory: where the CPU was in front of it, what was written, and by whom.
+
+    `device`: its name, "" for the CPU, "gdb" for a debugger, "reset" where the machine began anew
+    (address and size are those watched then).
+    """
 
     icount: int
     pc: int

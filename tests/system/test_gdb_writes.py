@@ -81,6 +81,45 @@ def test_what_gdb_changes_is_in_the_recording(home: Home) -> None:
     check_history(home, recording)
 
 
+def test_a_place_where_gdb_has_written_is_the_same_however_it_is_reached(home: Home) -> None:
+    recording = home.work / "changed.dejavm"
+    words = ("bare", "--kernel", guest("calls"), "--serial", "null", "--sleep", "off", "-o", recording)
+    with attended(home, "record", *words, "-S") as session, Gdb(home) as gdb:
+        gdb.attach(session.place)
+        gdb.tell(f"file {SYMBOLS}")
+        gdb.tell("tbreak leaf")
+        gdb.go("continue")
+        at = gdb.icount
+        for value in (777, 778):
+            gdb.tell(f"set var total = {value}")
+            gdb.go("stepi")
+        gdb.tell("detach")
+    assert session.finished.exit_code == 0, session.finished.stderr
+    with served(home, recording) as place, Gdb(home) as gdb:
+        gdb.attach(place)
+        gdb.tell(f"file {SYMBOLS}")
+        gdb.tell("tbreak leaf")
+        gdb.go("continue")
+        met = []
+        for line in ("stepi", "stepi", "reverse-stepi", "reverse-stepi", "reverse-stepi", "stepi"):
+            met.append((gdb.icount - at, gdb.value("total")))
+            gdb.go(line)
+        assert met == [(0, 777), (1, 778), (2, 778), (1, 778), (0, 777), (-1, 0)]
+        for away, value in ((1, 778), (-1, 0), (0, 777)):
+            gdb.seek(at + away)
+            assert gdb.value("total") == value
+        # Who wrote this?  gdb did.
+        gdb.seek(at + 1)
+        gdb.tell("watch total")
+        for old, new in (("778", "777"), ("777", "0")):
+            assert gdb.go("reverse-continue")["value"] == {"old": old, "new": new}
+            assert "gdb wrote 8 bytes at" in gdb.said
+        for old, new in (("0", "777"), ("777", "778"), ("778", "780")):
+            assert gdb.go("continue")["value"] == {"old": old, "new": new}
+            assert ("gdb wrote 8 bytes at" in gdb.said) == (new != "780")
+    home.verify_both_ways(recording)
+
+
 def test_what_gdb_changes_in_a_branch_is_in_the_branch(home: Home) -> None:
     parent = home.record("bare", "--kernel", guest("calls"), "--serial", "null", "--sleep", "off")
     child = home.work / "child.dejavm"
@@ -115,6 +154,14 @@ def test_a_trap_s_handler_is_a_place_to_change_things_at(home: Home) -> None:
         gdb.tell("detach")
     assert session.finished.exit_code == 0, session.finished.stderr
     assert len(changes(recording)) == 32
+    with served(home, recording) as place, Gdb(home) as gdb:
+        gdb.attach(place)
+        gdb.tell(f"hbreak *{HANDLER:#x}")
+        there = []
+        for line in ("continue",) * 8 + ("reverse-continue",) * 7:
+            gdb.go(line)
+            there.append((gdb.icount, gdb.value("$frm"), gdb.value("$sstatus"), gdb.value("*(long *)0x80380000")))
+        assert there[8:] == there[6::-1]
     home.verify_both_ways(recording)
 
 
