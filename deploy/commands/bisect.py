@@ -16,7 +16,7 @@ from deploy.library import open_recording
 from deploy.reading_options import add_devices, add_json, add_recording
 from deploy.replaying import plan_replay, unclosed
 from deploy.reporting import complain, put, say
-from machine.errors import EXIT_DIVERGED, EXIT_DONE, EXIT_UNREADABLE
+from machine.errors import EXIT_DIVERGED, EXIT_DONE, EXIT_UNREADABLE, UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -75,13 +75,25 @@ def _side_by_side(recording: Recording, options: argparse.Namespace) -> Parting 
     On one processor the other one has run before, since a message that differs is found by that alone.
     """
     run = plan_replay(recording, "log")
-    plants = {plant: getattr(options, plant) for plant in PLANTS if getattr(options, plant) is not None}
+    plants = _plants(recording, options)
 
     def replay(perturbation: Mapping[str, int]) -> Runner:
         return Runner(recording.path, run.board, perturbation, run.snapshot)
 
     with replay({}) as plain, replay(plants or _strain(recording.end_icount)) as strained:
         return find_parting((plain, strained), recording.end_icount, in_turn=own_jobs() == 1)
+
+
+def _plants(recording: Recording, options: argparse.Namespace) -> dict[str, int]:
+    """The flip that is asked for; UsageError if it could not happen."""
+    plants = {plant: getattr(options, plant) for plant in PLANTS if getattr(options, plant) is not None}
+    if plants:
+        bits, first, end = 8 * recording.board.memory, recording.begin_icount, recording.end_icount
+        if not first <= plants.get("flip_at", -1) < end:
+            raise UsageError(f"--flip-at is needed with a flip, from {first} on and before {end}")
+        if not 0 <= plants.get("flip_bit", 0) < bits:
+            raise UsageError(f"--flip-bit {plants['flip_bit']}: memory has the bits 0 to {bits - 1}")
+    return plants
 
 
 def _strain(end: int) -> dict[str, int]:

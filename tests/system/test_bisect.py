@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tests.harness.machine import Home
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
+USAGE = 2
 DIVERGED = 3
 UNREADABLE = 4
 SHORT = Pace(stretches=8, shortest=1 << 20, looks=1 << 17)
@@ -126,6 +127,18 @@ def test_it_says_where_in_words(home: Home) -> None:
     assert "the first difference is behind instruction" in done.stdout
     assert "<the_guest" in done.stdout
     assert "the last messages before it:" in done.stdout
+
+
+def test_a_flip_that_cannot_happen_is_refused(home: Home) -> None:
+    recording = echo(home)
+    end = Recording.open(recording).end_icount
+    for words in (("--flip-at", str(end)), ("--flip-at=-1",), ("--flip-bit", "8")):
+        done = home.run("bisect", recording, *words)
+        assert done.exit_code == USAGE
+        assert f"from 0 on and before {end}" in done.complaint
+    done = home.run("bisect", recording, "--flip-at", "8", "--flip-bit", str(8 << 26))
+    assert done.exit_code == USAGE
+    assert f"memory has the bits 0 to {(8 << 26) - 1}" in done.complaint
 
 
 def test_symbols_that_are_none_are_one_line(home: Home) -> None:
