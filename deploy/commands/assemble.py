@@ -35,7 +35,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Make the recording; UsageError names the line that is wrong, and nothing is left behind then."""
-    machine = _machine(Path(options.machine)) if options.machine is not None else None
+    named = Path(options.machine) if options.machine is not None else None
+    machine = _machine(named) if named is not None else None
+    origin = named if named is not None and named.is_dir() else None
 
     def target(board: Board) -> Path:
         return new_path(options.output, board.name, datetime.now().astimezone())
@@ -43,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     source = "standard input" if options.dump == "-" else options.dump
     with _open(options.dump) as lines:
         try:
-            made = assemble(watched(lines), target, machine)
+            made = assemble(watched(lines), target, machine, origin)
         except UnicodeDecodeError as error:
             raise UsageError(f"{source}: not text: {error}") from error
     if options.json:

@@ -19,7 +19,9 @@ from machine.errors import UsageError
 from machine.frame import FIRST_INPUT_TYPE, Frame, class_of
 from machine.recording.chain import Chain
 from machine.recording.format import FORMAT_VERSION, HIGHEST_NODE, node_names
+from machine.recording.layout import DIRECTORY_MODE, SNAPSHOTS_NAME
 from machine.recording.reader import parse_machine
+from machine.recording.snapshots.store import SnapshotStore
 from machine.recording.writer import RecordingWriter
 
 if TYPE_CHECKING:
@@ -49,8 +51,10 @@ class Assembled:
     digest: bytes
 
 
-def assemble(lines: Iterable[str], target: Target, machine: str | None = None) -> Assembled:
+def assemble(lines: Iterable[str], target: Target, machine: str | None = None, origin: Path | None = None) -> Assembled:
     """Write the recording whose dump `lines` are; `machine` takes the place of the machine.toml that came with it.
+
+    What begins at a snapshot gets it from `origin`, the recording that has been dumped: no message has it.
 
     UsageError names the line and the field that is wrong; nothing is left behind then.
     """
@@ -61,16 +65,20 @@ def assemble(lines: Iterable[str], target: Target, machine: str | None = None) -
     if not isinstance(text, str):
         raise UsageError("the dump does not bring its machine with it; dump without filters, or name it with --machine")
     board, facts = parse_machine(text, "machine")
-    if facts.parent is not None:
+    if facts.snapshot and origin is None:
         raise UsageError(
-            "this is the dump of a branch, whose beginning is no message but a snapshot; make another branch with: "
-            f"dejavm branch {facts.parent.path}@{facts.parent.wanted}"
+            f"this is the dump of a {'cut' if facts.parent is None else 'branch'}, whose beginning is no message but a "
+            "snapshot: name the recording that it is the dump of with --machine"
         )
+    begins_with = SnapshotStore(origin, facts.id).files(facts.snapshot) if facts.snapshot and origin is not None else ()
     # What is written is of the newest format, whatever was read.
     facts = replace(facts, format=FORMAT_VERSION)
     path = target(board)
     writer = RecordingWriter(path, board, facts)
     try:
+        for file in begins_with:
+            (path / SNAPSHOTS_NAME).mkdir(DIRECTORY_MODE, exist_ok=True)
+            shutil.copy2(file, path / SNAPSHOTS_NAME)
         return _write(writer, path, board, rows if first is None else _again(first, rows), facts)
     except BaseException:
         writer.abandon()

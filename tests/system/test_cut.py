@@ -75,6 +75,20 @@ def test_a_cut_to_the_end_has_the_end_and_is_cut_again_and_packed(home: Home, wh
     assert home.verify_both_ways(home.work / "there.dejavm") == digest
 
 
+def test_the_dump_of_a_cut_is_assembled_with_the_snapshot_it_begins_with(home: Home, whole: Path) -> None:
+    part = _cut(home, whole, "--from", str(Recording.open(whole).end_icount // 2))
+    rows = home.run("dump", part, "--json").stdout.encode()
+    done = home.run("assemble", "-", "-o", "again.dejavm", stdin=rows)
+    assert done.exit_code == EXIT_USAGE
+    assert "the dump of a cut" in done.complaint
+    assert not (home.work / "again.dejavm").exists()
+    done = home.run("assemble", "-", "--machine", part, "-o", "again.dejavm", stdin=rows)
+    assert done.exit_code == 0, done.stderr
+    again = home.work / "again.dejavm"
+    assert list(Recording.open(again).frames()) == list(Recording.open(part).frames())
+    assert home.verify_both_ways(again) == final_digest(part)
+
+
 def test_without_a_snapshot_in_front_it_begins_at_power_on_and_says_so(home: Home) -> None:
     recording = home.record("bare", "--kernel", guest("counters"), "--serial", "null")
     end = Recording.open(recording).end_icount

@@ -140,7 +140,9 @@ def test_the_tree_names_what_it_cannot_read(tmp_path: Path, capsys: pytest.Captu
     assert cli.main(["tree", str(tmp_path / "none")]) == EXIT_USAGE
 
 
-def test_a_branch_cannot_be_assembled_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_branch_is_not_assembled_without_the_snapshot_it_begins_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     child = child_of(Recording.open(write(tmp_path / "p")), tmp_path / "c", 1, 1000)
     assert cli.main(["dump", str(child.path), "--json"]) == 0
     (tmp_path / "dump").write_text(capsys.readouterr().out)
