@@ -15,7 +15,7 @@ import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from machine.attended import AttendedPort
-from machine.errors import RemoteWireError
+from machine.errors import ConnectionLost, RemoteWireError
 from machine.keys import ClientKeys
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class DistantPort(AttendedPort):
             raise RemoteWireError(self._trouble)
 
     def _complain(self) -> NoReturn:
-        raise RemoteWireError(self._trouble)
+        raise ConnectionLost(self._trouble)
 
 
 def secure(socket: zmq.Socket[bytes], keys: ClientKeys) -> None:

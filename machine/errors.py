@@ -48,6 +48,10 @@ class RemoteWireError(WireError):
     """A peer sent something that is not part of the protocol."""
 
 
+class ConnectionLost(RemoteWireError):
+    """The connection to a broker on another host has ended; it, or another, may come to the same place."""
+
+
 class StateError(MachineError):
     """Saved state does not fit: unknown, of another version, out of range or left over."""
 

@@ -19,7 +19,7 @@ from deploy.supervision.processes import ServiceOptions, plan_service
 from deploy.supervision.remains import remains
 from deploy.supervision.report import Facts, reach, read_end, write_facts
 from machine.board import render_board
-from machine.errors import EXIT_DONE, EXIT_FAILED, EXIT_UNREADABLE, EXIT_USAGE, MachineError
+from machine.errors import EXIT_DONE, EXIT_FAILED, EXIT_UNREADABLE, EXIT_USAGE, ConnectionLost, MachineError
 from machine.message import RunState
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 BEYOND_S: Final = 15.0
 """How much longer than the broker waits for its nodes we wait for the broker's word."""
 POLL_S: Final = 0.02
+ASK_AGAIN_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ def _write(places: ServicePlaces, start: Start) -> None:
 def _await_run(places: ServicePlaces, timeout_s: float) -> tuple[int, str]:
     """Exit code and detail, once the guest runs or it is known that it will not."""
     control = reach(places)
+    again_s = 0.0
     deadline = time.monotonic() + timeout_s
     try:
         while time.monotonic() < deadline:
@@ -104,8 +106,17 @@ def _await_run(places: ServicePlaces, timeout_s: float) -> tuple[int, str]:
                 return _judge(end)
             if places.supervisor_pid() is None and not remains(places.directory):
                 return EXIT_FAILED, daemon.ENDED_EARLY
+            if time.monotonic() >= again_s:
+                # Who was asked may have been killed, and another comes to the same place.
+                again_s = time.monotonic() + ASK_AGAIN_S
+                control.forget()
             control.ask()
-            status = control.latest()
+            try:
+                status = control.latest()
+            except ConnectionLost:
+                control.close(0)
+                control = reach(places)
+                continue
             if status is not None and status.state is RunState.RUNNING:
                 return EXIT_DONE, ""
             if status is not None and status.state in TERMINAL_STATES:

@@ -20,7 +20,7 @@ from tests.bench.boot import BOOT, PRINT, Workload, qemu_command, replay_command
 from tests.bench.broker import measure_broker
 from tests.bench.download import measure_download
 from tests.bench.keys import measure_keys
-from tests.bench.killing import measure_killed_cpu
+from tests.bench.killing import measure_killed_cpu, measure_killed_devices
 from tests.bench.machine import measure_machine
 from tests.bench.process import Measured, measure
 from tests.bench.rebuild import measure_rebuild
@@ -44,6 +44,7 @@ WORKLOADS: Final = (
     "snapshots",
     "bisect",
     "killed-cpu",
+    "killed-devices",
 )
 
 
@@ -136,6 +137,7 @@ def main() -> int:
             "snapshots": lambda: measure_snapshots(place, rounds),
             "bisect": lambda: measure_bisect(place, rounds),
             "killed-cpu": measure_killed_cpu,
+            "killed-devices": measure_killed_devices,
         }
         for name, figures in measures.items():
             if options.only in (None, name):
