@@ -20,7 +20,7 @@ LOOK_S: Final = 0.2
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
-    parser.add_argument("node", nargs="?", metavar="NODE", help="one process (default: all)")
+    parser.add_argument("node", nargs="?", metavar="NODE", help="one process, or supervisord (default: all processes)")
     parser.add_argument("-f", "--follow", action="store_true", help="go on until the machine is down or Ctrl-C")
     parser.add_argument("--name", metavar="N", help="the machine (default: the only one)")
 
@@ -30,13 +30,14 @@ def run(options: argparse.Namespace) -> int:
     places = find(options.name)
     files = log_files(places.logs, options.node)
     if not files:
-        known = ", ".join(sorted(path.stem for path in places.logs.glob("*.log") if path.stem != "supervisord"))
+        known = ", ".join(sorted(path.stem for path in places.logs.glob("*.log")))
         raise UsageError(f"{places.name} has no process {options.node} here (it has: {known})")
     with EndingSignals() as signals:
         while True:
-            for line in in_order(files):
+            last = not options.follow or signals.drain() > 0 or not places.directory.exists()
+            for line in in_order(files, to_the_end=last):
                 put(str(line))
             sys.stdout.flush()
-            if not options.follow or signals.drain() or not places.directory.exists():
+            if last:
                 return EXIT_DONE
             select.select([signals.fd], [], [], LOOK_S)

@@ -6,15 +6,22 @@ Never here: printing.
 
 from __future__ import annotations
 
+import os
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 STAMP: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) ([\w-]+) (\d+): (.*)", re.DOTALL)
-SUPERVISOR_LOG: Final = "supervisord.log"
+SUPERVISOR: Final = "supervisord"
+SUPERVISOR_STAMP: Final = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) (.*)", re.DOTALL)
+"""supervisord's own lines have the host's local time, and know of no guest."""
+UNKNOWN: Final = "-"
+"""The icount of a line of which nobody can say it."""
 
 
 class Line(NamedTuple):
@@ -31,46 +38,73 @@ class Line(NamedTuple):
 
 
 class LogFile:
-    """One process's file, read from where the last look ended."""
+    """One process's file and the one before it, which supervisor has put aside, read from where the last look ended."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._node = path.name.partition(".")[0]
-        self._at = 0
+        self._open: list[BinaryIO] = []
+        """The older one first.  As long as we have a file open, no other gets its inode."""
         self._partial = b""
-        self._last = Line("", self._node, "", "")
+        self._last: Line | None = None
 
-    def take(self) -> Iterator[Line]:
-        """The lines since the last look.  What has no stamp of its own has that of the line before it."""
-        try:
-            size = self._path.stat().st_size
-            if size < self._at:
-                self._at = 0  # supervisor has begun a new file
-            with self._path.open("rb") as file:
-                file.seek(self._at)
-                data = file.read()
-        except OSError:
-            return
-        self._at += len(data)
-        *whole, self._partial = (self._partial + data).split(b"\n")
+    def take(self, *, to_the_end: bool = False) -> Iterator[Line]:
+        """The lines since the last look.  What has no stamp of its own has that of the line before it.
+
+        `to_the_end`: a line that is not whole, since its writer was killed, is one, too; nothing more is looked for.
+        """
+        # The newest first: what is put aside meanwhile is found twice, never missed.
+        known = {os.fstat(file.fileno()).st_ino: file for file in self._open}
+        there: dict[int, BinaryIO] = {}
+        for path in (self._path, self._path.with_name(f"{self._path.name}.1")):
+            with suppress(OSError):
+                found = path.open("rb")
+                there[os.fstat(found.fileno()).st_ino] = found
+        gone = [file for inode, file in known.items() if inode not in there]
+        new = [known.get(inode, file) for inode, file in reversed(there.items())]
+        for file in (*gone, *new):
+            yield from self._read(file)
+        for file in (*gone, *(file for file in there.values() if file not in new)):
+            file.close()
+        self._open = new
+        if to_the_end:
+            if self._partial:
+                yield self._parse(self._partial, datetime.now(UTC))
+            for file in self._open:
+                file.close()
+
+    def _read(self, file: BinaryIO) -> Iterator[Line]:
+        *whole, self._partial = (self._partial + file.read()).split(b"\n")
+        written = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
         for raw in whole:
-            yield self._parse(raw.decode(errors="replace").rstrip("\r"))
+            yield self._parse(raw, written)
 
-    def _parse(self, text: str) -> Line:
-        match = STAMP.fullmatch(text)
-        if match is not None:
+    def _parse(self, raw: bytes, written: datetime) -> Line:
+        """`written`: when the file was, for what is said before anything with a stamp."""
+        text = raw.decode(errors="replace").rstrip("\r")
+        if (match := STAMP.fullmatch(text)) is not None:
             self._last = Line(match[1], match[2], match[3], match[4])
-            return self._last
-        return self._last._replace(text=text)
+        elif self._node == SUPERVISOR and (match := SUPERVISOR_STAMP.fullmatch(text)) is not None:
+            at = datetime.strptime(match[1], "%Y-%m-%d %H:%M:%S,%f").astimezone(UTC)
+            self._last = Line(_stamp(at), self._node, UNKNOWN, match[2])
+        elif self._last is not None:
+            return self._last._replace(text=text)
+        else:
+            return Line(_stamp(written), self._node, UNKNOWN, text)
+        return self._last
+
+
+def _stamp(at: datetime) -> str:
+    return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}Z"
 
 
 def log_files(directory: Path, node: str | None) -> list[LogFile]:
-    """The files of all nodes, or of one; supervisor's own is not a node's."""
-    paths = sorted(path for path in directory.glob("*.log") if path.name != SUPERVISOR_LOG)
-    return [LogFile(path) for path in paths if node is None or path.stem == node]
+    """The files of all nodes, or of one; supervisor's own is not a node's, and only told who names it."""
+    paths = sorted(directory.glob("*.log"))
+    return [LogFile(path) for path in paths if path.stem == node or (node is None and path.stem != SUPERVISOR)]
 
 
-def in_order(files: Iterable[LogFile]) -> list[Line]:
+def in_order(files: Iterable[LogFile], *, to_the_end: bool = False) -> list[Line]:
     """What has come in all files since the last look, by time; one process's lines stay in their order."""
-    found = [(line.time, line) for file in files for line in file.take()]
+    found = [(line.time, line) for file in files for line in file.take(to_the_end=to_the_end)]
     return [line for _, line in sorted(found, key=lambda pair: pair[0])]

@@ -74,7 +74,7 @@ def _start(places: ServicePlaces, start: Start) -> Started:
     _write(places, start)
     daemon.start(places)
     exit_code, detail = _await_run(places, start.options.wait_s + BEYOND_S)
-    diagnostics = tuple(f"{line.node}: {line.text}" for line in in_order(log_files(places.logs, None)))
+    diagnostics = tuple(f"{line.node}: {line.text}" for line in in_order(log_files(places.logs, None), to_the_end=True))
     return Started(exit_code, detail, diagnostics)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 import shlex
 import signal
 import socket
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from supervisor.loggers import LevelsByName, LogRecord, RotatingFileHandler
 
 from deploy.host_signals import deaf, dying_as_interrupt, held_back
 from deploy.plan import Launch, Places, plan_processes
@@ -181,8 +183,41 @@ def test_diagnostics_of_many_processes_are_in_the_order_of_their_time(tmp_path: 
     ]  # fmt: skip
     with (tmp_path / "cpu.log").open("a") as file:
         file.write("01-01T00:00:04.000Z cpu 400: four\n")
-    assert [line.text for line in in_order(files)] == ["four"]
-    assert [line.node for line in in_order(log_files(tmp_path, "nic0"))] == ["nic0"]
+    assert [line.text for line in in_order(files, to_the_end=True)] == ["four"]
+    assert [line.node for line in in_order(log_files(tmp_path, "nic0"), to_the_end=True)] == ["nic0"]
+
+
+def test_no_line_is_lost_when_supervisor_begins_a_new_file(tmp_path: Path) -> None:
+    handler = RotatingFileHandler(str(tmp_path / "cpu.log"), maxBytes=200, backupCount=1)
+    handler.setFormat("%(message)s")
+    said, heard, follower = 0, [], log_files(tmp_path, "cpu")
+    for batch in (1, 5, 1, 5, 0):
+        for _ in range(batch):
+            said += 1
+            handler.emit(LogRecord(LevelsByName.INFO, f"2026-01-01T00:00:01.000Z cpu {said}: line\n"))
+        heard += [line.icount for line in in_order(follower, to_the_end=not batch)]
+    # Who looks only now has what was put aside, too.
+    late = [line.icount for line in in_order(log_files(tmp_path, "cpu"), to_the_end=True)]
+    handler.close()
+    assert (tmp_path / "cpu.log.1").exists()
+    assert heard == [str(number) for number in range(1, said + 1)]
+    assert late == heard[-len(late) :]
+    assert len(late) > 5
+
+
+def test_every_line_says_who_and_where_also_what_nobody_has_stamped(tmp_path: Path) -> None:
+    (tmp_path / "nic0.log").write_text("No module named nic\nhalf a li")
+    (tmp_path / "supervisord.log").write_text("2026-01-01 00:00:02,345 INFO spawned: 'cpu' with pid 7\nmore\n")
+    lines = in_order(log_files(tmp_path, None), to_the_end=True)
+    assert [(line.node, line.icount, line.text) for line in lines] == [
+        ("nic0", "-", "No module named nic"), ("nic0", "-", "half a li"),
+    ]  # fmt: skip
+    own = in_order(log_files(tmp_path, "supervisord"), to_the_end=True)
+    assert [(line.node, line.icount, line.text) for line in own] == [
+        ("supervisord", "-", "INFO spawned: 'cpu' with pid 7"), ("supervisord", "-", "more"),
+    ]  # fmt: skip
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line.time) for line in (*lines, *own))
+    assert own[0].time.endswith(":02.345Z")
 
 
 def test_the_table_says_of_each_process_what_is_known() -> None:
