@@ -15,7 +15,7 @@ import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from machine.attended import AttendedPort
-from machine.errors import ConnectionLost, RemoteWireError
+from machine.errors import ConnectionLost, Unheard
 from machine.keys import ClientKeys
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class DistantPort(AttendedPort):
         if self._trouble == LOST:
             self.severed()
         if self._trouble:
-            raise RemoteWireError(self._trouble)
+            raise Unheard(self._trouble)
 
     def _complain(self) -> NoReturn:
         raise ConnectionLost(self._trouble)

@@ -48,7 +48,11 @@ class RemoteWireError(WireError):
     """A peer sent something that is not part of the protocol."""
 
 
-class ConnectionLost(RemoteWireError):
+class Unheard(RemoteWireError):
+    """The broker does not hear this node, or not any more: nothing can be told to it."""
+
+
+class ConnectionLost(Unheard):
     """The connection to a broker on another host has ended; it, or another, may come to the same place."""
 
 

@@ -20,7 +20,16 @@ from typing import TYPE_CHECKING, NoReturn
 
 from machine.board import Board, parse_board
 from machine.codec import MESSAGES, decode
-from machine.errors import EXIT_FAILED, EXIT_USAGE, BackendError, BoardError, Divergence, MachineError, RemoteWireError
+from machine.errors import (
+    EXIT_FAILED,
+    EXIT_USAGE,
+    BackendError,
+    BoardError,
+    Divergence,
+    MachineError,
+    RemoteWireError,
+    Unheard,
+)
 from machine.icount import BROKER
 from machine.leaving import leave
 from machine.message import (
@@ -115,14 +124,14 @@ def add_metrics(parser: argparse.ArgumentParser) -> None:
 
 
 def introduce(port: Port, arguments: NodeArguments, memory_path: str = "") -> Welcome:
-    """Say Hello and wait to be let in; Rejected if the broker refuses, RemoteWireError if it is not there."""
+    """Say Hello and wait to be let in; Rejected if the broker refuses, Unheard if it is not there."""
     name = arguments.name
     port.send(_hello(arguments, memory_path, port.metrics), BROKER, 0)
     port.introduced = True
     wait_s = arguments.options.wait
     frame = port.receive(wait_s)
     if frame is None:
-        raise RemoteWireError(f"{name}: the broker did not answer within {wait_s:.0f} s")
+        raise Unheard(f"the broker did not answer within {wait_s:.0f} s")
     message = decode(frame.type, frame.payload)
     match message:
         case Welcome():
@@ -170,7 +179,7 @@ def run_node(arguments: NodeArguments, main: Callable[[NodeArguments, Port], Non
         main(arguments, port)
     except ShutDown:
         return 0
-    except Rejected as error:
+    except (Rejected, Unheard) as error:
         log.warning("%s", error)
         return EXIT_FAILED
     except (BackendError, BoardError) as error:

@@ -14,6 +14,7 @@ import zmq
 from machine.errors import BackendError
 from machine.keys import BROKER, OPERATOR
 from replay_broker.gatekeeper import Gatekeeper
+from replay_broker.handshakes import Handshakes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,8 +56,9 @@ class Sockets:
         if keys is not None:
             self._gatekeeper = Gatekeeper(self._context, keys.names(), self._refuse_early)
             self._poller.register(self._gatekeeper.socket, zmq.POLLIN)
-        self._bus = self._bind(bus, waiting=0)
-        self._control = self._bind(control, waiting=MOST_ANSWERS)
+        self._handshakes: list[Handshakes] = []
+        self._bus = self._bind(bus, "nodes'", waiting=0)
+        self._control = self._bind(control, "control", waiting=MOST_ANSWERS)
         if remote is not None:
             assert keys is not None, "nobody from another host comes in without a key"
             own = keys.pair(BROKER)
@@ -72,6 +74,9 @@ class Sockets:
         self._ready = dict(self._poller.poll(timeout_ms))
         if self._gatekeeper is not None and self._gatekeeper.socket in self._ready:
             self._gatekeeper.serve()
+        for handshakes in self._handshakes:
+            if handshakes.socket in self._ready:
+                handshakes.serve()
 
     @property
     def only_bus(self) -> bool:
@@ -108,6 +113,8 @@ class Sockets:
 
     def close(self) -> None:
         """Send the rest, then nobody listens any more."""
+        for handshakes in self._handshakes:
+            handshakes.close()
         self._bus.close()
         self._control.close()
         if self._gatekeeper is not None:
@@ -117,12 +124,15 @@ class Sockets:
     def _refuse_early(self, reason: str) -> None:
         self.refuse(reason)
 
-    def _bind(self, endpoint: str, *, waiting: int) -> zmq.Socket[bytes]:
+    def _bind(self, endpoint: str, name: str, *, waiting: int) -> zmq.Socket[bytes]:
         socket = self._context.socket(zmq.ROUTER)
         socket.setsockopt(zmq.LINGER, LINGER_MS)
         socket.setsockopt(zmq.SNDHWM, waiting)
         socket.setsockopt(zmq.RCVHWM, MOST_ANSWERS)
         socket.setsockopt(zmq.MAXMSGSIZE, LARGEST_PART_BYTES)
+        handshakes = Handshakes(self._context, socket, name, self._refuse_early)
+        self._handshakes.append(handshakes)
+        self._poller.register(handshakes.socket, zmq.POLLIN)
         socket.bind(endpoint)
         self._poller.register(socket, zmq.POLLIN)
         return socket

@@ -26,6 +26,8 @@ def whole(message: Message, *, source: int = 2, target: int = BROKER, icount: in
     return [encode_header(frame), frame.payload]
 
 
+NO_KEY: Final = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
+"""ZeroMQ's greeting of who has no key (rfc.zeromq.org/spec/23)."""
 MESSAGES: Final = (
     # Malformed,
     [b"\xff" * 40, b"\x00"],
@@ -60,6 +62,7 @@ def flood(endpoint: str, count: int, rate: int) -> None:
         ahead_s = number / rate - (time.monotonic() - started)
         if number % BATCH == 0 and ahead_s > 0:
             socket.poll(int(ahead_s * 1000), zmq.POLLERR)
+    taken_s = time.monotonic() - started
     giant = context.socket(zmq.DEALER)
     giant.connect(endpoint)
     giant.send_multipart([b"", bytes(20 << 20)])
@@ -67,7 +70,7 @@ def flood(endpoint: str, count: int, rate: int) -> None:
     giant.close(linger=500)
     socket.close(linger=20_000)
     context.term()
-    sys.stdout.write("sent\n")
+    sys.stdout.write(f"{count} messages in {taken_s:.2f} s\n")
     sys.stdout.flush()
 
 

@@ -21,6 +21,8 @@ from replay_broker.roster import Roster
 from replay_broker.server import Server
 from replay_broker.session.record import RecordSession
 from replay_broker.sockets import Sockets
+from tests.harness.ports import free_port
+from tests.harness.stranger import NO_KEY
 from tests.unit.replay_broker.stage import BOARD, TalliedLedger
 
 if TYPE_CHECKING:
@@ -31,19 +33,6 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 10.0
 NAMES = ("cpu", *(slot.name for slot in BOARD.devices))
-
-
-def free_port() -> int:
-    """A port that is free, and so is the next one, a moment ago."""
-    while True:
-        with socket.socket() as one, socket.socket() as two:
-            one.bind(("127.0.0.1", 0))
-            port = int(one.getsockname()[1])
-            try:
-                two.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return port
 
 
 class Far:
@@ -160,6 +149,15 @@ def test_without_a_key_nothing_is_heard(far: Far) -> None:
     assert "serial0" in far.server._roster.missing()
     plain.close(0)
     context.term()
+
+
+def test_who_has_no_key_or_does_not_speak_zeromq_is_counted_and_costs_nothing(far: Far) -> None:
+    place = ("127.0.0.1", int(far.bus.rpartition(":")[2]))
+    for count, said in enumerate((b"\xff" * 64, NO_KEY) * 5, 1):
+        with socket.create_connection(place) as raw:
+            raw.sendall(said)
+            far.await_refusals(count)
+    assert isinstance(hear(far.node("cpu")), m.Welcome)
 
 
 def test_a_node_that_goes_on_over_a_new_connection_ends_the_run(far: Far) -> None:

@@ -1,0 +1,62 @@
+"""Connections that have come to nothing: who speaks another language than ZeroMQ's, or has no key where one is needed.
+
+ZeroMQ hangs up on them by itself and tells its monitor (zmq_socket_monitor(3)); a wrong key is the gatekeeper's.
+
+Lives here: counting them.  Never here: whoever got through.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Final
+
+import zmq
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EVENTS: Final = zmq.Event.HANDSHAKE_FAILED_PROTOCOL | zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
+KIND: Final = struct.Struct("=H")
+"""What an event's first part begins with; the second is where it was."""
+REMOTE: Final = b"tcp:"
+
+
+class Handshakes:
+    """One socket's connections that failed; `socket` is for the broker's poller."""
+
+    def __init__(
+        self,
+        context: zmq.Context[zmq.Socket[bytes]],
+        watched: zmq.Socket[bytes],
+        name: str,
+        refuse: Callable[[str], None],
+    ) -> None:
+        place = f"inproc://handshakes-{id(watched)}"
+        watched.monitor(place, EVENTS)
+        self.socket = context.socket(zmq.PAIR)
+        # What does not fit would keep ZeroMQ's own thread waiting for us.
+        self.socket.setsockopt(zmq.RCVHWM, 0)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.connect(place)
+        self._watched = watched
+        self._name = name
+        self._refuse = refuse
+
+    def serve(self) -> None:
+        """Count all that there are."""
+        while True:
+            try:
+                event, place = self.socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            (kind,) = KIND.unpack_from(event)
+            # Who hangs up before it has said who it is: here perhaps a `ps` that is done; from elsewhere, somebody
+            # without a key, who has noticed first.
+            if kind == zmq.Event.HANDSHAKE_FAILED_NO_DETAIL and not place.startswith(REMOTE):
+                continue
+            self._refuse(f"a connection to the {self._name} socket with another protocol, or without a key")
+
+    def close(self) -> None:
+        """Watch no more."""
+        self._watched.disable_monitor()
+        self.socket.close(0)
