@@ -120,7 +120,7 @@ class History:
             self._move(self._land(self.begin_icount))
             return self._as(Why.BEGIN)
         if hit.kind == HIT_BREAK:
-            self._move(self._land(hit.icount, hit.pc))
+            self._move(self._onto(hit))
             return self._as(Why.BREAK, hit)
         self._move(self._behind(hit, points))
         return self._as(Why.WATCH, hit)
@@ -235,6 +235,15 @@ class History:
                 return previous
             previous.end()
             previous = following
+
+    def _onto(self, hit: Hit) -> Replica:
+        """A replica that has run onto a breakpoint: behind what has come in there, as going forward is."""
+        if hit.icount <= self.begin_icount:
+            return self._land(hit.icount, hit.pc)
+        replica = self._land(hit.icount - 1)
+        while replica.icount < hit.icount:
+            self._run(replica, Order(until=hit.icount + 1), ((hit.pc,), ()))
+        return replica
 
     def _behind(self, hit: Hit, points: Points) -> Replica:
         """A replica that stands behind an access that has been met: gdb undoes it by itself, and compares."""

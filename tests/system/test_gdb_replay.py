@@ -9,7 +9,7 @@ import pytest
 
 from machine.board import RAM_BASE
 from machine.codec import decode
-from machine.message import DmaWrite
+from machine.message import DmaWrite, HostEvent, HostInput
 from machine.recording.reader import Recording
 from tests.harness.gdb import Gdb, served
 from tests.harness.guests import BARE, DMACOPY, guest
@@ -24,7 +24,8 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 ENTRY = 0x8020_0000
 FILL_LOOP = 0x8020_0028
 """An instruction of rt.S that runs once for each eight bytes of memory it clears."""
-SWITCHED_OFF = 0
+EXTERNAL = 1 << 9
+"""An external interrupt is pending (sip)."""
 
 
 def record(home: Home, name: str, board: str = BARE) -> Path:
@@ -73,6 +74,31 @@ def test_going_back_stops_at_each_of_ten_breakpoints_in_the_other_order(home: Ho
             assert int(stop["frame"]["addr"], 16) == FILL_LOOP
             back.append(gdb.icount)
         assert back == there[::-1]
+
+
+def test_a_breakpoint_where_something_comes_in_shows_the_same_from_both_sides(home: Home) -> None:
+    hands = home.script('expect UP\nsend "c"\nexpect UP\nsend "q"\n')
+    recording = home.record("bare", "--kernel", guest("restart"), "--serial", hands, "--sleep", "off")
+    came = [(frame.icount, decode(frame.type, frame.payload)) for frame in Recording.open(recording).frames()]
+    comes_at = next(at for at, message in came if isinstance(message, HostInput) and message.event is HostEvent.DATA)
+    with served(home, recording) as place, Gdb(home) as gdb:
+        gdb.attach(place)
+        gdb.seek(comes_at)
+        assert gdb.value("$sip") == 0  # in front of it
+        gdb.tell(f"hbreak *{gdb.pc}")
+        gdb.seek(0)
+        there = []
+        for line in ("continue", "continue", "reverse-continue"):
+            assert gdb.go(line)["reason"] == "breakpoint-hit"
+            there.append((gdb.tell("monitor when"), gdb.tell("info all-registers")))
+        assert there[0] == there[2] != there[1]
+        assert gdb.icount == comes_at
+        assert gdb.value("$sip") == EXTERNAL
+        # Nothing is behind it that was met before.
+        gdb.go("reverse-stepi")
+        assert gdb.icount == comes_at - 1
+        assert gdb.go("continue")["reason"] == "breakpoint-hit"
+        assert (gdb.tell("monitor when"), gdb.tell("info all-registers")) == there[0]
 
 
 def test_both_ends_of_the_history_are_told(home: Home) -> None:
