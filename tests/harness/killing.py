@@ -6,28 +6,33 @@ import os
 import random
 import signal
 import threading
+import time
 from typing import TYPE_CHECKING, Final
 
+from machine.errors import LogError
 from machine.recording.reader import Recording
 from tests.harness.debian_session import PROMPT, DebianSession
+from tests.harness.machine import console
 from tests.harness.monitor import Qmp
 from tests.harness.net_guest import DHCP
 from tests.harness.net_http import noise, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from tests.harness.machine import Home
 
-OPTIONS: Final = ("--nic", "user", "--input", "kbd", "--rng", "host", "--snapshot-every", "1s")
+OPTIONS: Final = ("--input", "kbd", "--rng", "host", "--snapshot-every", "1s")
+DEADLINE_S: Final = 60.0
 MOST_LINES: Final = 4
 """Typed between two kills, at random."""
 
 
 def killed_meanwhile(
-    home: Home, kills: int, file_bytes: int, kill: Callable[[DebianSession, Qmp, int], None], seed: int = 1
-) -> Path:
+    home: Home, kills: int, file_bytes: int, kill: Callable[[DebianSession, Qmp, int], None],
+    devices: Sequence[str] = ("--nic", "user"), seed: int = 1,
+) -> Path:  # fmt: skip
     """Type, echoed, while a file comes in pieces; `kill` is called that often.  The recording, which has a clean end.
 
     What is typed and what comes must be there once each.
@@ -36,9 +41,11 @@ def killed_meanwhile(
     chance = random.Random(seed)
     with (
         serving(noise(file_bytes), pace=pace, pieces=kills) as server,
-        DebianSession(home, *OPTIONS) as session,
+        DebianSession(home, *OPTIONS, *devices) as session,
         Qmp(home) as qmp,
     ):
+        # What is plugged in and out must not be told on the line.
+        session.do("dmesg -n 1")
         session.do(DHCP)
         session.do(f"wget -q -O /file http://10.0.2.2:{server.port}/file & W=$!")
         session.type("stty -echo; echo CA''T; cat; stty echo")
@@ -66,6 +73,22 @@ def kill_node(home: Home, qmp: Qmp, node: str) -> int:
     qmp.events.clear()
     assert back["data"]["node"] == node
     return int(back["data"]["pause-ms"])
+
+
+def await_said(path: Path, said: bytes) -> None:
+    """Until that is in the log, behind which nothing is lost."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not path.exists() or said not in _recorded(path):
+        assert time.monotonic() < deadline, f"{said!r} has not been recorded"
+        time.sleep(0.01)
+
+
+def _recorded(path: Path) -> bytes:
+    """The console, as far as it is in the log."""
+    try:
+        return console(path)
+    except LogError:
+        return b""
 
 
 def _echo(session: DebianSession, text: str) -> None:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from machine.errors import LogError
 from machine.recording.reader import Recording
 from tests.harness.gdb import Gdb
 from tests.harness.guests import guest
+from tests.harness.killing import await_said
 from tests.harness.line import EchoLine
 from tests.harness.machine import console, typed
 from tests.harness.monitor import Qmp, connect
@@ -41,22 +41,6 @@ def _kill(home: Home, name: str = "broker") -> int:
     return pid
 
 
-def _recorded(path: Path) -> bytes:
-    """The console, as far as it is in the log."""
-    try:
-        return console(path)
-    except LogError:
-        return b""
-
-
-def _await_said(path: Path, said: bytes) -> None:
-    """Until that is in the log, behind which nothing is lost."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not path.exists() or said not in _recorded(path):
-        assert time.monotonic() < deadline, f"{said!r} has not been recorded"
-        time.sleep(0.01)
-
-
 def _await_another(home: Home, path: Path, times: int) -> None:
     """Until another broker has gone on for the so many'th time."""
     deadline = time.monotonic() + DEADLINE_S
@@ -69,7 +53,7 @@ def test_three_brokers_in_a_row_are_killed_and_who_types_notices_a_pause(home: H
     line = EchoLine(home)
     for number in range(3):
         line.echo(b"before %d" % number)
-        _await_said(line.path, b"BEFORE %d" % number)
+        await_said(line.path, b"BEFORE %d" % number)
         _kill(home)
         # The connection is the same, and what is typed meanwhile is there.
         line.echo(b"behind %d" % number)
@@ -88,7 +72,7 @@ def test_a_busy_guest_goes_on_and_its_file_is_what_the_recording_says(home: Home
     path, out = home.work / "a.dejavm", home.work / "out.txt"
     words = ("--kernel", guest("chatter"), "--serial", f"file:{out}", "--snapshot-every", "200ms")
     running = home.start("record", "bare", *words, "-o", path)
-    _await_said(path, b"line 15000")
+    await_said(path, b"line 15000")
     _kill(home)
     _await_another(home, path, 1)
     done = running.finish()
@@ -107,7 +91,7 @@ def test_gdb_loses_the_machine_and_comes_again(home: Home) -> None:
         gdb.tell(f"set var *(long *){UNUSED:#x} = 77")
         gdb.tell("detach")
         line.echo(b"before")
-        _await_said(line.path, b"BEFORE")
+        await_said(line.path, b"BEFORE")
         gdb.attach(place)
         _kill(home)
         # The machine goes on although it had been held.
@@ -126,7 +110,7 @@ def test_a_script_goes_on_at_the_step_where_it_was_and_nothing_stands_still(home
     running = home.start("record", "bare", "-S", "--kernel", guest("echo"), "--serial", script, "-o", path)
     with Qmp(home) as qmp:
         qmp.execute("cont")
-    _await_said(path, b"ONE")
+    await_said(path, b"ONE")
     _kill(home)
     done = running.finish()
     assert done.exit_code == 0, done.stderr
@@ -189,7 +173,7 @@ def test_a_broker_that_is_killed_while_others_are_rebuilt_has_all_come_back(home
     line = EchoLine(home)
     for number, name in enumerate(("serial0", "cpu")):
         line.echo(b"before %d" % number)
-        _await_said(line.path, b"BEFORE %d" % number)
+        await_said(line.path, b"BEFORE %d" % number)
         _kill(home, name)
         _kill(home)
         line.echo(b"behind %d" % number)
@@ -211,7 +195,7 @@ def test_what_is_typed_at_a_terminal_is_there_once(home: Home) -> None:
         _await_seen(ours, b"READY")
         os.write(ours, b"before\r")
         _await_seen(ours, b"BEFORE")
-        _await_said(path, b"BEFORE")
+        await_said(path, b"BEFORE")
         _kill(home)
         os.write(ours, b"mean")
         os.write(ours, b"while\r")
@@ -243,7 +227,7 @@ def _await_seen(terminal: int, mark: bytes) -> None:
 def test_a_broker_that_is_killed_while_the_machine_is_taken_back_is_tried_again(home: Home) -> None:
     line = EchoLine(home)
     line.echo(b"before")
-    _await_said(line.path, b"BEFORE")
+    await_said(line.path, b"BEFORE")
     first = _kill(home)
     while (second := home.pid_of("broker")) == first:
         time.sleep(0.005)
@@ -275,7 +259,7 @@ def test_every_process_of_a_branch_may_be_killed(home: Home) -> None:
     )
     path = home.work / "child.dejavm"
     running = home.start("branch", f"{parent}@{where}", "--serial", script, "-o", path)
-    _await_said(path, b"THREE")
+    await_said(path, b"THREE")
     for name in ("serial0", "cpu", "rtc0"):
         _kill(home, name)
     _kill(home)
@@ -295,7 +279,7 @@ def test_under_supervisor_a_killed_broker_comes_back(home: Home) -> None:
         assert said.readline() == b"READY\n"
         peer.sendall(b"before\n")
         assert said.readline() == b"BEFORE\n"
-        _await_said(recording, b"BEFORE")
+        await_said(recording, b"BEFORE")
         pid = machine.pids()["broker"]
         os.kill(pid, signal.SIGKILL)
         machine.await_state("returning")
