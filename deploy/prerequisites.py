@@ -24,6 +24,7 @@ TEST_PACKAGES = (
     ("tshark", "tshark"),
     ("node", "nodejs"),
     ("strace", "strace"),
+    ("genhtml", "lcov"),
 )
 """Programs that only tests use, Debian's packages with them."""
 SYSTEM_PROGRAMS = "/usr/sbin:/sbin"

@@ -7,28 +7,34 @@ import os
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from deploy.library import open_recording
+from deploy.plan import CPU
 from deploy.reading_options import add_recording
 from deploy.reporting import complain, put
 from machine.errors import EXIT_DIVERGED, EXIT_DONE, UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from machine.recording.reader import Recording
+
+COVERAGE: Final = "coverage"
+WRITES: Final = "writes"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
     add_recording(parser)
     parser.add_argument(
-        "--ask", metavar="WORD", nargs="+", default=["coverage"],
+        "--ask", metavar="WORD", nargs="+", default=[COVERAGE],
         help="coverage; writes or changes ADDRESS [SIZE]; or your own MODULE:NAME, and its words (default: coverage)",
     )  # fmt: skip
-    parser.add_argument("--symbols", metavar="FILE", help="coverage by symbol: a vmlinux or a System.map")
+    parser.add_argument(
+        "--symbols", metavar="FILE", help="coverage, or who wrote, by symbol: a vmlinux or a System.map"
+    )
     parser.add_argument("--lcov", metavar="FILE", help="coverage by symbol as lcov's tracefile")
     parser.add_argument("--jobs", type=int, metavar="N", help="in N parts, split at its snapshots, side by side")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="in parts, on the workers of this Dask scheduler")
@@ -41,10 +47,7 @@ def run(options: argparse.Namespace) -> int:
     from deploy.analysis.verification import run_in_parts  # noqa: PLC0415
     from machine.analysis.table import make_analysis  # noqa: PLC0415
 
-    if options.symbols is None and options.lcov is not None:
-        raise UsageError("--lcov: say with --symbols FILE where the symbols are")
-    if options.symbols is not None and options.ask[0] != "coverage":
-        raise UsageError("--symbols: only coverage is told by symbol")
+    _check(options)
     # The workers' Python finds an analysis of the user's where he stands.
     sys.path.insert(0, str(Path.cwd()))
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH", ""), str(Path.cwd()))))
@@ -59,9 +62,30 @@ def run(options: argparse.Namespace) -> int:
     found = analysis.combine([answer["found"] for answer in answers])
     if options.symbols is None:
         put(json.dumps(found))
-    else:
+    elif options.ask[0] == COVERAGE:
         _by_symbol(recording, options, found)
+    else:
+        _writers(options.symbols, found)
     return EXIT_DONE
+
+
+def _check(options: argparse.Namespace) -> None:
+    """UsageError unless symbols and tracefile are for what is asked."""
+    if options.symbols is not None and options.ask[0] not in (COVERAGE, WRITES):
+        raise UsageError("--symbols: only coverage and writes are told by symbol")
+    if options.lcov is not None and options.ask[0] != COVERAGE:
+        raise UsageError("--lcov: only coverage has a tracefile")
+    if options.lcov is not None and options.symbols is None:
+        raise UsageError("--lcov: say with --symbols FILE where the symbols are")
+
+
+def _writers(path: str, found: Sequence[Sequence[Any]]) -> None:
+    """Each write: the icount in front of it, the process, where the CPU stood, the bytes behind it."""
+    from deploy.bisection.symbols import Symbols  # noqa: PLC0415
+
+    symbols = Symbols.read(path)
+    for icount, pc, device, after in found:
+        put(f"{icount:>16,}  {device or CPU:<10}  {pc:#018x} {symbols.name(pc)}  {after}")
 
 
 def _by_symbol(recording: Recording, options: argparse.Namespace, found: Any) -> None:  # noqa: ANN401  # JSON

@@ -86,6 +86,11 @@ def scrape(address: str) -> dict[tuple[str, str], float]:
         text = answer.read().decode()
     found = {}
     for family in text_string_to_metric_families(text):
+        # prometheus.io/docs/practices/naming: that a counter is one is in its name; each has its help.
+        assert family.documentation, family
+        assert family.type in ("counter", "gauge"), family
+        assert all(sample.name.endswith("_total") == (family.type == "counter") for sample in family.samples), family
+        assert all(sample.labels.get("node") or family.name.startswith("process_") for sample in family.samples), family
         for sample in family.samples:
             labels = [value for key, value in sample.labels.items() if key != "node"]
             found[sample.name, labels[0] if labels else ""] = sample.value
