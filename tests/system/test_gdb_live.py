@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import signal
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
 from machine.recording.reader import Recording
-from tests.harness.gdb import Gdb, attended
+from tests.harness.gdb import PATIENCE_S, Gdb, attended
 from tests.harness.guests import BARE, DMACOPY, guest
 from tests.harness.machine import console, final_digest
-from tests.harness.monitor import Qmp
+from tests.harness.monitor import Qmp, connect
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,6 +114,30 @@ def test_gdb_comes_while_the_guest_sleeps(home: Home, how: str) -> None:
     assert session.finished.exit_code == 0, session.finished.stderr
     if how == "record":
         assert b"slept" in console(path)
+        home.verify_both_ways(path)
+
+
+@pytest.mark.parametrize("how", ["run", "record"])
+def test_ctrl_c_is_answered_while_the_guest_sleeps(home: Home, how: str) -> None:
+    path, line = home.work / "asleep.dejavm", home.work / "line"
+    output = ("-o", path) if how == "record" else ()
+    words = (how, "bare", "--kernel", guest("restart"), "--serial", f"unix:{line},server=on", *output)
+    with Gdb(home) as gdb, attended(home, *words) as session, closing(connect(line)) as hands:
+        hands.settimeout(PATIENCE_S)
+        heard = b""
+        while not heard.endswith(b"UP\n"):  # it comes out when it falls asleep
+            heard += hands.recv(100)
+        gdb.attach(session.place)
+        asleep = (gdb.pc, gdb.icount)
+        assert "wfi" in gdb.tell("x/i $pc - 4")
+        for _ in range(3):
+            gdb.run("continue")
+            assert gdb.interrupt()["reason"] == "signal-received"
+            assert (gdb.pc, gdb.icount) == asleep
+        gdb.tell("detach")
+        hands.sendall(b"q")
+    assert session.finished.exit_code == 0, session.finished.stderr
+    if how == "record":
         home.verify_both_ways(path)
 
 
