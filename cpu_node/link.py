@@ -119,7 +119,7 @@ class Link:
             self._take_in()
         return bool(self._waiting)
 
-    def rest(self, icount: int) -> Load | None:
+    def rest(self, icount: int, now_ns: int) -> Load | None:
         """Say that the CPU stands still, and take in what comes until it may go on.  ShutDown if the machine ends.
 
         A state that it is to be in instead comes back at once; what was said before belongs to the one before.
@@ -127,7 +127,7 @@ class Link:
         while self.paused and self._load is None:
             if not self._told:
                 self._told = True
-                self.send(Paused(self._ticket), BROKER, icount)
+                self.send(Paused(self._ticket, virtual_ns=now_ns), BROKER, icount)
             self._take_in()
         return self.take_load()
 

@@ -154,7 +154,7 @@ class Loop:
             link.pause_at, link.paused = None, True
         if link.paused:
             # What waits is taken where it would be.
-            if (message := link.rest(native.icount)) is not None:
+            if (message := link.rest(native.icount, self.now_ns)) is not None:
                 self.load(message)
         elif self._stop_at is not None and native.icount >= self._stop_at:
             self._stand_still()
@@ -349,7 +349,7 @@ class Loop:
         assert self._keeper is not None
         state = LoopState(self._ran_from, self._next_digest, idle)
         saved = self._keeper.save(state, whole=self._link.save_whole)
-        self._link.saved(replace(saved, front=front), icount)
+        self._link.saved(replace(saved, front=front, virtual_ns=self._clock.at(icount)), icount)
 
     def _send_digest(self, icount: int) -> None:
         # Which entries live in the TLB depends on the host's clock: start from none in every run.

@@ -24,6 +24,7 @@ class Paused:
 
     ticket: int = 0
     held: bool | None = None
+    virtual_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

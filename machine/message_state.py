@@ -29,6 +29,7 @@ class Saved:
     granules: bytes = b""
     whole: bool = False
     front: bool = False
+    virtual_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

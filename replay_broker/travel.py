@@ -10,6 +10,7 @@ Lives here: goals, breakpoints, bookmarks.  Never here: sockets; what a state is
 from __future__ import annotations
 
 from bisect import bisect_right, insort
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
@@ -18,6 +19,7 @@ from machine.errors import MachineError, UsageError
 from machine.message import Load
 from replay_broker.session.base import Hold
 from replay_broker.snapshots.process import Written
+from replay_broker.snapshots.taker import Request
 
 if TYPE_CHECKING:
     from machine.recording.snapshots.store import Head, SnapshotStore
@@ -46,6 +48,26 @@ class Host(Protocol):
         """What is said to nodes."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Later:
+    """What is done once the replay stands; `fail` hears why it is not."""
+
+    begin: Callable[[], None]
+    fail: Done
+
+
+@dataclass(slots=True)
+class _Mark:
+    """A state that is being kept; over when it is written and the replay is back where it stood."""
+
+    label: str
+    at: int
+    at_ns: int
+    done: Callable[[Written], None]
+    written: Written | None = None
+    back: bool = False
+
+
 @dataclass(slots=True)
 class _Goal:
     icount: int
@@ -69,6 +91,10 @@ class Travel:
         self._nodes = nodes
         self._begin = begin
         self._goal: _Goal | None = None
+        self._mark: _Mark | None = None
+        self._later: deque[_Later] = deque()
+        self._goes_on = False
+        """Somebody has said `cont` while a state was kept."""
         self._exact = False
         """The CPU stands where it was told to, with nothing done that happens there."""
         self.breaks: list[int] = []
@@ -88,8 +114,14 @@ class Travel:
     def seek(self, icount: int, done: Done) -> None:
         """Stand at exactly an instruction; UsageError names the range, or what is under way."""
         self._check(icount)
-        if self._goal is not None:
+        if self._mark is not None:
+            self._later.append(_Later(lambda: self._begin_goal(icount, done), done))
+        elif self._goal is not None:
             raise UsageError(f"the replay is on its way to instruction {self._goal.icount}")
+        else:
+            self._begin_goal(icount, done)
+
+    def _begin_goal(self, icount: int, done: Done) -> None:
         self._goal = _Goal(icount, done)
         if self._session.hold is Hold.PAUSED:
             self._go()
@@ -124,6 +156,9 @@ class Travel:
 
     def interrupt(self) -> None:
         """Stand still where the replay is, whatever it was on its way to."""
+        self._goes_on = False
+        if self._mark is not None and self._goal is None:
+            return  # it stands, for all that anybody sees
         if self._goal is not None:
             self._goal.interrupted = True
         self._session.hold = Hold.RUNNING
@@ -132,7 +167,9 @@ class Travel:
     def resume(self) -> None:
         """Run on, to the next breakpoint if there is one ahead."""
         session = self._session
-        if self._goal is None and session.hold is Hold.PAUSED:
+        if self._mark is not None:
+            self._goes_on = True
+        elif self._goal is None and session.hold is Hold.PAUSED:
             ahead = self._next_break(session.icount)
             if ahead is None:
                 session.resume()
@@ -144,6 +181,14 @@ class Travel:
 
     def stands(self) -> None:
         """The CPU stands still."""
+        self._stand()
+        taker, session = self._host.taker, self._session
+        if taker is not None and self._goal is None and self._mark is None and session.hold is Hold.PAUSED:
+            # A CPU that stood for nothing else would leave its place for its state.
+            self._later.extend(map(self._again, taker.withdraw()))
+        self._take_turns()
+
+    def _stand(self) -> None:
         goal, session = self._goal, self._session
         if goal is None:
             if session.icount in self.breaks:
@@ -162,43 +207,81 @@ class Travel:
             self._arrive(goal)
 
     def bookmark(self, label: str, done: Callable[[Written], None]) -> None:
-        """Give the place where the replay stands a name, and keep a state close to it; UsageError."""
-        taker, session = self._host.taker, self._session
-        assert taker is not None
-        if self._goal is not None:
-            raise UsageError(f"the replay is on its way to instruction {self._goal.icount}")
-        if session.hold is not Hold.PAUSED:
-            taker.request(label, done)
-            return
-        at = session.icount
-        came_back: list[str] = []
-        kept: list[Written] = []
+        """Give the place where the replay stands a name, and keep a state close to it; on the way, once it stands."""
+        if self._goal is not None or self._mark is not None:
+            self._later.append(self._again(Request(label, done)))
+        elif self._session.hold is not Hold.PAUSED:
+            assert self._host.taker is not None
+            self._host.taker.request(label, done)
+        else:
+            self._keep(label, done)
 
-        def finish() -> None:
-            if came_back and kept:
-                done(kept[0])
+    def _again(self, request: Request) -> _Later:
+        done = request.done
+        return _Later(lambda: self._keep(request.label, done), lambda why: done(Written(0, error=why)))
 
-        def back(error: str) -> None:
-            came_back.append(error)
-            finish()
-
-        def keep(written: Written) -> None:
-            kept.append(written)
-            finish()
-
-        def take(error: str) -> None:
-            if error:
-                done(Written(0, error=error))
-                return
-            taker.request(label, keep, at)
-            taker.tick(self._session, 0)
-            self.seek(at, back)
-
+    def _keep(self, label: str, done: Callable[[Written], None]) -> None:
+        """Go back a little way, have the state kept there, and come back."""
+        at = self._session.icount
+        self._mark = _Mark(label, at, self._session.standing_ns, done)
         near = self.store.nearest(at, self._nodes)
-        self.seek(max(at - CLOSE, 0 if near is None else near.icount), take)
+        first = self._session.begin_icount if near is None else near.icount
+        # What the CPU has been asked for it forgets with the state that it is in.
+        self._exact = False
+        self._begin_goal(max(at - CLOSE, first), self._ask_there)
+
+    def _ask_there(self, error: str) -> None:
+        mark, taker = self._mark, self._host.taker
+        assert mark is not None
+        assert taker is not None
+        if error:
+            mark.back = True
+            self._on_written(Written(0, error=error))
+            return
+        taker.request(mark.label, self._on_written, (mark.at, mark.at_ns))
+        taker.tick(self._session, 0)
+        self._begin_goal(mark.at, self._on_back)
+
+    def _on_back(self, _error: str) -> None:
+        assert self._mark is not None
+        self._mark.back = True
+        self._end_mark()
+
+    def _on_written(self, written: Written) -> None:
+        mark = self._mark
+        assert mark is not None
+        mark.written = written
+        if written.moved and mark.back:
+            # Before its place there is nowhere that a state can be kept, so it has been kept behind.
+            mark.back, self._exact = False, False
+            self._begin_goal(mark.at, self._on_back)
+        else:
+            self._end_mark()
+
+    def _end_mark(self) -> None:
+        mark = self._mark
+        if mark is None or mark.written is None or not mark.back:
+            return
+        self._mark = None
+        mark.done(mark.written)
+        self._take_turns()
+
+    def _take_turns(self) -> None:
+        """Whoever has waited for the replay to stand has his turn."""
+        while self._goal is None and self._mark is None and self._session.hold is Hold.PAUSED:
+            if self._later:
+                self._later.popleft().begin()
+            elif self._goes_on:
+                self._goes_on = False
+                self.resume()
+            else:
+                return
 
     def give_up(self, why: str) -> None:
         """Nobody goes anywhere any more."""
+        later, self._later = self._later, deque()
+        for each in later:
+            each.fail(why)
         goal, self._goal = self._goal, None
         if goal is not None:
             goal.done(why)

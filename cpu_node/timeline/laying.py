@@ -77,6 +77,7 @@ class Layer:
                 at=icount,
                 made_ns=time.time_ns(),  # noqa: TID251  # for people
                 front=saved.front,
+                at_ns=saved.virtual_ns,
             )
             head = writer.add(snapshot, self._player.memory.pages(), None)
             sys.stdout.write(f"{icount} {head.number} {head.bytes}\n")

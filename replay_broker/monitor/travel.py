@@ -141,6 +141,8 @@ def _list(machine: Machine, _: Mapping[str, Any]) -> list[dict[str, object]]:
             "name": head.label,
             "icount": head.at,
             "vm-state-size": head.bytes,
+            "vm-clock-sec": head.at_ns // NS_PER_S,
+            "vm-clock-nsec": head.at_ns % NS_PER_S,
             "date-sec": head.made_ns // NS_PER_S,
             "date-nsec": head.made_ns % NS_PER_S,
             "nodes": list(head.nodes),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from machine.recording.snapshots.snapshot import date_text
+from machine.recording.snapshots.snapshot import clock_text, date_text
 from replay_broker.monitor import travel
 from replay_broker.monitor.line import NEWLINE, Line, number
 
@@ -34,10 +34,11 @@ def _snapshots(machine: Machine, _: Sequence[str]) -> str:
     heads = travel.heads(machine)
     if not heads:
         return f"There is no snapshot available.{NEWLINE}"
-    rows = [f"{'ID':<6}{'TAG':<24}{'VM SIZE':>12}  {'DATE':<19}{'ICOUNT':>20}  NODES{NEWLINE}"]
+    rows = [f"{'ID':<6}{'TAG':<24}{'VM SIZE':>12}  {'DATE':<19}{'VM CLOCK':>20}{'ICOUNT':>20}  NODES{NEWLINE}"]
     for head in heads:
         date = date_text(head.made_ns) or "--"
-        row = f"{head.number:<6}{head.label or '--':<24}{head.bytes:>12,}  {date:<19}{head.at:>20,}  "
+        clock = clock_text(head.at_ns) if head.at_ns else "--"
+        row = f"{head.number:<6}{head.label or '--':<24}{head.bytes:>12,}  {date:<19}{clock:>20}{head.at:>20,}  "
         rows.append(f"{row}{' '.join(head.nodes)}{NEWLINE}")
     return "".join(rows)
 

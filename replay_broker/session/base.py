@@ -72,6 +72,10 @@ class Session(ABC):
         self.debugged = False
         """A debugger has the CPU stand still."""
         self._resume_wanted = False
+        self.stood = False
+        """It stood still before its CPU died, and is about to stand again: nobody has let it go."""
+        self.standing_ns = 0
+        """The virtual time where the CPU has last stood still, in nanoseconds."""
         self.ticket = 0
         """Of the last Pause; a session that takes another's place goes on counting."""
         self._runs_to = False
@@ -135,7 +139,7 @@ class Session(ABC):
         """Who has the guest stand still, as QMP calls it: "paused", the monitor; "debug", a debugger; "", nobody."""
         if self.debugged:
             return "debug"
-        return "paused" if self.hold is Hold.PAUSED else ""
+        return "paused" if self.hold is Hold.PAUSED or self.stood else ""
 
     def stands_awake(self) -> bool:
         """Whether the CPU stands still between two stretches of its engine, where it cannot tell its state."""
@@ -159,14 +163,14 @@ class Session(ABC):
             return False
         if message.ticket != self.ticket:
             return False
-        self.icount = frame.icount
+        self.icount, self.standing_ns = frame.icount, message.virtual_ns
         self.stands_still()
         return True
 
     def stands_still(self) -> None:
         """It does, or it sleeps and is left asleep."""
         if self.hold is Hold.PAUSING or self._runs_to:
-            self._runs_to = False
+            self._runs_to = self.stood = False
             self.hold = Hold.PAUSED
             if self._resume_wanted:
                 self.resume()

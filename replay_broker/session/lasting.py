@@ -51,8 +51,9 @@ class LastingSession(DebuggedSession):
         elif owes_grant and not self._stopped and self._ending is None:
             self.send(m.Grant(None, self._pending.next_ns()), CPU, self.icount)
         if self.hold is not Hold.RUNNING:
+            self.stood = self.hold is Hold.PAUSED
             self.hold = Hold.PAUSING
-            self.send(m.Pause(on=True), CPU, self.icount)
+            self._tell_pause(on=True)
         if self._quit or self._outside or len(self._pending):
             self._attend()
 

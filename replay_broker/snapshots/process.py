@@ -38,6 +38,8 @@ class Written:
     """The job was to remove it."""
     pause_ns: int = 0
     """Host time from asking the CPU for its state to letting it go on."""
+    moved: bool = False
+    """The CPU stood still, and went on as far as its next sync point to tell it."""
 
 
 class StoreProcess:

@@ -47,8 +47,8 @@ class Request:
 
     label: str
     done: Callable[[Written], None]
-    at: int | None = None
-    """The instruction that its label leads to, if that is another than the snapshot's own."""
+    at: tuple[int, int] | None = None
+    """The instruction that its label leads to, if that is another than the snapshot's own; its virtual time in ns."""
 
 
 class Taker:
@@ -70,8 +70,8 @@ class Taker:
         self._waiting: deque[Request] = deque()
         self._request: Request | None = None
         self._asking = False
-        self._woken = False
-        """The CPU, which stood still, has been let go for its state."""
+        self._woken: int | None = None
+        """The CPU, which stood still behind the Pause of this ticket, has been let go for its state."""
         self._writing = False
         self._point: Point | None = None
         self._icount = 0
@@ -102,8 +102,8 @@ class Taker:
         self._base = number or None
         self._follows = False
 
-    def request(self, label: str, done: Callable[[Written], None], at: int | None = None) -> None:
-        """A snapshot at the next sync point, whose label leads `at` an instruction behind it."""
+    def request(self, label: str, done: Callable[[Written], None], at: tuple[int, int] | None = None) -> None:
+        """A snapshot at the next sync point, whose label leads `at` an instruction close to it, at its virtual time."""
         self._waiting.append(Request(label, done, at))
 
     def tick(self, session: Session, now_ns: int) -> None:
@@ -123,10 +123,30 @@ class Taker:
                 self._arrival.begin()
             self._asked_ns = time.monotonic_ns()
             self._send(Save(whole=self._base is None), CPU)
-            self._woken = self._request.at is None and session.stands_awake()
-            if self._woken:
-                # It goes on as far as the next sync point, and stands there.
-                self._send(Pause(on=False), CPU)
+            self._woken = None
+            if self._request.at is None:
+                self._wake(session)
+        elif self._asking and CPU not in self._told:
+            # Somebody has had it stand before it came to its next sync point.
+            self._wake(session)
+
+    def _wake(self, session: Session) -> None:
+        """A CPU that stands where it cannot tell its state goes on as far as the next sync point, and stands there."""
+        if session.stands_awake() and self._woken != session.ticket:
+            self._woken = session.ticket
+            self._send(Pause(on=False), CPU)
+
+    def withdraw(self) -> list[Request]:
+        """What has been asked for by name, if the CPU has not told its state: nobody waits for it here any more.
+
+        The CPU, which may still tell it, has to be put into another state.
+        """
+        named = [request for request in self._waiting if request.label]
+        self._waiting = deque(request for request in self._waiting if not request.label)
+        if self._request is not None and self._request.label and self._asking and CPU not in self._told:
+            named.insert(0, self._request)
+            self._request, self._asking = None, False
+        return named
 
     def timeout_ns(self, now_ns: int) -> int | None:
         """Nanoseconds to the next tick() that is wanted."""
@@ -170,7 +190,7 @@ class Taker:
         if len(self._told) == len(self._nodes):
             self._submit(session)
             self._asking = False
-            if self._woken:
+            if self._woken is not None and session.stands_awake():
                 self._send(Pause(on=True), CPU)
             self._send(Proceed(), CPU)
             self._pause_ns = time.monotonic_ns() - self._asked_ns
@@ -226,6 +246,7 @@ class Taker:
         assert self._point is not None
         assert self._request is not None
         memory = self._told[CPU]
+        at, at_ns = (self._icount, memory.virtual_ns) if self._request.at is None else self._request.at
         snapshot = Snapshot(
             recording=self._id,
             number=0,  # the store's to give: others may be writing too
@@ -238,9 +259,10 @@ class Taker:
             nodes=tuple(NodeState(self._nodes[n], self._told[n].state) for n in sorted(self._told)),
             broker=session.broker_state(),
             label=self._request.label,
-            at=self._icount if self._request.at is None else max(self._icount, self._request.at),
+            at=at,
             made_ns=time.time_ns(),
             front=memory.front,
+            at_ns=at_ns,
         )
         self.process.submit(snapshot, memory, None if memory.whole else self._base)
         self._told.clear()
@@ -267,7 +289,7 @@ class Taker:
             self.taken += not written.error
             self.failed += bool(written.error)
             if request is not None:
-                request.done(replace(written, pause_ns=self._pause_ns))
+                request.done(replace(written, pause_ns=self._pause_ns, moved=self._woken is not None))
 
     def _heed(self, written: Written) -> None:
         """What became of one by period: a full disk is said, and after some time no more are tried."""

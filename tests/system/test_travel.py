@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from machine.recording.reader import Recording
+from machine.recording.snapshots.snapshot import NS_PER_S
+from machine.recording.summary import idle_ns_of
 from tests.harness.guests import guest
 from tests.harness.machine import final_digest
 from tests.harness.monitor import Lines, Qmp, Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from tests.harness.machine import Home, Running
@@ -35,6 +38,13 @@ def record(home: Home, name: str) -> Path:
 def replay(home: Home, recording: Path, devices: str) -> Running:
     """A replay that stands in front of everything, to be talked to."""
     return home.start("replay", recording, "--devices", devices, "--json", "-S")
+
+
+def virtual_times(recording: Path, places: Iterable[int]) -> dict[int, int]:
+    """The virtual time at each place, with nothing done that happens there, as the log has it."""
+    opened = Recording.open(recording)
+    idle = [(frame.icount, idle_ns_of(frame)) for frame in opened.frames()]
+    return {at: opened.clock().at(at) + sum(ns for icount, ns in idle if icount < at) for at in places}
 
 
 def icount(client: Qmp) -> int:
@@ -82,11 +92,16 @@ def test_states_kept_at_random_places_are_gone_to_in_random_order_and_each_goes_
             client.execute("replay-seek", icount=place)
             client.execute("snapshot-save", tag=tag)
             assert icount(client) == place
-        named = {row["name"]: row["icount"] for row in client.execute("snapshot-list") if row["name"]}
-        assert named == places
+        rows = [row for row in client.execute("snapshot-list") if row["name"]]
+        assert {row["name"]: row["icount"] for row in rows} == places
+        clocks = {row["icount"]: row["vm-clock-sec"] * NS_PER_S + row["vm-clock-nsec"] for row in rows}
+        assert clocks == virtual_times(recording, clocks)
         for tag in draw.sample(list(places), SAVES):
             client.execute("snapshot-load", tag=tag)
             assert icount(client) == places[tag]
+            # On from there to the end: each message and each digest is compared.
+            client.execute("replay-seek", icount=end)
+            assert icount(client) == end
         ends_as_recorded(client, running, recording)
     for tag in draw.sample(list(places), 3):
         running = replay(home, recording, "log")

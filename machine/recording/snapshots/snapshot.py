@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from machine.bounds import U64, Count, Long, Within
 from machine.recording.place import Place, Point
@@ -13,6 +13,7 @@ from machine.vmstate import vmstate
 PAGE_BYTES: Final = 4096
 """The unit in which memory is kept."""
 NS_PER_S: Final = 10**9
+NS_PER_MS: Final = 10**6
 
 
 @vmstate("node-state", 1)
@@ -43,12 +44,28 @@ class Snapshot1:
     at: U64
 
 
-def _lift(old: Snapshot1) -> Snapshot:
-    kept = {field.name: getattr(old, field.name) for field in fields(old)}
-    return Snapshot(**kept, made_ns=0, front=False)
+def _lift1(old: Snapshot1) -> Snapshot2:
+    return Snapshot2(**_kept(old), made_ns=0, front=False)
 
 
-@vmstate("snapshot", 2, before=(Snapshot1, _lift))
+@vmstate("snapshot", 2, before=(Snapshot1, _lift1))
+@dataclass(slots=True)
+class Snapshot2(Snapshot1):
+    """What version 2 said: as `Snapshot`, but not at which virtual time."""
+
+    made_ns: Count
+    front: bool
+
+
+def _lift2(old: Snapshot2) -> Snapshot:
+    return Snapshot(**_kept(old), at_ns=0)
+
+
+def _kept(old: Snapshot1) -> dict[str, Any]:
+    return {field.name: getattr(old, field.name) for field in fields(old)}
+
+
+@vmstate("snapshot", 3, before=(Snapshot2, _lift2))
 @dataclass(slots=True)
 class Snapshot:
     """One cut through a run: the CPU stopped behind `icount` instructions, nothing under way."""
@@ -74,11 +91,14 @@ class Snapshot:
     label: str
     """The name it was given, or ""."""
     at: U64
-    """The instruction that whoever named it stood at: at or behind `icount`, and a short way from there."""
+    """The instruction that whoever named it stood at: behind `icount`, and a short way from there; or in front of it,
+    where nothing before it could be kept."""
     made_ns: Count
     """The host's Unix time when it was made, in nanoseconds; 0 where nobody knows.  No run depends on it."""
     front: bool
     """Nothing had been dealt with at `icount`; a guest that sleeps there may have been woken several times."""
+    at_ns: Count
+    """The virtual time at instruction `at`, in nanoseconds; 0 where nobody knows."""
 
 
 def point_of(snapshot: Snapshot) -> Point:
@@ -89,3 +109,9 @@ def point_of(snapshot: Snapshot) -> Point:
 def date_text(made_ns: int) -> str:
     """When a snapshot was made, for people, in this host's time zone; "" where nobody knows."""
     return f"{datetime.fromtimestamp(made_ns // NS_PER_S):%Y-%m-%d %H:%M:%S}" if made_ns else ""  # noqa: DTZ006  # local
+
+
+def clock_text(virtual_ns: int) -> str:
+    """A virtual time for people, as QEMU shows it: hours, minutes, seconds and thousandths."""
+    seconds, ms = divmod(virtual_ns // NS_PER_MS, 1000)
+    return f"{seconds // 3600:04}:{seconds // 60 % 60:02}:{seconds % 60:02}.{ms:03}"

@@ -47,6 +47,8 @@ class Head:
     label: str
     at: int
     """Where its label leads to (snapshot.py)."""
+    at_ns: int
+    """The virtual time there, in nanoseconds; 0 where nobody knows."""
     made_ns: int
     """The host's Unix time when it was made, in nanoseconds; 0 where nobody knows."""
     nodes: tuple[str, ...]
@@ -251,6 +253,7 @@ def head_of(file: SnapshotFile, size: int) -> Head:
         snapshot.seq,
         snapshot.label,
         snapshot.at,
+        snapshot.at_ns,
         snapshot.made_ns,
         tuple(node.name for node in snapshot.nodes),
         snapshot.front,

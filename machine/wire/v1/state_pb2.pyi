@@ -11,20 +11,22 @@ class Save(_message.Message):
     def __init__(self, whole: _Optional[bool] = ...) -> None: ...
 
 class Saved(_message.Message):
-    __slots__ = ("state", "staging", "granule", "granules", "whole", "front")
+    __slots__ = ("state", "staging", "granule", "granules", "whole", "front", "virtual_ns")
     STATE_FIELD_NUMBER: _ClassVar[int]
     STAGING_FIELD_NUMBER: _ClassVar[int]
     GRANULE_FIELD_NUMBER: _ClassVar[int]
     GRANULES_FIELD_NUMBER: _ClassVar[int]
     WHOLE_FIELD_NUMBER: _ClassVar[int]
     FRONT_FIELD_NUMBER: _ClassVar[int]
+    VIRTUAL_NS_FIELD_NUMBER: _ClassVar[int]
     state: bytes
     staging: str
     granule: int
     granules: bytes
     whole: bool
     front: bool
-    def __init__(self, state: _Optional[bytes] = ..., staging: _Optional[str] = ..., granule: _Optional[int] = ..., granules: _Optional[bytes] = ..., whole: _Optional[bool] = ..., front: _Optional[bool] = ...) -> None: ...
+    virtual_ns: int
+    def __init__(self, state: _Optional[bytes] = ..., staging: _Optional[str] = ..., granule: _Optional[int] = ..., granules: _Optional[bytes] = ..., whole: _Optional[bool] = ..., front: _Optional[bool] = ..., virtual_ns: _Optional[int] = ...) -> None: ...
 
 class SavedPages(_message.Message):
     __slots__ = ("offset", "data")

@@ -24,17 +24,17 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amachine/wire/v1/time.proto\x12\x0fmachine.wire.v1\"8\n\x04Sync\x12\x0c\n\x04idle\x18\x01 \x01(\x08\x12\x15\n\x08timer_ns\x18\x02 \x01(\x06H\x00\x88\x01\x01\x42\x0b\n\t_timer_ns\"\x1c\n\tSyncPoint\x12\x0f\n\x07idle_ns\x18\x01 \x01(\x06\"|\n\x05Grant\x12\x19\n\x0cuntil_icount\x18\x01 \x01(\x06H\x00\x88\x01\x01\x12\x14\n\x07wake_ns\x18\x02 \x01(\x06H\x01\x88\x01\x01\x12\x0f\n\x02pc\x18\x03 \x01(\x06H\x02\x88\x01\x01\x12\r\n\x05\x61\x66ter\x18\x04 \x01(\rB\x0f\n\r_until_icountB\n\n\x08_wake_nsB\x05\n\x03_pc\"\x06\n\x04Kick\"\x08\n\x06\x43redit\"\x19\n\x07Stopped\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\"Y\n\x05Pause\x12\n\n\x02on\x18\x01 \x01(\x08\x12\x16\n\tat_icount\x18\x02 \x01(\x06H\x00\x88\x01\x01\x12\x0e\n\x06ticket\x18\x03 \x01(\r\x12\x0e\n\x06let_go\x18\x04 \x01(\x08\x42\x0c\n\n_at_icount\"4\n\x06Paused\x12\x0e\n\x06ticket\x18\x01 \x01(\r\x12\x11\n\x04held\x18\x02 \x01(\x08H\x00\x88\x01\x01\x42\x07\n\x05_held\"\x08\n\x06Settle\"\x07\n\x05Reset\"\r\n\x0bStopRequest\"\x0e\n\x0cStateRequest\"E\n\x06\x44igest\x12+\n\x05scope\x18\x01 \x01(\x0e\x32\x1c.machine.wire.v1.DigestScope\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\";\n\x08PowerOff\x12/\n\x06reason\x18\x01 \x01(\x0e\x32\x1f.machine.wire.v1.PowerOffReason\"6\n\x03\x45nd\x12/\n\x06reason\x18\x01 \x01(\x0e\x32\x1f.machine.wire.v1.PowerOffReason*]\n\x0b\x44igestScope\x12\x1c\n\x18\x44IGEST_SCOPE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44IGEST_SCOPE_REGISTERS\x10\x01\x12\x14\n\x10\x44IGEST_SCOPE_ALL\x10\x02*\x8c\x01\n\x0ePowerOffReason\x12 \n\x1cPOWER_OFF_REASON_UNSPECIFIED\x10\x00\x12\x1d\n\x19POWER_OFF_REASON_SHUTDOWN\x10\x01\x12\x1b\n\x17POWER_OFF_REASON_REBOOT\x10\x02\x12\x1c\n\x18POWER_OFF_REASON_FAILURE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amachine/wire/v1/time.proto\x12\x0fmachine.wire.v1\"8\n\x04Sync\x12\x0c\n\x04idle\x18\x01 \x01(\x08\x12\x15\n\x08timer_ns\x18\x02 \x01(\x06H\x00\x88\x01\x01\x42\x0b\n\t_timer_ns\"\x1c\n\tSyncPoint\x12\x0f\n\x07idle_ns\x18\x01 \x01(\x06\"|\n\x05Grant\x12\x19\n\x0cuntil_icount\x18\x01 \x01(\x06H\x00\x88\x01\x01\x12\x14\n\x07wake_ns\x18\x02 \x01(\x06H\x01\x88\x01\x01\x12\x0f\n\x02pc\x18\x03 \x01(\x06H\x02\x88\x01\x01\x12\r\n\x05\x61\x66ter\x18\x04 \x01(\rB\x0f\n\r_until_icountB\n\n\x08_wake_nsB\x05\n\x03_pc\"\x06\n\x04Kick\"\x08\n\x06\x43redit\"\x19\n\x07Stopped\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\"Y\n\x05Pause\x12\n\n\x02on\x18\x01 \x01(\x08\x12\x16\n\tat_icount\x18\x02 \x01(\x06H\x00\x88\x01\x01\x12\x0e\n\x06ticket\x18\x03 \x01(\r\x12\x0e\n\x06let_go\x18\x04 \x01(\x08\x42\x0c\n\n_at_icount\"H\n\x06Paused\x12\x0e\n\x06ticket\x18\x01 \x01(\r\x12\x11\n\x04held\x18\x02 \x01(\x08H\x00\x88\x01\x01\x12\x12\n\nvirtual_ns\x18\x03 \x01(\x04\x42\x07\n\x05_held\"\x08\n\x06Settle\"\x07\n\x05Reset\"\r\n\x0bStopRequest\"\x0e\n\x0cStateRequest\"E\n\x06\x44igest\x12+\n\x05scope\x18\x01 \x01(\x0e\x32\x1c.machine.wire.v1.DigestScope\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\";\n\x08PowerOff\x12/\n\x06reason\x18\x01 \x01(\x0e\x32\x1f.machine.wire.v1.PowerOffReason\"6\n\x03\x45nd\x12/\n\x06reason\x18\x01 \x01(\x0e\x32\x1f.machine.wire.v1.PowerOffReason*]\n\x0b\x44igestScope\x12\x1c\n\x18\x44IGEST_SCOPE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44IGEST_SCOPE_REGISTERS\x10\x01\x12\x14\n\x10\x44IGEST_SCOPE_ALL\x10\x02*\x8c\x01\n\x0ePowerOffReason\x12 \n\x1cPOWER_OFF_REASON_UNSPECIFIED\x10\x00\x12\x1d\n\x19POWER_OFF_REASON_SHUTDOWN\x10\x01\x12\x1b\n\x17POWER_OFF_REASON_REBOOT\x10\x02\x12\x1c\n\x18POWER_OFF_REASON_FAILURE\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'machine.wire.v1.time_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DIGESTSCOPE']._serialized_start=689
-  _globals['_DIGESTSCOPE']._serialized_end=782
-  _globals['_POWEROFFREASON']._serialized_start=785
-  _globals['_POWEROFFREASON']._serialized_end=925
+  _globals['_DIGESTSCOPE']._serialized_start=709
+  _globals['_DIGESTSCOPE']._serialized_end=802
+  _globals['_POWEROFFREASON']._serialized_start=805
+  _globals['_POWEROFFREASON']._serialized_end=945
   _globals['_SYNC']._serialized_start=47
   _globals['_SYNC']._serialized_end=103
   _globals['_SYNCPOINT']._serialized_start=105
@@ -50,19 +50,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PAUSE']._serialized_start=306
   _globals['_PAUSE']._serialized_end=395
   _globals['_PAUSED']._serialized_start=397
-  _globals['_PAUSED']._serialized_end=449
-  _globals['_SETTLE']._serialized_start=451
-  _globals['_SETTLE']._serialized_end=459
-  _globals['_RESET']._serialized_start=461
-  _globals['_RESET']._serialized_end=468
-  _globals['_STOPREQUEST']._serialized_start=470
-  _globals['_STOPREQUEST']._serialized_end=483
-  _globals['_STATEREQUEST']._serialized_start=485
-  _globals['_STATEREQUEST']._serialized_end=499
-  _globals['_DIGEST']._serialized_start=501
-  _globals['_DIGEST']._serialized_end=570
-  _globals['_POWEROFF']._serialized_start=572
-  _globals['_POWEROFF']._serialized_end=631
-  _globals['_END']._serialized_start=633
-  _globals['_END']._serialized_end=687
+  _globals['_PAUSED']._serialized_end=469
+  _globals['_SETTLE']._serialized_start=471
+  _globals['_SETTLE']._serialized_end=479
+  _globals['_RESET']._serialized_start=481
+  _globals['_RESET']._serialized_end=488
+  _globals['_STOPREQUEST']._serialized_start=490
+  _globals['_STOPREQUEST']._serialized_end=503
+  _globals['_STATEREQUEST']._serialized_start=505
+  _globals['_STATEREQUEST']._serialized_end=519
+  _globals['_DIGEST']._serialized_start=521
+  _globals['_DIGEST']._serialized_end=590
+  _globals['_POWEROFF']._serialized_start=592
+  _globals['_POWEROFF']._serialized_end=651
+  _globals['_END']._serialized_start=653
+  _globals['_END']._serialized_end=707
 # @@protoc_insertion_point(module_scope)

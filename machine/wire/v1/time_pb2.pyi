@@ -78,12 +78,14 @@ class Pause(_message.Message):
     def __init__(self, on: _Optional[bool] = ..., at_icount: _Optional[int] = ..., ticket: _Optional[int] = ..., let_go: _Optional[bool] = ...) -> None: ...
 
 class Paused(_message.Message):
-    __slots__ = ("ticket", "held")
+    __slots__ = ("ticket", "held", "virtual_ns")
     TICKET_FIELD_NUMBER: _ClassVar[int]
     HELD_FIELD_NUMBER: _ClassVar[int]
+    VIRTUAL_NS_FIELD_NUMBER: _ClassVar[int]
     ticket: int
     held: bool
-    def __init__(self, ticket: _Optional[int] = ..., held: _Optional[bool] = ...) -> None: ...
+    virtual_ns: int
+    def __init__(self, ticket: _Optional[int] = ..., held: _Optional[bool] = ..., virtual_ns: _Optional[int] = ...) -> None: ...
 
 class Settle(_message.Message):
     __slots__ = ()

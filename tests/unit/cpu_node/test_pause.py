@@ -55,8 +55,8 @@ def test_it_says_that_it_stands_and_takes_in_what_comes_until_it_may_go_on() -> 
     assert not link.look()
     assert link.paused
     port.coming.extend(linked(SyncPoint(4), Kick(), Pause(on=False), Done(3))[1].coming)
-    link.rest(7)
-    assert port.said == [(Paused(), 7)]
+    link.rest(7, 9)
+    assert port.said == [(Paused(virtual_ns=9), 7)]
     assert (link.paused, link.kicked) == (False, True)
     assert [link.next(7)[1], link.next(7)[1]] == [SyncPoint(4), Done(3)]
 
@@ -66,7 +66,7 @@ def test_a_machine_that_ends_while_it_stands_still_ends() -> None:
     link.look()
     link._port.coming.extend(linked(Shutdown())[1].coming)  # type: ignore[attr-defined]  # a ScriptedPort
     with pytest.raises(ShutDown):
-        link.rest(7)
+        link.rest(7, 9)
 
 
 class NervousLink(LonelyLink):
@@ -81,7 +81,7 @@ class NervousLink(LonelyLink):
         self.paused = not self.rests or self.rests[-1] != self.at
         return False
 
-    def rest(self, icount: int) -> None:
+    def rest(self, icount: int, now_ns: int) -> None:
         """It does."""
         self.rests.append(icount)
         self.paused = False

@@ -55,6 +55,7 @@ def snapshot(
         at=1000 * number if icount is None else icount,
         made_ns=10**9 * number,
         front=front,
+        at_ns=10**8 * number,
     )
 
 
