@@ -111,6 +111,11 @@ class Travel:
         """Where the replay is on its way to."""
         return None if self._goal is None else self._goal.icount
 
+    @property
+    def keeps_at(self) -> int | None:
+        """Where the replay stands for all that anybody sees, while a state is kept for that place."""
+        return None if self._mark is None else self._mark.at
+
     def seek(self, icount: int, done: Done) -> None:
         """Stand at exactly an instruction; UsageError names the range, or what is under way."""
         self._check(icount)
@@ -254,6 +259,8 @@ class Travel:
         if written.moved and mark.back:
             # Before its place there is nowhere that a state can be kept, so it has been kept behind.
             mark.back, self._exact = False, False
+            # What the CPU still has to say there must not be taken for something behind its next state.
+            self._session.hold = Hold.RUNNING
             self._begin_goal(mark.at, self._on_back)
         else:
             self._end_mark()

@@ -118,12 +118,24 @@ class Machine:
     @property
     def paused(self) -> bool:
         """Whether the guest stands still."""
-        session = self.host.session
-        return session is not None and session.held != ""
+        return self._held != ""
+
+    @property
+    def _held(self) -> str:
+        """Who has it stand still, as QMP calls it, or ""; a replay that keeps its state is where it was meanwhile."""
+        if self._keeps_at is not None:
+            return "paused"
+        return self.host.session.held if self.host.session is not None else ""
+
+    @property
+    def _keeps_at(self) -> int | None:
+        return None if self.host.travel is None else self.host.travel.keeps_at
 
     @property
     def icount(self) -> int:
         """The guest's instructions, as last heard."""
+        if self._keeps_at is not None:
+            return self._keeps_at
         return self.host.session.icount if self.host.session is not None else 0
 
     def pause(self) -> Answer:
@@ -171,6 +183,9 @@ class Machine:
     @property
     def words(self) -> dict[str, str]:
         """Each device's backend, as it is now."""
+        if self.host.mode is RunMode.REPLAY_LOG:
+            # What the recording's devices had: here there are none.
+            return {slot.name: "" for slot in self.board.devices}
         return {slot.name: slot.backend for slot in self.board.devices} | self.host.backends
 
     def sinks(self) -> list[Sink]:
@@ -218,7 +233,7 @@ class Machine:
             return "internal-error" if failed else "shutdown"
         if self.host.session is None:
             return "prelaunch"
-        return self.host.session.held or "running"
+        return self._held or "running"
 
     def refuse_in_replay(self, name: str) -> None:
         """CommandError, for what the guest would see, when what it sees has been recorded already."""

@@ -37,7 +37,7 @@ def _snapshots(machine: Machine, _: Sequence[str]) -> str:
     rows = [f"{'ID':<6}{'TAG':<24}{'VM SIZE':>12}  {'DATE':<19}{'VM CLOCK':>20}{'ICOUNT':>20}  NODES{NEWLINE}"]
     for head in heads:
         date = date_text(head.made_ns) or "--"
-        clock = clock_text(head.at_ns) if head.at_ns else "--"
+        clock = clock_text(head.at_ns) if head.at_ns or not head.at else "--"
         row = f"{head.number:<6}{head.label or '--':<24}{head.bytes:>12,}  {date:<19}{clock:>20}{head.at:>20,}  "
         rows.append(f"{row}{' '.join(head.nodes)}{NEWLINE}")
     return "".join(rows)

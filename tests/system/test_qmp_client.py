@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +12,7 @@ from qemu.qmp import ExecuteError, QMPClient
 from machine.recording.reader import Recording
 from tests.harness.guests import guest
 from tests.harness.machine import final_digest
-from tests.harness.monitor import run_directory
+from tests.harness.monitor import connect, run_directory
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,6 +25,22 @@ pytestmark = pytest.mark.system
 KEY = {"type": "key", "data": {"down": True, "key": {"type": "qcode", "data": "a"}}}
 RING = {"type": "ringbuf", "data": {}}
 NULL = {"type": "null", "data": {}}
+ANSWERS: dict[str, object] = {
+    "query-status": {"running": bool, "status": str},
+    "query-chardev": [{"label": str, "filename": str, "frontend-open": bool}],
+    "query-name": {"name": str},
+    "query-version": {"qemu": {"major": int, "minor": int, "micro": int}, "package": str},
+    "query-commands": [{"name": str}],
+    "query-target": {"arch": str},
+    "query-kvm": {"enabled": bool, "present": bool},
+}
+"""What QEMU's QAPI schema says that each of them answers."""
+REPLAY_INFO = {"mode": str, "filename": str, "icount": int}
+SNAPSHOT_INFO = {
+    "id": str, "name": str, "vm-state-size": int, "date-sec": int, "date-nsec": int, "vm-clock-sec": int,
+    "vm-clock-nsec": int, "icount": int,
+}  # fmt: skip
+"""QAPI's ReplayInfo and SnapshotInfo; ours say more."""
 GUEST_VISIBLE = ("system_reset", "system_powerdown", "input-send-event")
 ONLY_IN_REPLAYS = ("replay-seek", "replay-break", "replay-delete-break", "snapshot-load")
 
@@ -41,6 +57,18 @@ class Talk:
         given = {name.replace("_", "-"): value for name, value in arguments.items()}
         return await self._client.execute(command, given)
 
+    async def chardevs(self) -> dict[str, str]:
+        """The backend of each character device."""
+        return {row["label"]: row["filename"] for row in await self.say("query-chardev")}
+
+    async def has_qemus_shapes(self) -> None:
+        """What queries answer is what QEMU's clients take apart."""
+        for command, shape in ANSWERS.items():
+            assert shape_of(await self.say(command)) == shape, command
+        assert REPLAY_INFO.items() <= shape_of(await self.say("query-replay")).items()
+        for row in await self.say("snapshot-list"):
+            assert SNAPSHOT_INFO.items() <= shape_of(row).items()
+
     async def refused(self, command: str, **arguments: object) -> str:
         """Why a command is refused."""
         with pytest.raises(ExecuteError) as told:
@@ -48,10 +76,22 @@ class Talk:
         return str(told.value)
 
 
+def shape_of(value: Any) -> Any:
+    """The types in a JSON value; a list's is that of its elements, which are alike."""
+    if isinstance(value, dict):
+        return {name: shape_of(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        assert all(shape_of(inner) == shape_of(value[0]) for inner in value)
+        return [shape_of(inner) for inner in value[:1]]
+    return type(value)
+
+
 @asynccontextmanager
-async def talking(home: Home) -> AsyncIterator[Talk]:
+async def talking(home: Home, path: Path | None = None) -> AsyncIterator[Talk]:
     client = QMPClient("test")
-    await client.connect(str(run_directory(home) / "qmp"))
+    if path is not None:
+        connect(path).close()  # somebody listens there now
+    await client.connect(str(path or run_directory(home) / "qmp"))
     talk = Talk(client)
     with client.listener() as listener:
         yield talk
@@ -60,7 +100,9 @@ async def talking(home: Home) -> AsyncIterator[Talk]:
             talk.events.append(str(event["event"]))
             if talk.events[-1] == "SHUTDOWN":
                 break
-    await client.disconnect()
+    # The machine may have hung up first, which the library tells its user.
+    with suppress(EOFError):
+        await client.disconnect()
 
 
 async def record(home: Home) -> list[str]:
@@ -76,6 +118,7 @@ async def record(home: Home) -> list[str]:
         assert (await talk.say("query-status"))["status"] == "paused"
         await talk.say("cont")
         assert [row["name"] for row in await talk.say("snapshot-list")] == ["one", "two"]
+        await talk.has_qemus_shapes()
         await talk.say("snapshot-delete", job_id="j", tag="one", devices=[])
         await talk.say("input-send-event", events=[KEY])
         await talk.say("system_powerdown")
@@ -108,7 +151,11 @@ async def replay(home: Home, end: int) -> list[str]:
         assert (await talk.say("query-replay"))["icount"] == 100
         assert "here" in [row["name"] for row in await talk.say("snapshot-list")]
         await talk.say("snapshot-delete", job_id="j", tag="here", devices=[])
+        await talk.has_qemus_shapes()
+        # The frontend is the recording's, the backend the replay's.
+        assert await talk.chardevs() == {"serial0": "ringbuf:size=4096"}
         await talk.say("chardev-change", id="serial0", backend=NULL)
+        assert await talk.chardevs() == {"serial0": "null"}
         for command in GUEST_VISIBLE:
             arguments = {"events": [KEY]} if command == "input-send-event" else {}
             assert "this is a replay" in await talk.refused(command, **arguments)
@@ -128,8 +175,59 @@ def test_every_command_in_a_recording_and_in_its_replay(home: Home) -> None:
     assert running.finish().exit_code == 0
     home.verify_both_ways(path)
     digest, end = final_digest(path), Recording.open(path).end_icount
-    running = home.start("replay", path, "--devices", "live", "-S")
+    running = home.start("replay", path, "--devices", "live", "--serial", "ringbuf:size=4096", "-S")
     events = asyncio.run(replay(home, end))
     assert events.count("REPLAY_SEEK") >= 3
     assert running.finish().exit_code == 0
     assert final_digest(path) == digest
+
+
+async def watch(home: Home) -> None:
+    async with talking(home) as talk:
+        await talk.say("stop")
+        await talk.has_qemus_shapes()
+        # Without devices there is nobody whose backend it could be.
+        assert await talk.chardevs() == {"serial0": "null"}
+        assert "--devices live" in await talk.refused("chardev-change", id="serial0", backend=RING)
+
+
+async def branch(home: Home, qmp: Path) -> None:
+    async with talking(home, qmp) as talk:
+        await talk.say("stop")
+        assert (await talk.say("query-replay"))["mode"] == "record"
+        await talk.has_qemus_shapes()
+        assert await talk.chardevs() == {"serial0": "ringbuf:size=8192"}
+        await talk.say("chardev-change", id="serial0", backend=NULL)
+        await talk.say("snapshot-save", tag="in the branch")
+        assert [row["name"] for row in await talk.say("snapshot-list")] == ["base", "in the branch"]
+        await talk.say("cont")
+        await talk.say("system_reset")
+
+
+async def run(home: Home) -> None:
+    async with talking(home) as talk:
+        await talk.say("cont")
+        for command, shape in ANSWERS.items():
+            assert shape_of(await talk.say(command)) == shape, command
+        assert shape_of(await talk.say("query-replay")) == {"mode": str, "icount": int}
+        await talk.say("input-send-event", events=[KEY])
+        assert "no recording" in await talk.refused("snapshot-save", tag="x")
+
+
+def test_what_is_asked_in_a_run_a_replay_without_devices_and_a_branch_is_answered_as_qemu_would(home: Home) -> None:
+    machine = ("bare", "--kernel", guest("nap"), "--serial", "null", "--input", "kbd", "--sleep", "off")
+    running = home.start("run", *machine, "--sleep", "on")
+    asyncio.run(run(home))
+    assert running.finish().exit_code == 0
+    path = home.record(*machine, name="parent")
+    running = home.start("replay", path, "--devices", "log", "-S")
+    asyncio.run(watch(home))
+    assert running.finish().exit_code == 0
+    child = home.work / "child.dejavm"
+    serial = ("--serial", "ringbuf:size=8192")
+    place = f"{path}@{Recording.open(path).end_icount // 2}"
+    qmp = home.path / "qmp"
+    running = home.start("branch", place, "-o", child, *serial, "--sleep", "on", "--qmp", f"unix:{qmp}")
+    asyncio.run(branch(home, qmp))
+    assert running.finish().exit_code == 0
+    home.verify_both_ways(child)

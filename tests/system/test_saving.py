@@ -46,17 +46,18 @@ def each_goes_on_as_recorded(home: Home, path: Path, names: list[str]) -> None:
 
 def test_a_guest_that_is_held_just_then_is_held_behind_its_state(home: Home) -> None:
     path = home.work / "a.dejavm"
-    running = start(home, "chatter", path)
+    running = start(home, "compute", path)  # which is not over soon
     names = [f"state {n}" for n in range(TIMES)]
     with Qmp(home) as one, Qmp(home) as other:
-        other.execute("query-status")
+        other.execute("stop")
         for name in names:
+            other.execute("cont")
             one.send("snapshot-save", tag=name)
             other.execute("stop")
             assert one.answer()["number"] > 0
             assert other.execute("query-status")["status"] == "paused"
-            other.execute("cont")
         assert list(places(one)) == names
+        other.execute("quit")
     assert running.finish().exit_code == 0
     each_goes_on_as_recorded(home, path, names[:2])
 
@@ -67,11 +68,15 @@ def test_a_replay_that_is_held_just_then_stands_where_it_was_held(home: Home, de
     running = replay(home, path, devices)
     with Qmp(home) as one, Qmp(home) as other:
         other.execute("stop")
+        # However slow this test is, the replay is not over before it is.
+        other.execute("replay-break", icount=Recording.open(path).end_icount - 1)
         for n in range(TIMES):
+            other.execute("replay-seek", icount=n)
             other.execute("cont")
             one.send("snapshot-save", tag=f"state {n}")
             other.execute("stop")
             held = icount(other)
+            assert other.execute("query-status")["status"] == "paused"
             assert one.answer()["number"] > 0
             assert icount(other) == held
         assert len(places(one)) == TIMES
@@ -114,9 +119,11 @@ def test_a_state_that_is_asked_for_on_the_way_is_kept_where_the_way_ends(home: H
         one.answer()
         assert places(one) == {"there": end // 2}
         # Who lets it go while a state is kept has it go on behind that.
+        one.execute("replay-break", icount=end - 1)
         one.send("snapshot-save", tag="again")
         other.execute("cont")
         one.answer()
+        assert one.await_event("REPLAY_BREAK")["data"] == {"icount": end - 1}
         ends_as_recorded(other, running, path)
 
 
