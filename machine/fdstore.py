@@ -43,6 +43,8 @@ class FdStore:
         self._selector = selectors.EpollSelector()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
+            # Of one that was killed, or of an earlier run there.
+            (directory / SOCKET_NAME).unlink(missing_ok=True)
             self._listener.bind(str(directory / SOCKET_NAME))
             self._listener.listen(64)
         except OSError as error:

@@ -43,6 +43,9 @@ KILLED: Final = "was killed by"
 """The same of one that a signal has ended."""
 SETUP_FAILED: Final = "ended with exit code 2"
 """What manner_of() says of a process that could not open what it needs."""
+IN_ORDER: Final = "ended with exit code 0"
+ENDED_STATES: Final = frozenset({"EXITED", "FATAL"})
+"""What supervisor says of a process that has been there."""
 TOLD_S: Final = 3.0
 """How long the broker may take to tell how the run ended, when its process has ended in order."""
 
@@ -157,6 +160,13 @@ class Listener:
         self._horizon = Horizon(places, awaits=awaits)
         if recording:
             self._returning = Returning(places, recording, nodes, supervisor)
+
+    def catch_up(self) -> None:
+        """What has happened while there was no listener, since it was killed; before run()."""
+        for program in self._supervisor.programs():
+            if program.name == BROKER and program.state in ENDED_STATES:
+                manner = manner_of((self._places.logs / "supervisord.log").read_text(errors="replace"), BROKER)
+                self._on_event(Event("PROCESS_STATE_EXITED", BROKER, 0, expected=manner == IN_ORDER))
 
     def run(self) -> None:
         """Listen until supervisor goes."""
@@ -295,11 +305,13 @@ def main(argv: Sequence[str]) -> int:
     start_diagnostics("listener", diagnostics)
     die_with_parent()
     places = ServicePlaces(options.directory)
+    places.forget_earlier()
     events = EventStream(sys.stdin.fileno(), sys.stdout.fileno())
     supervisor = Supervisor.of(places)
     listener = Listener(places, options.nodes, supervisor, events, options.go_on, awaits=options.await_broker)
     diagnostics.icount = lambda: listener.icount
     with suppress(EOFError):
+        listener.catch_up()
         listener.run()
     return 0
 

@@ -69,6 +69,12 @@ class ServicePlaces(Places):
         """What is said of a machine that has no broker and will have one; there meanwhile."""
         return self.directory / "returning"
 
+    def forget_earlier(self) -> None:
+        """Remove the last word of an earlier run in this directory: one from before supervisor has started."""
+        with suppress(FileNotFoundError):
+            if self.end.stat().st_mtime_ns < self.pid_file.stat().st_mtime_ns:
+                self.end.unlink()
+
     def supervisor_pid(self) -> int | None:
         """The living supervisor's process, if there is one."""
         try:

@@ -158,6 +158,19 @@ def test_when_its_supervisor_is_killed_nobody_stays_behind(home: Home) -> None:
     home.verify(recording)
 
 
+def test_a_listener_that_is_killed_comes_back_and_hears_what_happens_then(home: Home) -> None:
+    machine = Service(home, "m")
+    machine.up("bare", "--kernel", guest("echo"), "--serial", "ringbuf")
+    broker = machine.pids()["broker"]
+    before = int(machine.ask_supervisor("pid", LISTENER))
+    # Both at once: nobody is there to hear of the broker's end.
+    os.kill(before, signal.SIGKILL)
+    os.kill(broker, signal.SIGKILL)
+    assert machine.await_state("failed")["detail"] == "the broker was killed by SIGKILL"
+    assert int(machine.ask_supervisor("pid", LISTENER)) not in (0, before)
+    machine.down(exit_code=1)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_up_that_is_interrupted_leaves_nothing(home: Home, number: signal.Signals) -> None:
     # The line is waited for, so the guest cannot run yet.
@@ -208,16 +221,19 @@ def test_the_example_runs_and_supervisor_s_own_stop_ends_it_in_order(home: Home)
     places.machine.write_text(render_board(board))
     places.configuration.write_text(example_configuration(sys.executable, str(places.directory)))
     command = [sys.executable, "-P", "-m", "supervisor.supervisord", "--nodaemon", "--configuration"]
-    started = home.start_argv([*command, str(places.configuration)])
-    try:
-        home.await_path(places.control_path)
-        while (status := ask(places)) is None or status.state is not RunState.RUNNING:
-            assert started.process.poll() is None
-    finally:
-        started.signal(signal.SIGTERM)
-        started.finish()
-    log = (places.logs / "supervisord.log").read_text()
-    assert "stopped: broker (exit status 0)" in log, log
+    # And again, as `systemctl restart` does, in the directory of the first run.
+    for times in (1, 2):
+        started = home.start_argv([*command, str(places.configuration)])
+        try:
+            home.await_path(places.pid_file)
+            while (status := ask(places)) is None or status.state is not RunState.RUNNING:
+                assert started.process.poll() is None
+        finally:
+            started.signal(signal.SIGTERM)
+            started.finish()
+        log = (places.logs / "supervisord.log").read_text()
+        assert log.count("stopped: broker (exit status 0)") == times, log
+        assert "exited: listener" not in log, log
 
 
 def test_a_machine_whose_cpu_hangs_is_cut_short_and_nothing_of_it_is_left(
