@@ -140,7 +140,8 @@ class Census:
             name=member.name,
             state=state,
             host=member.host,
-            pid=member.pid,
+            # One that has died has no process, whatever its number was.
+            pid=member.pid if member.identity is not None else 0,
             messages=member.heard,
             messages_per_s=max(0, member.heard - self._old.heard.get(member.name, 0)) * NS_PER_S // span_ns,
             waiting=waiting.get(member.number, 0),

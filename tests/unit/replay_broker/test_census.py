@@ -72,6 +72,14 @@ def test_a_debugger_that_holds_the_cpu_is_nothing_to_wonder_about(caplog: pytest
     assert [record.getMessage() for record in caplog.records] == ["waiting for cpu (2 s)"]
 
 
+def test_a_process_that_has_died_has_no_number() -> None:
+    scene = Scene()
+    scene.roster.bury(scene.roster.members["serial0"])
+    found = {node.name: (node.state, node.pid) for node in scene.census.nodes(scene.session)}
+    assert found["serial0"] == (m.NodeState.MISSING, 0)
+    assert found["rtc0"][1] == 7
+
+
 def test_rates_are_those_of_the_last_seconds() -> None:
     scene = Scene()
     for second in range(5):
