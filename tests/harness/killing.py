@@ -18,21 +18,20 @@ from tests.harness.net_guest import DHCP
 from tests.harness.net_http import noise, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.harness.machine import Home
 
-OPTIONS: Final = ("--input", "kbd", "--rng", "host", "--snapshot-every", "1s")
+OPTIONS: Final = ("--nic", "user", "--input", "kbd", "--rng", "host", "--snapshot-every", "1s")
 DEADLINE_S: Final = 60.0
 MOST_LINES: Final = 4
 """Typed between two kills, at random."""
 
 
 def killed_meanwhile(
-    home: Home, kills: int, file_bytes: int, kill: Callable[[DebianSession, Qmp, int], None],
-    devices: Sequence[str] = ("--nic", "user"), seed: int = 1,
-) -> Path:  # fmt: skip
+    home: Home, kills: int, file_bytes: int, kill: Callable[[DebianSession, Qmp, int], None], seed: int = 1
+) -> Path:
     """Type, echoed, while a file comes in pieces; `kill` is called that often.  The recording, which has a clean end.
 
     What is typed and what comes must be there once each.
@@ -41,11 +40,9 @@ def killed_meanwhile(
     chance = random.Random(seed)
     with (
         serving(noise(file_bytes), pace=pace, pieces=kills) as server,
-        DebianSession(home, *OPTIONS, *devices) as session,
+        DebianSession(home, *OPTIONS) as session,
         Qmp(home) as qmp,
     ):
-        # What is plugged in and out must not be told on the line.
-        session.do("dmesg -n 1")
         session.do(DHCP)
         session.do(f"wget -q -O /file http://10.0.2.2:{server.port}/file & W=$!")
         session.type("stty -echo; echo CA''T; cat; stty echo")
