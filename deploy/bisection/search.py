@@ -40,8 +40,8 @@ class Pace:
     """How often everything is compared, in a recording that is long enough."""
     shortest: int = 1 << 26
     """Instructions of a stretch at least."""
-    looks: int = 1 << 21
-    """Instructions of a stretch within a stretch at least; forks walk through a few of them."""
+    looks: int = 1 << 25
+    """So many instructions at most are walked through by forks: running them again is cheaper than eight saves."""
     steps: int = 64
     """How often a walk looks."""
 
@@ -159,9 +159,9 @@ class Narrowing:
     def _run_closer(self) -> None:
         """In shorter stretches, until it does not pay any more."""
         pace = self._pace
-        while self._high - self._low > 4 * pace.looks:
+        while self._high - self._low > pace.looks:
             known = self._low, self._high
-            step = max(pace.looks, -(-(self._high - self._low) // pace.stretches))
+            step = -(-(self._high - self._low) // pace.stretches)
             gap = Course(self._runners, range(self._low + step, self._high, step), self._granules).run()
             if gap is None:
                 self._low = self._runners[0].stands

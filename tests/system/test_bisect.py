@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 USAGE = 2
 DIVERGED = 3
 UNREADABLE = 4
-SHORT = Pace(stretches=8, shortest=1 << 20, looks=1 << 17)
+SHORT = Pace(stretches=8, shortest=1 << 20, looks=1 << 19)
 """As a recording is searched that is a hundred times as long."""
 
 
