@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 _INPUT: Final = type_of(HostInput)
 
 
+SMALL: Final = 256
+"""Bytes that a queue which has become smaller may never hold at once, and which are said without waiting for that."""
+
+
 @dataclass(frozen=True, slots=True)
 class Past:
     """What has passed between a device and its backend up to message `seq`; `frames` reads it from the beginning."""
@@ -87,7 +91,9 @@ class ContinuedGate(LiveGate):
     def __init__(self, link: Link, backend: Backend, journal: Journal, past: Past) -> None:
         super().__init__(link, backend, journal)
         self._past = past
-        self._unsaid = [message for _, message in journal.submitted_after(0)]
+        self._unsaid = deque(message for _, message in journal.submitted_after(0))
+        self._free = 0
+        """What the model can hold beyond what is on its way."""
         self._inputs = len(self._unsaid)
         self._again: deque[HostInput] = deque()
         """What the backend has said again, and the log has not delivered yet."""
@@ -118,9 +124,7 @@ class ContinuedGate(LiveGate):
         """The past is over: go on where it was left."""
         # At power-on everything is said behind the first Reset.
         self._powered = self._past.seq > 0
-        for message in self._unsaid:
-            self._say(message)
-        self._unsaid.clear()
+        self._say_what_fits()
         if not self._backend.resume(self._submit, owes=self._owes):
             if self._powered:
                 self._open_as_new(self._backend)
@@ -129,6 +133,32 @@ class ContinuedGate(LiveGate):
         for message in self._again:
             self._submit(message.event, message.data, message.delay_ns)
         self._again.clear()
+
+    def room(self, model_room: int) -> int:
+        """None for the host while there is something that it has brought already."""
+        self._free = super().room(model_room)
+        return 0 if self._unsaid else self._free
+
+    def handled(self, room: int) -> None:
+        """As much more of that as the model can hold."""
+        self._say_what_fits()
+        super().handled(0 if self._unsaid else room)
+
+    def _say_what_fits(self) -> None:
+        """It was read bit by bit as there was room; what is said all at once a model with a full queue would drop."""
+        while self._unsaid:
+            size = len(self._unsaid[0].data) if self._unsaid[0].event is HostEvent.DATA else 0
+            if size > self._free and (size > SMALL or self._in_flight or not self._free):
+                return
+            self._free = max(0, self._free - size)
+            super()._say(self._unsaid.popleft())
+
+    def _say(self, message: HostInput) -> None:
+        """What comes behind that waits behind that."""
+        if self._unsaid:
+            self._unsaid.append(message)
+        else:
+            super()._say(message)
 
     def _tell(self, taken: bytes, icount: int) -> None:
         if self._backend.relives and taken:

@@ -68,7 +68,7 @@ def gate_of(
     gate.open()
     gate.loaded()
     gate.keep(1, b"state")
-    gate.handled(16)
+    gate.handled(gate.room(16))
     assert any(isinstance(message, Checkpoint) for message in link.messages)
     return gate, link
 
@@ -109,6 +109,31 @@ def test_what_the_last_process_had_brought_and_the_log_has_not_is_said_once(tmp_
     again, heard = gate_of(tmp_path, NullBackend("serial0"), past)
     assert [each.data for each in heard.inputs()] == [b"b", b"c"]
     again.close()
+
+
+def test_what_nobody_has_had_is_said_as_the_device_has_room(tmp_path: Path) -> None:
+    before = Journal(tmp_path / "journal", new=True)
+    brought = [HostInput(HostEvent.DATA, bytes([number]) * 300) for number in range(3)]
+    for number, message in enumerate(brought, 1):
+        before.submit(number, message)
+    before.forget()
+    link = Heard()
+    past = Past(0, lambda: iter(()))
+    journal = past.journal(tmp_path / "journal", relives=False)
+    gate = ContinuedGate(link, NullBackend("serial0"), journal, past)  # type: ignore[arg-type]
+    gate.open()
+    gate.loaded()
+    for number, message in enumerate(brought):
+        # The host is not read as long as there is any.
+        assert gate.room(400) == 0
+        gate.handled(0)
+        assert link.inputs() == brought[: number + 1]
+        assert (gate.room(400) == 0) == (number < 2)
+        gate.handled(0)
+        assert link.inputs() == brought[: number + 1]
+        gate.delivered(message)
+    assert gate.room(400) == 400
+    gate.close()
 
 
 class Keeping(BackendEstate):
