@@ -263,8 +263,6 @@ class History:
         arrived = False
         while not arrived and replica.icount == now.icount:
             arrived = replica.stop.pc == now.pc or replica.stop.why in (Why.END, Why.DIVERGED)
-            if arrived and self.present.served:
-                break
             if not arrived and replica.stop.pc in points[0]:
                 hit = Hit(HIT_BREAK, now.icount, replica.stop.pc, replica.stop.pc, 0)
             self._run(replica, Order(step=True), ((), points[1]))
