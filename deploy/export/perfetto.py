@@ -63,6 +63,7 @@ def export(recording: Recording, frames: Iterable[Frame], choice: Choice) -> Ite
 class _Moment:
     """A message's times: virtual, and the host's since the first message, which never goes back here."""
 
+    icount: int = 0
     guest_ns: int = 0
     host_ns: int = 0
 
@@ -96,10 +97,11 @@ class _Trace:
             self._move(frame)
             if frame.type == SYNC_POINT:
                 yield from self._sleep(frame)
-            yield from self._rate(frame)
+            yield from self._rate(RATE_NS)
             if self._node is None or self._node in (frame.source, frame.target):
                 yield from self._message(frame)
                 yield from self._lengths(frame)
+        yield from self._rate(1)
         for node, calls in self._open.items():
             for _ in calls:
                 yield self._write.end(_track(node, _MESSAGES), self._time())
@@ -107,7 +109,7 @@ class _Trace:
             yield self._write.end(_track(CPU, _GUEST), self._time())
 
     def _move(self, frame: Frame) -> None:
-        self._now.guest_ns = self._clock.at(frame.icount)
+        self._now.icount, self._now.guest_ns = frame.icount, self._clock.at(frame.icount)
         host_ns = self._host.at(frame.seq) or 0
         if self._host_start is None:
             self._host_start = host_ns
@@ -148,12 +150,13 @@ class _Trace:
             self._running = True
             yield self._write.begin(track, self._now.guest_ns, "runs", {"icount": frame.icount})
 
-    def _rate(self, frame: Frame) -> Iterator[bytes]:
+    def _rate(self, least_ns: int) -> Iterator[bytes]:
+        """How fast the guest has been since the last such value, if that is as long ago."""
         host_ns, icount = self._rated
-        passed_ns = self._now.host_ns - host_ns
-        if passed_ns >= RATE_NS and self._node in (None, CPU):
-            self._rated = (self._now.host_ns, frame.icount)
-            yield self._write.count(_track(CPU, _RATE), self._time(), (frame.icount - icount) * 1e3 / passed_ns)
+        passed_ns, now = self._now.host_ns - host_ns, self._now.icount
+        if passed_ns >= least_ns and self._node in (None, CPU):
+            self._rated = (self._now.host_ns, now)
+            yield self._write.count(_track(CPU, _RATE), self._time(), (now - icount) * 1e3 / passed_ns)
 
     def _message(self, frame: Frame) -> Iterator[bytes]:
         name, time = name_of(frame.type), self._time()
