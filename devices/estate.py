@@ -1,7 +1,12 @@
-"""What a backend leaves to the backend of a successor: words in the journal, descriptors with the fdstore."""
+"""What a backend leaves to the backend of a successor: words in the journal, descriptors with the fdstore.
+
+A device's backend can be changed while it runs: then two are there for a moment, whose descriptors have the same names.
+Each has an estate of its own, and a name belongs to the one that left or found something under it last.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from devices.backends.place import run_directory
@@ -15,13 +20,28 @@ if TYPE_CHECKING:
 _LINK: Final = (HostEvent.OPENED, HostEvent.CLOSED)
 
 
-class BackendEstate:
-    """devices/model.py, Estate, of one device."""
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """What the estates of one device share."""
 
-    def __init__(self, journal: Journal, node: str) -> None:
+    fdstore: FdStoreClient
+    owners: dict[str, BackendEstate] = field(default_factory=dict)
+    """Whose the descriptors under a name are."""
+
+
+class BackendEstate:
+    """devices/model.py, Estate, of one backend of a device."""
+
+    def __init__(self, journal: Journal, node: str, common: _Common | None = None) -> None:
         self._journal = journal
         self._node = node
-        self._fdstore = FdStoreClient(run_directory())
+        self._common = common if common is not None else _Common(FdStoreClient(run_directory()))
+        self._fdstore = self._common.fdstore
+        self._owners = self._common.owners
+
+    def another(self) -> BackendEstate:
+        """That of a backend which takes this one's place."""
+        return BackendEstate(self._journal, self._node, self._common)
 
     @property
     def last_input(self) -> int:
@@ -68,12 +88,18 @@ class BackendEstate:
 
     def leave(self, name: str, *descriptors: int) -> None:
         """Have descriptors outlive this process."""
+        self._owners[name] = self
         self._fdstore.leave(f"{self._node}/{name}", descriptors)
 
     def find(self, name: str) -> tuple[int, ...]:
-        """Those that a predecessor has left."""
+        """Those that a predecessor has left; what another backend of this process has left is not for this one."""
+        if self._owners.setdefault(name, self) is not self:
+            return ()
         return self._fdstore.find(f"{self._node}/{name}")
 
     def take_out(self, name: str) -> None:
         """Close what was left."""
+        if self._owners.get(name, self) is not self:
+            return
+        self._owners.pop(name, None)
         self._fdstore.take_out(f"{self._node}/{name}")

@@ -127,7 +127,7 @@ class Surroundings:
                 self.journal = past.journal(path, relives=relives)
             self.memory = JournalledMemory(self.memory, self.journal, link, name)
             self._estate = estate = BackendEstate(self.journal, name)
-            self.make = lambda word: _heir(make(word), estate)
+            self.make = lambda word: _heir(make(word), estate.another())
         elif welcome.rebuild or past is not None:
             raise MachineError("nothing was kept of the process that has died: there is no directory for it")
         self._backend = self.make(arguments.board.device(name).backend)
