@@ -22,7 +22,7 @@ REMOTE: Final = b"tcp:"
 
 
 class Handshakes:
-    """One socket's connections that failed; `socket` is for the broker's poller."""
+    """One socket's connections that failed; `fd` is for the broker's poller: readable when there may be some."""
 
     def __init__(
         self,
@@ -33,11 +33,13 @@ class Handshakes:
     ) -> None:
         place = f"inproc://handshakes-{id(watched)}"
         watched.monitor(place, EVENTS)
-        self.socket = context.socket(zmq.PAIR)
+        self._socket = context.socket(zmq.PAIR)
         # What does not fit would keep ZeroMQ's own thread waiting for us.
-        self.socket.setsockopt(zmq.RCVHWM, 0)
-        self.socket.setsockopt(zmq.LINGER, 0)
-        self.socket.connect(place)
+        self._socket.setsockopt(zmq.RCVHWM, 0)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.connect(place)
+        # Not the socket: it would be asked for its events at every message of the machine.
+        self.fd = int(self._socket.getsockopt(zmq.FD))
         self._watched = watched
         self._name = name
         self._refuse = refuse
@@ -46,7 +48,7 @@ class Handshakes:
         """Count all that there are."""
         while True:
             try:
-                event, place = self.socket.recv_multipart(zmq.NOBLOCK)
+                event, place = self._socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
             (kind,) = KIND.unpack_from(event)
@@ -59,4 +61,4 @@ class Handshakes:
     def close(self) -> None:
         """Watch no more."""
         self._watched.disable_monitor()
-        self.socket.close(0)
+        self._socket.close(0)

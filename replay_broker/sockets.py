@@ -75,7 +75,7 @@ class Sockets:
         if self._gatekeeper is not None and self._gatekeeper.socket in self._ready:
             self._gatekeeper.serve()
         for handshakes in self._handshakes:
-            if handshakes.socket in self._ready:
+            if handshakes.fd in self._ready:
                 handshakes.serve()
 
     @property
@@ -132,7 +132,7 @@ class Sockets:
         socket.setsockopt(zmq.MAXMSGSIZE, LARGEST_PART_BYTES)
         handshakes = Handshakes(self._context, socket, name, self._refuse_early)
         self._handshakes.append(handshakes)
-        self._poller.register(handshakes.socket, zmq.POLLIN)
+        self._poller.register(handshakes.fd, zmq.POLLIN)
         socket.bind(endpoint)
         self._poller.register(socket, zmq.POLLIN)
         return socket
