@@ -43,6 +43,8 @@ class Handshakes:
         self._watched = watched
         self._name = name
         self._refuse = refuse
+        # Whoever has never found it empty is not woken (zmq_getsockopt(3), ZMQ_FD).
+        self.serve()
 
     def serve(self) -> None:
         """Count all that there are."""
