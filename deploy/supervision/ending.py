@@ -81,7 +81,10 @@ def _reach_and_end(places: ServicePlaces, patience_s: float, say: Callable[[str]
 
 def _end_run(places: ServicePlaces, control: Control, patience_s: float, say: Callable[[str], None]) -> Manner:
     status = _await(places, control, ANSWER_S, lambda _: True)
-    if read_end(places) is not None or (status is not None and status.state in TERMINAL_STATES):
+    if read_end(places) is not None:
+        return Manner.ENDED
+    if status is not None and status.state in TERMINAL_STATES:
+        _await(places, control, END_FILE_S, lambda _: False)
         return Manner.ENDED
     if status is None:
         say(f"{places.name}: the broker does not answer: only what is on this host is ended")
