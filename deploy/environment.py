@@ -5,6 +5,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+RUN_DIRECTORY: Final = "DEJAVM_RUN_DIRECTORY"
+"""What names the running machine's directory to its processes, and to whoever looks for them."""
 HIGHEST_BASE: Final = 60
 """Characters of a runtime directory's path; a Unix socket's whole path must stay below 108."""
 
@@ -29,7 +31,7 @@ def node_environment(directory: Path) -> dict[str, str]:
 
     `directory` is the running machine's, where backends keep what only its processes share.
     """
-    return {**os.environ, "PYTHONPATH": import_path(), "DEJAVM_RUN_DIRECTORY": str(directory)}
+    return {**os.environ, "PYTHONPATH": import_path(), RUN_DIRECTORY: str(directory)}
 
 
 def import_path() -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from types import FrameType
 
 ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -47,25 +48,23 @@ class EndingSignals:
 
 
 @contextmanager
-def dying_as_interrupt() -> Iterator[None]:
+def _handled_by(handler: signal._HANDLER) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in ENDING}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+def dying_as_interrupt() -> AbstractContextManager[None]:
     """While entered, each is a KeyboardInterrupt: what has been begun is undone before the process dies of it."""
-    before = {number: signal.signal(number, signal.default_int_handler) for number in ENDING}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return _handled_by(signal.default_int_handler)
 
 
-@contextmanager
-def deaf() -> Iterator[None]:
+def deaf() -> AbstractContextManager[None]:
     """While entered, none of them is heard: what is being undone is undone whole."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in ENDING}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return _handled_by(signal.SIG_IGN)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from deploy.environment import RUN_DIRECTORY
 from deploy.plan import BROKER
 from machine.errors import UsageError
 from machine.fdstore import SUPERVISED
@@ -109,7 +110,7 @@ class Service:
 
 def render(service: Service) -> str:
     """The configuration file; UsageError names what cannot stand in it."""
-    environment = {"DEJAVM_RUN_DIRECTORY": HERE, STAMPED: "1", SUPERVISED: "1"}
+    environment = {RUN_DIRECTORY: HERE, STAMPED: "1", SUPERVISED: "1"}
     if service.import_path:
         environment["PYTHONPATH"] = _checked(service.import_path).replace("%", "%%")
     pairs = ",".join(f'{key}="{value}"' for key, value in environment.items())

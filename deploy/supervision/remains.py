@@ -17,17 +17,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from deploy.environment import RUN_DIRECTORY
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-VARIABLE: Final = "DEJAVM_RUN_DIRECTORY"
 MS: Final = 1000
 
 
 def belongs(pid: int, directory: Path) -> bool:
     """Whether a process lives, and was started for the machine in that directory."""
     try:
-        return f"{VARIABLE}={directory}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return f"{RUN_DIRECTORY}={directory}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
         return False
 
