@@ -6,7 +6,8 @@
  * code at one address.  So each translation hands its own row to the hook: the translator puts the hook's
  * user data into the code as it is at that moment (measured on Unicorn 2.1.4), and after each translation
  * the hook gets the next row for its user data.  A row that is not the block's is noticed by its pc and
- * size, and the block decoded: the first one ever, for which the translator says nothing, and what is
+ * size, and the block decoded.  That is so for the first one ever, of which the translator does not tell: its row is
+ * filled in then, since who starts at a snapshot in a loop would decode it a million times; and for what is
  * translated when there are no more rows.
  */
 #include "engine.h"
@@ -16,6 +17,7 @@
 /* Where a hook keeps its callback and, behind it, its user data: its handle is its address.  This cannot be
  * asked for; counting_setup() makes sure of it. */
 #define HOOK_CALLBACK 40
+
 /* The row that the next translation hands over. */
 static void translations_next(struct engine *e, size_t number)
 {
@@ -23,6 +25,14 @@ static void translations_next(struct engine *e, size_t number)
     *row = (struct translation){.engine = e};
     e->translations.used = number;
     *e->translations.next = row;
+}
+
+/* The row that is next is that of the block, which the translator has not told of. */
+static void translations_fill(struct engine *e, const struct block *found)
+{
+    code_remember(e, found->pc, found->size, NULL);
+    e->translations.rows[e->translations.used].block = *found;
+    translations_next(e, e->translations.used + 1);
 }
 
 /* No translation is left: their rows can be used again. */
@@ -182,8 +192,11 @@ static bool stops_before(const struct translation *row, uint64_t pc, uint32_t si
     if (near && slow_path(e, pc, size))
         return true;
     struct block found = row->block;
-    if (found.pc != pc || found.size != size)
+    if (found.pc != pc || found.size != size) {
         found = decode(e, pc, size);
+        if (row == *e->translations.next && e->translations.used < e->most_translations && !e->partial)
+            translations_fill(e, &found);
+    }
     if (((found.flags | e->block.flags) || points_attentive(e)) && special(e, &found))
         return true;
     found.flags &= (uint16_t)~BLOCK_BREAK;

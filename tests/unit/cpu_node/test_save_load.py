@@ -90,6 +90,18 @@ def test_saving_disturbs_nothing_and_every_state_goes_on_the_same(name: str) -> 
         assert ended(again) == expected
 
 
+def test_the_block_that_a_loaded_machine_begins_with_is_decoded_once() -> None:
+    link = SavingLink(every=ended(LonelyCpu(guest("compute")))[2] // 8, most=8)
+    machine = link.machine = LonelyCpu(guest("compute"), link)
+    machine.run()
+    for _, saved, memory, said in link.saved_states:
+        again = LonelyCpu(guest("compute"))
+        again.link.said = said
+        again.load(saved.state, memory)
+        again.run()
+        assert again.cpu.native.n_decoded <= 1
+
+
 def test_a_state_is_loaded_over_another_one() -> None:
     expected = ended(LonelyCpu(guest("timer")))
     link = SavingLink(every=expected[2] // 10)
