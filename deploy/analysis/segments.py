@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-LEAST_NS: Final = 1
+LEAST_NS: Final = 0.5
 MOST_NS: Final = 20
 """What an instruction takes, translated anew or not; what took longer was waiting."""
 ANSWER_NS: Final = 70_000
 """From the last message of a stop to when the guest runs on, while it is recorded."""
 MESSAGE_NS: Final = 25_000
 """What a message takes while it is replayed from the log."""
+PAGE_NS: Final = 5_000
+"""What it takes to load a page of a snapshot."""
+ANEW_NS: Final = 40_000_000
+"""What a part takes to translate code that the part before has translated too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ class Work:
             elif icount > self._icounts[-1]:
                 instructions = icount - self._icounts[-1]
                 ran_ns = host_ns - before_ns - ANSWER_NS
-                took = min(max(ran_ns, LEAST_NS * instructions), MOST_NS * instructions) + MESSAGE_NS * messages
+                took = min(max(ran_ns, int(LEAST_NS * instructions)), MOST_NS * instructions) + MESSAGE_NS * messages
                 self._icounts.append(icount)
                 self._done.append(self._done[-1] + took)
                 messages = 0
@@ -62,22 +66,28 @@ class Work:
             return 0
         start, done = self._icounts[at], self._done[at]
         if at + 1 == len(self._icounts):
-            return done + LEAST_NS * (icount - start)
+            return done + int(LEAST_NS * (icount - start))
         return done + (self._done[at + 1] - done) * (icount - start) // (self._icounts[at + 1] - start)
 
 
 def plan_segments(
-    snapshots: Sequence[tuple[int, int]], end_icount: int, parts: int, work: Callable[[int], int] = int
+    snapshots: Sequence[tuple[int, int]],
+    end_icount: int,
+    parts: int,
+    work: Callable[[int], int] = int,
+    beginning: int = 0,
 ) -> tuple[Segment, ...]:
     """At most `parts` segments that together are the whole recording, about as much work as each other.
 
     `snapshots` are (icount, number), in any order.  Those at power-on or at the end cut nothing off.  `work` says how
-    much there is up to an instruction count.
+    much there is up to an instruction count, and `beginning` is what each part but the first has to do before its first
+    instruction.
     """
     inner = sorted({icount: number for icount, number in snapshots if 0 < icount < end_icount}.items())
     chosen: list[tuple[int, int]] = []
+    each = (work(end_icount) + beginning * (parts - 1)) // parts
     for part in range(1, parts):
-        wanted = work(end_icount) * part // parts
+        wanted = each * part - beginning * (part - 1)
         behind = [cut for cut in inner if not chosen or cut[0] > chosen[-1][0]]
         if behind:
             chosen.append(min(behind, key=lambda cut: abs(work(cut[0]) - wanted)))

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from deploy.analysis.segments import Work, plan_segments
+from deploy.analysis.segments import ANEW_NS, PAGE_NS, Work, plan_segments
 from deploy.analysis.spread import here, on_cluster, own_jobs, workers_of
 from deploy.analysis.work import Task
 from deploy.replaying import plan_replay
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from deploy.analysis.crew import Crew
     from deploy.analysis.spread import Spread
     from machine.recording.reader import Recording
+    from machine.recording.snapshots.store import Head
     from machine.recording.summary import Summary
 
 
@@ -43,21 +44,24 @@ class Verification:
 def tasks_of(recording: Recording, parts: int, analysis: tuple[str, ...] = ()) -> tuple[Task, ...]:
     """The parts of a recording as tasks; one, if it has no snapshots.  ChangedGuest, LogError if it cannot be."""
     board = plan_replay(recording, "log").board
-    snapshots: list[tuple[int, int]] = []
+    heads: tuple[Head, ...] = ()
     if recording.facts.format >= RESUMABLE_FORMAT:
-        store = SnapshotStore(recording.path, recording.facts.id)
-        heads = (head for head in store.list() if head.icount > recording.begin_icount)
-        snapshots = [(head.icount, head.number) for head in heads]
-    segments = plan_segments(snapshots, recording.end_icount, parts, _work_of(recording))
+        heads = SnapshotStore(recording.path, recording.facts.id).list()
+    snapshots = [(head.icount, head.number) for head in heads if head.icount > recording.begin_icount]
+    segments = plan_segments(snapshots, recording.end_icount, parts, *_work_of(recording, heads))
     text = render_board(board)
     return tuple(Task(str(recording.path.absolute()), text, segment, analysis) for segment in segments)
 
 
-def _work_of(recording: Recording) -> Callable[[int], int]:
-    """How much work it is to replay up to an instruction; in a long log the instructions tell it well enough."""
+def _work_of(recording: Recording, heads: Sequence[Head]) -> tuple[Callable[[int], int], int]:
+    """How much work it is to replay up to an instruction, and to begin at a snapshot.
+
+    In a long log the instructions tell it well enough.
+    """
     if recording.messages > MOST_MESSAGES:
-        return int
-    return Work(moments(recording.path / LOG_NAME)).until
+        return int, 0
+    beginning = ANEW_NS + PAGE_NS * max((head.pages for head in heads), default=0)
+    return Work(moments(recording.path / LOG_NAME)).until, beginning
 
 
 def run_in_parts(

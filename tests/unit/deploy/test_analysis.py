@@ -120,7 +120,7 @@ def test_work_is_told_by_the_host_s_clock_without_what_was_waiting() -> None:
     first = 10**7 + MESSAGE_NS
     second_part = first + 10**7 + MESSAGE_NS
     third = second_part + MOST_NS * 10**6 + 2 * MESSAGE_NS
-    assert done == [0, first // 2, first, (first + second_part) // 2, second_part, third, third + LEAST_NS * 10**6]
+    assert done == [0, first // 2, first, (first + second_part) // 2, second_part, third, third + int(LEAST_NS * 10**6)]
 
 
 def test_a_message_is_as_much_work_as_thousands_of_instructions() -> None:
@@ -141,3 +141,10 @@ def test_parts_are_about_as_much_work_as_each_other() -> None:
     snapshots = [(icount, icount // 100) for icount in range(100, 1000, 100)]
     segments = plan_segments(snapshots, 1000, 2, lambda icount: min(icount, 300) * 9 + max(0, icount - 300))
     assert [segment.end_icount for segment in segments] == [200, 1000]
+
+
+def test_a_part_that_begins_at_a_snapshot_is_given_less_for_it() -> None:
+    snapshots = [(icount, icount // 10) for icount in range(10, 1000, 10)]
+    segments = plan_segments(snapshots, 1000, 3, beginning=100)
+    # 1200 of work, 400 each.
+    assert [segment.end_icount for segment in segments] == [400, 700, 1000]
