@@ -10,11 +10,12 @@ import os
 import struct
 from array import array
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final, Self
 
 import zstandard
+from xxhash import xxh3_128_digest
 
 from machine.errors import DamagedSnapshot, StateError
 from machine.recording.snapshots.files import HASH_BYTES, Signature, digest_of, pack_path, signature_of
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 MAGIC: Final = b"DVPAGES1"
 FRAME_PAGES: Final = 256
+QUICK_BYTES: Final = 16
 FOOTER: Final = struct.Struct(f"<I{HASH_BYTES}s8s")
 """Bytes of the directory, its digest, MAGIC once more."""
 CHECKSUM: Final = struct.Struct("<I")
@@ -40,6 +42,23 @@ Piece = tuple[int, int, int]
 
 
 @vmstate("pages", 1)
+@dataclass(slots=True)
+class Directory1:
+    """What version 1 said: as `Directory`, but without the quick hashes."""
+
+    recording: str
+    number: int
+    frames: tuple[Frame, ...]
+    firsts: bytes
+    counts: bytes
+    hashes: bytes
+
+
+def _lift1(old: Directory1) -> Directory:
+    return Directory(**{field.name: getattr(old, field.name) for field in fields(old)}, quick=b"")
+
+
+@vmstate("pages", 2, before=(Directory1, _lift1))
 @dataclass(slots=True)
 class Directory:
     """What a file of pages says about itself."""
@@ -54,6 +73,14 @@ class Directory:
     """and one of lengths."""
     hashes: bytes
     """The hash of the column of hashes."""
+    quick: bytes
+    """The quick hash of each page, one behind the other; empty where nobody has made them."""
+
+
+def quick_hashes(pages: bytes | bytearray | memoryview) -> bytes:
+    """XXH3 of 16 bytes for each page: forty times as fast as the other hash, for who compares and need not trust."""
+    view = memoryview(pages)
+    return b"".join(xxh3_128_digest(view[at : at + PAGE_BYTES]) for at in range(0, len(view), PAGE_BYTES))
 
 
 class Pack:
@@ -122,6 +149,20 @@ class Pack:
 
     def differing(self, pieces: Sequence[tuple[int, int, int]], memory: memoryview) -> Iterator[int]:
         """The pages of `memory` that are not those which load() would put there."""
+        return self._unlike(pieces, memory) if self._directory.quick else self._unlike_unpacked(pieces, memory)
+
+    def _unlike(self, pieces: Sequence[tuple[int, int, int]], memory: memoryview) -> Iterator[int]:
+        """The same by the quick hashes."""
+        for position, page, count in pieces:
+            expected = self._directory.quick[position * QUICK_BYTES : (position + count) * QUICK_BYTES]
+            found = quick_hashes(_pages(memory, page, count))
+            if found != expected:
+                places = range(0, len(found), QUICK_BYTES)
+                same = (found[at : at + QUICK_BYTES] == expected[at : at + QUICK_BYTES] for at in places)
+                yield from (at for at, alike in enumerate(same, page) if not alike)
+
+    def _unlike_unpacked(self, pieces: Sequence[tuple[int, int, int]], memory: memoryview) -> Iterator[int]:
+        """The same by the pages themselves."""
         unpacker = zstandard.ZstdDecompressor()
         # Bytearrays are compared as a whole, views byte by byte.
         scratch = bytearray(FRAME_PAGES * PAGE_BYTES)
@@ -195,6 +236,7 @@ class Pack:
             or len(self._firsts) != len(self._counts)
             or self._before[-1] != self.pages
             or self._offsets[-1] + self.pages * HASH_BYTES != end
+            or len(self._directory.quick) not in (0, self.pages * QUICK_BYTES)
         ):
             raise self._damaged("the index does not fit the file")
 

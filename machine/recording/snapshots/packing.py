@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import zstandard
 
 from machine.recording.snapshots.files import digest_of
-from machine.recording.snapshots.pack import CHECKSUM, FOOTER, FRAME_PAGES, MAGIC, Directory, Frame
+from machine.recording.snapshots.pack import CHECKSUM, FOOTER, FRAME_PAGES, MAGIC, Directory, Frame, quick_hashes
 from machine.recording.snapshots.pagemap import column_bytes
 from machine.recording.snapshots.snapshot import PAGE_BYTES
 from machine.vmstate import encode
@@ -34,6 +34,7 @@ class Packing:
         self._counts = array("I")
         self.hashes = bytearray()
         """Of every page so far."""
+        self._quick = bytearray()
         part.write(MAGIC)
 
     def add(self, slot: int, pages: bytes | memoryview, hashes: bytes) -> None:
@@ -45,6 +46,7 @@ class Packing:
             self._firsts.append(slot)
             self._counts.append(count)
         self.hashes += hashes
+        self._quick += quick_hashes(pages)
         self._pending += pages
         while len(self._pending) >= FRAME_BYTES:
             self._compress(FRAME_BYTES)
@@ -61,6 +63,7 @@ class Packing:
                 column_bytes(self._firsts),
                 column_bytes(self._counts),
                 digest_of(self.hashes),
+                bytes(self._quick),
             )
         )
         self._part.write(self.hashes)

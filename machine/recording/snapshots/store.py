@@ -159,7 +159,7 @@ class SnapshotStore:
         """The first page of a memory that is not as in a snapshot; None if there is none.
 
         `touched` are the parts of it, first byte and the byte behind, outside of which all is zero, in order and whole
-        pages.  Nothing is unpacked but a frame at a time: a third of the work of load_memory() and looking at all.
+        pages.  Nothing is unpacked where the pack has quick hashes, else a frame at a time.
         SnapshotError as read().
         """
         with self._pages_of(number, len(memory)) as (page_map, parts):
