@@ -23,6 +23,7 @@ from cpu_node.timeline.player import Player
 from cpu_node.timeline.segment import replay_part
 from machine.board import parse_board
 from machine.errors import MachineError
+from machine.leaving import leave
 from machine.node import die_with_parent, start_diagnostics
 from machine.recording.reader import Recording
 
@@ -81,4 +82,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())
