@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -97,8 +98,8 @@ def test_a_part_that_cannot_be_replayed_says_why(home: Home, recording: Path) ->
     data[20] ^= 1
     pack.write_bytes(data)
     done = home.run("verify", recording, "--jobs", "9")
-    assert (done.exit_code, "instructions 0 to" in done.complaint) == (1, True), done.stderr
-    assert "00000001.pages: frame 0 is" in done.complaint
+    assert done.exit_code == 1, done.stderr
+    assert re.search(r"instructions [\d,]+ to [\d,]+: \S+/00000001\.pages: frame 0 is", done.complaint)
     assert done.stdout == ""
 
 
