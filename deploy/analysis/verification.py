@@ -115,4 +115,6 @@ def put_together(
     divergence = "" if exact else str(differing["divergence"])
     if divergence:
         facts["divergence"] = divergence
+    elif summary.damage:
+        facts["damage"] = summary.damage
     return Verification(facts, divergence, summary.damage)

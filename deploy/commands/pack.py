@@ -9,8 +9,8 @@ from deploy.archive import PACKED_SUFFIX, pack
 from deploy.library import open_recording
 from deploy.reading_options import add_recording
 from deploy.replaying import built_files
-from deploy.reporting import put, say
-from machine.errors import EXIT_DONE
+from deploy.reporting import complain, put, say
+from machine.errors import EXIT_DONE, EXIT_UNREADABLE
 from machine.recording.layout import SUFFIX
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Pack, and say what is in it."""
+    """Pack, and say what is in it; a damaged log is packed as it is, and is exit code 4."""
     recording = open_recording(options.recording)
     name = recording.path.absolute().name.removesuffix(SUFFIX)
     target = Path(options.output or f"{name}{PACKED_SUFFIX}")
@@ -39,4 +39,7 @@ def run(options: argparse.Namespace) -> int:
         "note: a recording holds everything that was typed and sent, passwords too; give it to nobody who must not know"
     )
     put(f"packed {target}: {target.stat().st_size / 1024:,.0f} KB{', without the guest files' if options.thin else ''}")
+    if damage := recording.summary().damage:
+        complain(damage)
+        return EXIT_UNREADABLE
     return EXIT_DONE

@@ -47,10 +47,13 @@ def _in_one_pass(options: argparse.Namespace) -> int:
     outcome = launch(plan_replay(recording, options.devices))
     for line in outcome.lines:
         complain(line)
+    damage = damage_behind(recording, outcome)
     if outcome.exit_code in (EXIT_DONE, EXIT_DIVERGED):
         facts = {**verdict(outcome), "clean_end": recording.clean_end}
+        if damage:
+            facts["damage"] = damage
         put(json.dumps(facts) if options.json else _sentence(facts))
-    if damage := damage_behind(recording, outcome):
+    if damage:
         complain(damage)
         return EXIT_UNREADABLE
     if outcome.exit_code == EXIT_DONE and (note := unclosed(recording)):
@@ -80,7 +83,7 @@ def _in_parts(options: argparse.Namespace, workers: Crew | str) -> int:
 
 
 def verdict(outcome: Outcome) -> dict[str, object]:
-    """The JSON object: what was compared, up to where; `divergence` is there only if there is one."""
+    """What the JSON object says: what was compared, up to where; `divergence` is there only if there is one."""
     from machine.message import RunState  # noqa: PLC0415
 
     status = outcome.status

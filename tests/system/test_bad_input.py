@@ -202,7 +202,15 @@ def test_a_cut_recording_replays_to_where_it_is_good(home: Home, part: float) ->
         assert done.exit_code == EXIT_UNREADABLE, done.stderr
         assert "log.mcap" in done.complaint
         assert "byte" in done.complaint
-    assert home.run("verify", recording, "--json").json["messages"] == good["messages"]
+    for jobs in ((), ("--jobs", "2")):
+        facts = home.run("verify", recording, "--json", *jobs).json
+        assert facts["messages"] == good["messages"]
+        assert facts["damage"] == good["damage"]
+    packed = home.run("pack", recording, "-o", "packed.dejavm.tar.zst")
+    assert (packed.exit_code, good["damage"] in packed.stderr) == (EXIT_UNREADABLE, True), packed.stderr
+    back = home.work / "back.dejavm"
+    assert home.run("unpack", "packed.dejavm.tar.zst", "-o", back).exit_code == 0
+    assert (back / "log.mcap").read_bytes() == log.read_bytes()
 
 
 def test_a_damaged_recording_names_the_place(home: Home) -> None:
