@@ -24,6 +24,7 @@ from deploy.supervision.report import ask
 from machine.board import render_board
 from machine.message import RunState
 from tests.harness.guests import guest
+from tests.harness.killing import await_said
 from tests.harness.lines import await_text
 from tests.harness.machine import TIMEOUT_S, final_digest
 from tests.harness.monitor import Qmp, connect
@@ -169,6 +170,21 @@ def test_a_listener_that_is_killed_comes_back_and_hears_what_happens_then(home: 
     assert machine.await_state("failed")["detail"] == "the broker was killed by SIGKILL"
     assert int(machine.ask_supervisor("pid", LISTENER)) not in (0, before)
     machine.down(exit_code=1)
+
+
+def test_a_machine_that_is_being_taken_back_when_its_listener_is_killed_comes_back_too(home: Home) -> None:
+    machine = Service(home, "m")
+    recording = machine.up("bare", "--kernel", guest("echo"), "--serial", "ringbuf", "--record", "-o", "a.dejavm")
+    assert recording is not None
+    await_said(recording, b"READY")
+    listener, broker = int(machine.ask_supervisor("pid", LISTENER)), machine.pids()["broker"]
+    os.kill(broker, signal.SIGKILL)
+    machine.await_state("returning")
+    os.kill(listener, signal.SIGKILL)
+    assert machine.await_state("running")
+    assert machine.pids()["broker"] != broker
+    assert machine.down().stdout == "m is down: ended\n"
+    home.verify_both_ways(recording)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
