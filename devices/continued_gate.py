@@ -12,7 +12,7 @@ Lives here: what is read of the log and of the journal.  Never here: the model.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -94,6 +94,8 @@ class ContinuedGate(LiveGate):
         self._unsaid = deque(message for _, message in journal.submitted_after(0))
         self._free = 0
         """What the model can hold beyond what is on its way."""
+        self._awaited = False
+        """One of them is on its way, and those behind it come only when it has arrived."""
         self._inputs = len(self._unsaid)
         self._again: deque[HostInput] = deque()
         """What the backend has said again, and the log has not delivered yet."""
@@ -105,6 +107,8 @@ class ContinuedGate(LiveGate):
         left = sum(len(_brought(frame)) for frame in self._past.frames())
         said = b""
         for frame in self._past.frames():
+            # What is said next is said behind it.
+            self._link.icount = frame.icount
             message = decode(frame.type, frame.payload)
             match message:
                 case HostOutput(data):
@@ -137,25 +141,36 @@ class ContinuedGate(LiveGate):
     def room(self, model_room: int) -> int:
         """None for the host while there is something that it has brought already."""
         self._free = super().room(model_room)
-        return 0 if self._unsaid else self._free
+        return 0 if self._holds_back else self._free
+
+    def delivered(self, message: HostInput) -> None:
+        """Another may follow."""
+        self._awaited = False
+        super().delivered(message)
 
     def handled(self, room: int) -> None:
         """As much more of that as the model can hold."""
         self._say_what_fits()
-        super().handled(0 if self._unsaid else room)
+        super().handled(0 if self._holds_back else room)
+
+    @property
+    def _holds_back(self) -> bool:
+        return bool(self._unsaid) or self._awaited
 
     def _say_what_fits(self) -> None:
         """It was read bit by bit as there was room; what is said all at once a model with a full queue would drop."""
-        while self._unsaid:
+        while self._unsaid and not self._awaited:
             size = len(self._unsaid[0].data) if self._unsaid[0].event is HostEvent.DATA else 0
             if size > self._free and (size > SMALL or self._in_flight or not self._free):
                 return
             self._free = max(0, self._free - size)
-            super()._say(self._unsaid.popleft())
+            pace_ns = self._backend.pace_ns
+            self._awaited = pace_ns > 0
+            super()._say(replace(self._unsaid.popleft(), delay_ns=pace_ns))
 
     def _say(self, message: HostInput) -> None:
         """What comes behind that waits behind that."""
-        if self._unsaid:
+        if self._holds_back:
             self._unsaid.append(message)
         else:
             super()._say(message)

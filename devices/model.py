@@ -156,6 +156,13 @@ class Backend(Protocol):
         """
 
     @property
+    def pace_ns(self) -> int:
+        """Virtual time between one input and the next of those that are said again behind a killed broker.
+
+        The other side has had the answers to them, which the guest gives anew: it must have come to that before.
+        """
+
+    @property
     def unrecordable(self) -> str:
         """Why what it brings cannot be recorded, "" when it can; such a backend is refused by name in a recording."""
 

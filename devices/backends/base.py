@@ -20,6 +20,11 @@ class BackendBase:
         """What was given to the host is with the host."""
         return False
 
+    @property
+    def pace_ns(self) -> int:
+        """What is said again may all be said at once."""
+        return 0
+
     def __init__(self, name: str) -> None:
         self._name = name
         self._submit: Submit = _nobody

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from devices.model import Estate, Submit
 
 MEMORY: Final = struct.Struct(">??Q")
+PACE_NS: Final = 10_000_000
+"""In it a guest takes a message of frames and answers them: some million instructions."""
 log = logging.getLogger("dejavm")
 
 
@@ -45,6 +47,11 @@ class NetBackend(BackendBase):
         self._blocked = False
         self.too_long = 0
         """Frames that no message can carry."""
+
+    @property
+    def pace_ns(self) -> int:
+        """Frames that came one answer after the other are beyond a TCP window when they come at once, and lost."""
+        return PACE_NS
 
     def open(self, submit: Submit) -> None:
         """Plug in; the card is told what its link is.  BackendError names what cannot be had."""

@@ -136,6 +136,36 @@ def test_what_nobody_has_had_is_said_as_the_device_has_room(tmp_path: Path) -> N
     gate.close()
 
 
+class Answered(NullBackend):
+    """A backend whose other side has had answers to what it brought."""
+
+    @property
+    def pace_ns(self) -> int:
+        """Of virtual time."""
+        return 7
+
+
+def test_what_was_answered_is_said_again_one_by_one_and_later(tmp_path: Path) -> None:
+    before = Journal(tmp_path / "journal", new=True)
+    brought = [HostInput(HostEvent.DATA, bytes([number])) for number in range(3)]
+    for number, message in enumerate(brought, 1):
+        before.submit(number, message)
+    before.forget()
+    gate, link = gate_of(tmp_path, Answered("serial0"), past_of(HostOutput(b"x"), BackendResult(1)))
+    # The pace counts from the last message of the past.
+    assert link.icount == 2
+    for number in range(1, 4):
+        assert [each.data for each in link.inputs()] == [each.data for each in brought[:number]]
+        assert {each.delay_ns for each in link.inputs()} == {7}
+        # The host is read when the last of them has arrived, which has to stay in front.
+        assert gate.room(400) == 0
+        gate.handled(0)
+        gate.delivered(link.inputs()[-1])
+        gate.handled(gate.room(400))
+    assert gate.room(400) == 400
+    gate.close()
+
+
 class Keeping(BackendEstate):
     """An estate that keeps descriptors itself."""
 
