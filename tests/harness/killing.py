@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 OPTIONS: Final = ("--nic", "user", "--input", "kbd", "--rng", "host", "--snapshot-every", "1s")
 DEADLINE_S: Final = 60.0
+GROWTH: Final = 5000
 MOST_LINES: Final = 4
 """Typed between two kills, at random."""
 
@@ -78,6 +79,18 @@ def await_said(path: Path, said: bytes) -> None:
     while not path.exists() or said not in _recorded(path):
         assert time.monotonic() < deadline, f"{said!r} has not been recorded"
         time.sleep(0.01)
+
+
+def await_growth(path: Path) -> None:
+    """Until the guest has said something, and more behind that, and all of it is in the log."""
+    deadline = time.monotonic() + DEADLINE_S
+    least = size = 0
+    while not least or size < least:
+        assert time.monotonic() < deadline, "the guest does not go on"
+        time.sleep(0.01)
+        size = len(_recorded(path)) if path.exists() else 0
+        if size and not least:
+            least = size + GROWTH
 
 
 def _recorded(path: Path) -> bytes:

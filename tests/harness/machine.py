@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -232,13 +233,16 @@ def final_digest(recording: Path) -> str:
     return Recording.open(recording).summary().digest.hex()
 
 
-def console(recording: Path, name: str = "serial0") -> bytes:
-    """What the guest has written to a device, its serial line for one, as far as the backend took it."""
+def console(recording: Path, name: str = "serial0", last: float = math.inf) -> bytes:
+    """What the guest has written to a device, its serial line for one, as far as the backend took it.
+
+    Up to message `last`.
+    """
     said, offered = b"", b""
     opened = Recording.open(recording)
     number = FIRST_DEVICE + [slot.name for slot in opened.board.devices].index(name)
     for frame in opened.frames():
-        if frame.source != number:
+        if frame.source != number or frame.seq > last:
             continue
         message = decode(frame.type, frame.payload)
         if isinstance(message, HostOutput):

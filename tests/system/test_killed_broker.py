@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import select
 import signal
 import socket
 import subprocess
 import termios
+import threading
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 import pytest
 
 from machine.recording.reader import Recording
 from tests.harness.gdb import Gdb
 from tests.harness.guests import guest
-from tests.harness.killing import await_said
+from tests.harness.killing import await_growth, await_said
 from tests.harness.line import EchoLine
 from tests.harness.machine import console, typed
 from tests.harness.monitor import Qmp, connect
@@ -31,6 +33,8 @@ pytestmark = pytest.mark.system
 
 EXIT_FAILED: Final = 1
 DEADLINE_S: Final = 60.0
+AHEAD: Final = 4096
+"""Bytes that are typed and have not come back."""
 UNUSED: Final = 0x8060_0000
 """An address of memory that the guest leaves alone."""
 
@@ -291,3 +295,80 @@ def test_under_supervisor_a_killed_broker_comes_back(home: Home) -> None:
     assert machine.down().stdout == "m is down: ended\n"
     assert typed(recording) == b"before\nbehind\n"
     home.verify_both_ways(recording)
+
+
+def test_a_guest_that_prints_while_it_is_typed_to_has_every_byte_once(home: Home) -> None:
+    """Killed in the middle of lines: the peer hears again what the log had not, and nothing else."""
+    path, where = home.work / "a.dejavm", home.work / "line"
+    words = ("--kernel", guest("echo"), "--serial", f"unix:{where},server=on")
+    running = home.start("record", "bare", *words, "-o", path)
+    with connect(where) as peer, _Typist(peer) as typist:
+        for times in range(1, 4):
+            await_growth(path)
+            _kill(home)
+            _await_another(home, path, times)
+    done = running.finish()
+    assert done.exit_code == 0, done.stderr
+    _check_heard(path, typist)
+    home.verify_both_ways(path)
+
+
+class _Typist(threading.Thread):
+    """Types without waiting for an answer, as long as the block runs; then it has the guest switch off."""
+
+    def __init__(self, peer: socket.socket) -> None:
+        super().__init__()
+        self._peer = peer
+        self._enough = threading.Event()
+        self.text = b""
+        self.heard = b""
+
+    def run(self) -> None:
+        self._hear_until(b"READY\n")
+        for number in itertools.takewhile(lambda _: not self._enough.is_set(), itertools.count()):
+            self._type(b"line %d of what is typed\n" % number)
+            while len(self.heard) < len(self.text) - AHEAD:
+                self._hear()
+        self._type(b"\x04")
+        self._hear_until(b"PASS\n")
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._enough.set()
+        self.join()
+
+    def _type(self, text: bytes) -> None:
+        self._peer.sendall(text)
+        self.text += text
+
+    def _hear_until(self, mark: bytes) -> None:
+        while mark not in self.heard:
+            self._hear()
+
+    def _hear(self) -> None:
+        data = self._peer.recv(1 << 16)
+        assert data, self.heard[-200:]
+        self.heard += data
+
+
+def _check_heard(recording: Path, typist: _Typist) -> None:
+    """The recording has each byte once; a peer has heard all of it, and at each kill perhaps some of it twice."""
+    heard, text = typist.heard, typist.text
+    assert typed(recording) == text
+    said = console(recording)
+    assert said.startswith(b"READY\n" + text[:-1].upper())
+    goings_on = Recording.open(recording).facts.continued
+    lengths = [len(console(recording, last=each.seq)) for each in goings_on]
+    starts = {0}
+    for begin, end in itertools.pairwise((0, *lengths)):
+        most = {start: _alike(heard[start:], said[begin:]) for start in starts}
+        starts = {start + more for start in starts for more in range(end - begin, most[start] + 1)}
+    assert any(heard[start:] == said[lengths[-1] :] for start in starts)
+
+
+def _alike(one: bytes, other: bytes) -> int:
+    """How long what both begin with is."""
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
