@@ -8,8 +8,9 @@ what the broker has.  docs/DETERMINISM.md gives the reasons.
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from cpu_node import _engine
 from cpu_node.changes import Changes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, is_dataclass
 from enum import IntEnum
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Final, cast
 from deploy.reading.payload import read_payload, to_plain
 from machine.codec import name_of
 from machine.frame import class_of
+from machine.message_base import MessageStruct
 from machine.recording.format import node_names
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _words(value: object) -> str:
             return value.name.lower()
         case tuple():
             return " ".join(f"({_words(item)})" for item in cast("tuple[object, ...]", value))
-        case _ if is_dataclass(value):
-            return " ".join(f"{member.name}={_words(getattr(value, member.name))}" for member in fields(value))
+        case MessageStruct():
+            return " ".join(f"{name}={_words(getattr(value, name))}" for name in value.__struct_fields__)
         case _:
             return repr(value)

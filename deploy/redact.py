@@ -5,12 +5,15 @@ Lives here: which fields are bytes of the guest's.  Never here: reading or writi
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from machine.codec import decode, encode
 from machine.errors import UsageError
 from machine.message import Access, Digest, Done
+from machine.message_base import MessageStruct
 from machine.recording.format import FORMAT_VERSION, node_names, topic_of
 from machine.recording.writer import RecordingWriter
 
@@ -60,10 +63,10 @@ def _blank(message: Any) -> Any:  # noqa: ANN401  # any message, or a part of on
     changes: dict[str, Any] = {}
     if isinstance(message, (Access, Done)):
         changes["value"] = 0
-    for member in fields(message):
-        value = getattr(message, member.name)
+    for name in message.__struct_fields__:
+        value = getattr(message, name)
         if isinstance(value, bytes):
-            changes[member.name] = NOTHING * len(value)
-        elif isinstance(value, tuple) and value and is_dataclass(value[0]):
-            changes[member.name] = tuple(_blank(part) for part in value)
-    return replace(message, **changes)
+            changes[name] = NOTHING * len(value)
+        elif isinstance(value, tuple) and value and isinstance(value[0], MessageStruct):
+            changes[name] = tuple(_blank(part) for part in value)
+    return msgspec.structs.replace(message, **changes)

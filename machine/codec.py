@@ -1,7 +1,8 @@
 """Message <-> payload bytes and header <-> header bytes; the only importer of the generated wire code.
 
-Each row of MESSAGES pairs a type number with the dataclass and the protobuf class of one message.
-The conversion is read off the dataclass's fields once, at import: the names are the same on both sides.
+Each row of MESSAGES pairs a type number with the struct and the protobuf class of one message.
+The conversion is read off the message's fields when one is first met: the names are the same on both sides, and no
+process meets all.
 """
 
 from __future__ import annotations
@@ -9,17 +10,18 @@ from __future__ import annotations
 import struct
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
 from enum import IntEnum
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Final
 
+import msgspec
 from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as ProtobufMessage
 
 from machine import message as m
 from machine.errors import LocalWireError, RemoteWireError
 from machine.frame import Frame
+from machine.message_base import MessageStruct
 from machine.wire.v1 import bus_pb2, debug_pb2, frame_pb2, host_pb2, rebuild_pb2, session_pb2, state_pb2, time_pb2
 
 MAX_PAYLOAD_BYTES: Final = 1 << 24
@@ -84,7 +86,7 @@ MESSAGES: Final[Mapping[int, tuple[type[m.Message], type[ProtobufMessage]]]] = {
     77: (m.EntropyRead, host_pb2.EntropyRead),
 }
 
-NESTED: Final[Mapping[type, type[ProtobufMessage]]] = {
+NESTED: Final[Mapping[type[MessageStruct], type[ProtobufMessage]]] = {
     m.Access: bus_pb2.Access,
     m.Register: bus_pb2.Register,
     m.NodeStatus: session_pb2.NodeStatus,
@@ -92,31 +94,25 @@ NESTED: Final[Mapping[type, type[ProtobufMessage]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Field:
-    """How one dataclass field crosses: `lower` towards protobuf, `lift` back; both None for the plain ones."""
-
-    name: str
-    lower: Callable[[object], object] | None = None
-    lift: Callable[[object], object] | None = None
-    optional: bool = False
+_Field = tuple[str, Callable[[object], object] | None, Callable[[object], object] | None, bool]
+"""How one field crosses: its name, what lowers it towards protobuf, what lifts it back, neither for the plain ones, and
+whether it may be absent.  No class: each message unpacks its own, and Python does that fastest with tuples."""
 
 
-def _plan(cls: type) -> tuple[_Field, ...]:
-    """The crossing of each field of a message dataclass."""
-    hints = typing.get_type_hints(cls)
-    return tuple(_plan_field(field.name, hints[field.name]) for field in fields(cls))
+def _plan(cls: type[MessageStruct]) -> tuple[_Field, ...]:
+    """The crossing of each field of a message or of a part of one."""
+    return tuple(_plan_field(field.name, field.type) for field in msgspec.structs.fields(cls))
 
 
 def _plan_field(name: str, hint: object) -> _Field:
     arguments = typing.get_args(hint)
     if type(None) in arguments:
-        return _Field(name, optional=True)
+        return name, None, None, True
     if typing.get_origin(hint) is tuple:
-        return _nested(name, arguments[0]) if arguments[0] in NESTED else _Field(name, lift=_row)
+        return _nested(name, arguments[0]) if arguments[0] in NESTED else (name, None, _row, False)
     if isinstance(hint, type) and issubclass(hint, IntEnum):
-        return _Field(name, lift=_enum_lifter(hint))
-    return _Field(name)
+        return name, None, _enum_lifter(hint), False
+    return name, None, None, False
 
 
 def _row(items: object) -> object:
@@ -127,7 +123,7 @@ def _enum_lifter(enum: type[IntEnum]) -> Callable[[object], object]:
     return lambda value: enum(typing.cast("int", value))
 
 
-def _nested(name: str, cls: type) -> _Field:
+def _nested(name: str, cls: type[MessageStruct]) -> _Field:
     plan = _plan(cls)
     wire_cls = NESTED[cls]
 
@@ -137,30 +133,36 @@ def _nested(name: str, cls: type) -> _Field:
     def lift(items: object) -> object:
         return tuple(_lift(item, plan, cls) for item in typing.cast("list[object]", items))
 
-    return _Field(name, lower, lift)
+    return name, lower, lift, False
 
 
 def _lower(item: object, plan: tuple[_Field, ...], wire_cls: type[ProtobufMessage]) -> ProtobufMessage:
     values = {}
-    for field in plan:
-        value = getattr(item, field.name)
+    for name, lower, _, _ in plan:
+        value = getattr(item, name)
         if value is not None:
-            values[field.name] = field.lower(value) if field.lower else value
+            values[name] = lower(value) if lower else value
     return wire_cls(**values)
 
 
 def _lift(wire: object, plan: tuple[_Field, ...], cls: type) -> object:
-    values = {}
-    for field in plan:
-        if field.optional and not typing.cast("ProtobufMessage", wire).HasField(field.name):
+    values: list[object] = []
+    for name, _, lift, optional in plan:
+        if optional and not typing.cast("ProtobufMessage", wire).HasField(name):
+            values.append(None)
             continue
-        value = getattr(wire, field.name)
-        values[field.name] = field.lift(value) if field.lift else value
-    return cls(**values)
+        value = getattr(wire, name)
+        values.append(lift(value) if lift else value)
+    return cls(*values)
 
 
-_PLANS: Final = {number: _plan(cls) for number, (cls, _) in MESSAGES.items()}
 _NUMBERS: Final = {cls: number for number, (cls, _) in MESSAGES.items()}
+
+
+@cache
+def _plan_of(number: int) -> tuple[_Field, ...]:
+    """The crossing of a message type's fields."""
+    return _plan(MESSAGES[number][0])
 
 
 def type_of(cls: type[m.Message]) -> int:
@@ -185,7 +187,7 @@ def encode(message: m.Message) -> bytes:
     """The payload bytes of a message; LocalWireError if a value does not fit its field."""
     number = _NUMBERS[type(message)]
     try:
-        payload = _lower(message, _PLANS[number], MESSAGES[number][1]).SerializeToString()
+        payload = _lower(message, _plan_of(number), MESSAGES[number][1]).SerializeToString()
     except (ValueError, TypeError) as error:
         raise LocalWireError(f"cannot encode {message!r}: {error}") from error
     if len(payload) > MAX_PAYLOAD_BYTES:
@@ -200,7 +202,7 @@ def decode(message_type: int, payload: bytes) -> m.Message:
         raise RemoteWireError(f"unknown message type {message_type}")
     try:
         wire = row[1].FromString(payload)
-        return typing.cast("m.Message", _lift(wire, _PLANS[message_type], row[0]))
+        return typing.cast("m.Message", _lift(wire, _plan_of(message_type), row[0]))
     except (DecodeError, ValueError, TypeError) as error:
         raise RemoteWireError(f"bad {name_of(message_type)}: {error}") from error
 

@@ -1,12 +1,11 @@
-"""The messages as frozen dataclasses: the only shapes the rest of the program knows.
+"""The messages as immutable structs: the only shapes the rest of the program knows.
 
 docs/wire.md is the authority on what each means; the comments here are only reminders.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from machine.message_base import MessageStruct
 from machine.message_enums import (
     AccessKind as AccessKind,
     DigestScope as DigestScope,
@@ -44,8 +43,7 @@ from machine.message_state import (
 WIRE_VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Hello:
+class Hello(MessageStruct):
     """A node's first message."""
 
     wire_version: int
@@ -58,8 +56,7 @@ class Hello:
     """The numbers of every message this node may send or understands; () does not say."""
 
 
-@dataclass(frozen=True, slots=True)
-class Welcome:
+class Welcome(MessageStruct):
     """The broker lets a node in."""
 
     number: int
@@ -70,15 +67,13 @@ class Welcome:
     continued_seq: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(MessageStruct):
     """The broker does not let a node in."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(MessageStruct):
     """A node has opened everything it needs.
 
     `states` are those it remembers itself in; one that stands in for another says from where it needs the past.
@@ -88,29 +83,25 @@ class Ready:
     from_seq: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(MessageStruct):
     """A node cannot go on."""
 
     code: FaultCode
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Shutdown:
+class Shutdown(MessageStruct):
     """The machine ends; every node leaves."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sync:
+class Sync(MessageStruct):
     """The CPU stands at a sync point; `timer_ns` is the way to its next timer while the guest sleeps."""
 
     idle: bool = False
     timer_ns: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(MessageStruct):
     """The CPU may run: to `until_icount`, or where `pc` is next there, or to the first sync point from `wake_ns` on."""
 
     until_icount: int | None = None
@@ -119,37 +110,31 @@ class Grant:
     after: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Kick:
+class Kick(MessageStruct):
     """Something waits for the CPU's next sync point."""
 
 
-@dataclass(frozen=True, slots=True)
-class Credit:
+class Credit(MessageStruct):
     """The CPU has used up one stretch of streamed messages."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stopped:
+class Stopped(MessageStruct):
     """The CPU stands at the instruction it was to stop at."""
 
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Settle:
+class Settle(MessageStruct):
     """Has everything that devices wrote been stored?  It has."""
 
 
-@dataclass(frozen=True, slots=True)
-class StatusRequest:
+class StatusRequest(MessageStruct):
     """How is the machine?  With `nodes`: and each of its processes?"""
 
     nodes: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(MessageStruct):
     """How the machine is."""
 
     state: RunState
@@ -170,15 +155,13 @@ class Status:
     held: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Quit:
+class Quit(MessageStruct):
     """End the run at the next sync point; `power_off`: press the guest's power key instead."""
 
     power_off: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessEnded:
+class ProcessEnded(MessageStruct):
     """Whoever started a process of the machine has seen it end."""
 
     node: str
@@ -186,35 +169,30 @@ class ProcessEnded:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeBackend:
+class ChangeBackend(MessageStruct):
     """Put another backend behind a device."""
 
     node: str
     word: str
 
 
-@dataclass(frozen=True, slots=True)
-class BackendChanged:
+class BackendChanged(MessageStruct):
     """The backend has been changed, or why not."""
 
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class SyncPoint:
+class SyncPoint(MessageStruct):
     """Opens the deliveries of one sync point; `idle_ns` of virtual time pass here."""
 
     idle_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Reset:
+class Reset(MessageStruct):
     """A device's power-on."""
 
 
-@dataclass(frozen=True, slots=True)
-class HostInput:
+class HostInput(MessageStruct):
     """A backend has something; not delivered before `delay_ns` after the submitting stamp."""
 
     event: HostEvent
@@ -222,154 +200,132 @@ class HostInput:
     delay_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class BackendResult:
+class BackendResult(MessageStruct):
     """What became of a HostOutput: bytes taken and the host's errno."""
 
     accepted: int
     error: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ClockReading:
+class ClockReading(MessageStruct):
     """The host's real-time clock in nanoseconds since the Unix epoch."""
 
     unix_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Entropy:
+class Entropy(MessageStruct):
     """Random bytes, as many as were asked for."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class StopRequest:
+class StopRequest(MessageStruct):
     """Somebody outside ends the run here."""
 
 
-@dataclass(frozen=True, slots=True)
-class StateRequest:
+class StateRequest(MessageStruct):
     """Tell the digest of your state."""
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(MessageStruct):
     """Nothing follows."""
 
     reason: PowerOffReason
 
 
-@dataclass(frozen=True, slots=True)
-class MmioAccess:
+class MmioAccess(MessageStruct):
     """What the guest did to one device since it was last told; only the last may be a READ."""
 
     accesses: tuple[Access, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(MessageStruct):
     """Every effect has been sent; `value` answers the READ, if there was one."""
 
     value: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class IrqLevel:
+class IrqLevel(MessageStruct):
     """The level of the device's interrupt line."""
 
     level: bool
 
 
-@dataclass(frozen=True, slots=True)
-class RegisterMap:
+class RegisterMap(MessageStruct):
     """Replaces the treatment of the registers it names."""
 
     registers: tuple[Register, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class FifoData:
+class FifoData(MessageStruct):
     """Values appended to the device's queue in the CPU node."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class DmaWrite:
+class DmaWrite(MessageStruct):
     """A device stores bytes into guest memory."""
 
     address: int
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class DmaRead:
+class DmaRead(MessageStruct):
     """A device on another host reads guest memory."""
 
     address: int
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class DmaData:
+class DmaData(MessageStruct):
     """What is there."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class TimerArm:
+class TimerArm(MessageStruct):
     """A device's timer runs out `delay_ns` of virtual time after the stamp."""
 
     timer: int
     delay_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class TimerCancel:
+class TimerCancel(MessageStruct):
     """A device disarms a timer."""
 
     timer: int
 
 
-@dataclass(frozen=True, slots=True)
-class TimerExpired:
+class TimerExpired(MessageStruct):
     """A device's timer has run out."""
 
     timer: int
 
 
-@dataclass(frozen=True, slots=True)
-class HostOutput:
+class HostOutput(MessageStruct):
     """Bytes, or one packet, for the backend."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ClockRead:
+class ClockRead(MessageStruct):
     """A device asks for the host's clock."""
 
 
-@dataclass(frozen=True, slots=True)
-class EntropyRead:
+class EntropyRead(MessageStruct):
     """A device asks for 1 to 4096 random bytes."""
 
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Digest:
+class Digest(MessageStruct):
     """SHA-256 of a node's state."""
 
     scope: DigestScope
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class PowerOff:
+class PowerOff(MessageStruct):
     """The guest has switched the machine off."""
 
     reason: PowerOffReason

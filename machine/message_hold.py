@@ -5,11 +5,10 @@ docs/wire.md is the authority on what each means; the comments here are only rem
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from machine.message_base import MessageStruct
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(MessageStruct):
     """Stand still, at once or at exactly an instruction, or go on; the guest cannot see it."""
 
     on: bool
@@ -18,8 +17,7 @@ class Pause:
     let_go: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Paused:
+class Paused(MessageStruct):
     """The CPU stands still until it is told to go on; `ticket` is that of the Pause.  `held`: by a debugger."""
 
     ticket: int = 0
@@ -27,13 +25,11 @@ class Paused:
     virtual_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Rouse:
+class Rouse(MessageStruct):
     """The guest's sleep ends because a debugger is about to change something."""
 
 
-@dataclass(frozen=True, slots=True)
-class DebuggerWrite:
+class DebuggerWrite(MessageStruct):
     """A debugger has changed a `register`, or memory, where the CPU stands at `pc`."""
 
     pc: int

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from machine.message_base import MessageStruct
 from machine.message_enums import AccessKind, NodeState, ReadKind, WriteKind
 
 
-@dataclass(frozen=True, slots=True)
-class StateVersion:
+class StateVersion(MessageStruct):
     """A kind of saved state and its version."""
 
     name: str
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class NodeStatus:
+class NodeStatus(MessageStruct):
     """One process of the machine."""
 
     name: str
@@ -30,8 +27,7 @@ class NodeStatus:
     metrics: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(MessageStruct):
     """One register access; for POP a row of `value` equal ones, with `data` a row of one-byte stores."""
 
     kind: AccessKind
@@ -41,8 +37,7 @@ class Access:
     data: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Register:
+class Register(MessageStruct):
     """How the CPU node treats one register; see docs/wire.md."""
 
     offset: int

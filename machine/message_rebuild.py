@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from machine.message_base import MessageStruct
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(MessageStruct):
     """A device has kept its state as of in front of message `seq`."""
 
     seq: int
 
 
-@dataclass(frozen=True, slots=True)
-class Present:
+class Present(MessageStruct):
     """The past of a device that stands in for another is over."""
 
     inputs: int = 0
@@ -21,8 +19,7 @@ class Present:
     backend: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryMoved:
+class MemoryMoved(MessageStruct):
     """Guest memory is somewhere else from now on."""
 
     memory_path: str

@@ -5,22 +5,21 @@ docs/wire.md is the authority on what each means; the comments here are only rem
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from machine.message_base import MessageStruct
 
 MOST_UNTAKEN: Final = 8
 """SavedPages that may be under way without a PagesTaken."""
 
 
-@dataclass(frozen=True, slots=True)
-class Save:
+class Save(MessageStruct):
     """Tell everything you remember; `whole`: all memory, not only what has changed."""
 
     whole: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Saved:
+class Saved(MessageStruct):
     """What a node remembers; the CPU's memory is in a file, whole or what has changed since the last time."""
 
     state: bytes
@@ -32,21 +31,18 @@ class Saved:
     virtual_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class SavedPages:
+class SavedPages(MessageStruct):
     """A part of guest memory, from a CPU on another host, in front of its Saved; `data` is a zstd frame."""
 
     offset: int
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class PagesTaken:
+class PagesTaken(MessageStruct):
     """That has been put away."""
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(MessageStruct):
     """Remember this; without a state, what you did at power-on."""
 
     state: bytes = b""
@@ -54,6 +50,5 @@ class Load:
     number: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Proceed:
+class Proceed(MessageStruct):
     """The CPU may run on behind Saved."""

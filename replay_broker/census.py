@@ -99,8 +99,10 @@ class Census:
         icount, messages = session.icount - self._old.icount, session.messages - self._old.messages
         return max(0, icount) * NS_PER_S // span_ns, max(0, messages) * NS_PER_S // span_ns
 
-    def status(self, session: Session | None, outcome: Outcome | None, *, nodes: bool) -> m.Status:
-        """How the machine is; with `nodes`, how each of its processes is."""
+    def status(
+        self, session: Session | None, outcome: Outcome | None, mode: m.RunMode, refused: int, *, nodes: bool
+    ) -> m.Status:
+        """How the machine is, whose broker `refused` so many messages; with `nodes`, how each process is."""
         alive = m.RunState.STARTING if session is None else m.RunState.RUNNING
         rates = self.rates(session) if session is not None and outcome is None else (0, 0)
         return m.Status(
@@ -113,9 +115,11 @@ class Census:
             detail=outcome.detail if outcome else "",
             power_off_reason=outcome.reason if outcome else m.PowerOffReason.OUTSIDE,
             waiting_for="" if outcome else self.waiting_for(),
+            refused=refused,
             icount_per_s=rates[0],
             messages_per_s=rates[1],
             remote_bytes=self.remote_bytes,
+            mode=mode,
             nodes=self.nodes(session) if nodes else (),
             held=session.held if session is not None and outcome is None else "",
         )

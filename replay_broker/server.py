@@ -7,7 +7,6 @@ Never here: ZeroMQ (sockets.py), control clients (clients.py), what a message le
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from machine import message as m
@@ -368,8 +367,7 @@ class Server:
 
     def status(self, *, nodes: bool = False) -> m.Status:
         """How the machine is; with `nodes`, how each of its processes is."""
-        found = self.census.status(self.session, self.outcome, nodes=nodes)
-        return replace(found, mode=self.mode, refused=self.refused)
+        return self.census.status(self.session, self.outcome, self.mode, self.refused, nodes=nodes)
 
     # Ends, and what goes out.
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import functools
 import typing
-from dataclasses import MISSING, fields, is_dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from machine.codec import MESSAGES, decode, encode
 from machine.errors import LocalWireError, RemoteWireError, UsageError
+from machine.message_base import MessageStruct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,8 +45,8 @@ def to_plain(value: object) -> object:
             return value.hex()
         case tuple():
             return [to_plain(item) for item in value]
-        case _ if is_dataclass(value):
-            return {member.name: to_plain(getattr(value, member.name)) for member in fields(value)}
+        case MessageStruct():
+            return {name: to_plain(getattr(value, name)) for name in value.__struct_fields__}
         case _:
             return value
 
@@ -78,8 +80,8 @@ def _lift(hint: Any, plain: object, where: str) -> object:  # noqa: ANN401  # a 
         if not isinstance(plain, list):
             raise UsageError(f"{where}: {plain!r} is not a list")
         return tuple(_lift(arguments[0], item, f"{where}[{at}]") for at, item in enumerate(plain))
-    if is_dataclass(hint):
-        return _lift_object(typing.cast("type", hint), plain, where)
+    if issubclass(hint, MessageStruct):
+        return _lift_object(hint, plain, where)
     if issubclass(hint, IntEnum):
         return _lift_name(hint, plain, where)
     if hint is bytes:
@@ -99,19 +101,19 @@ def _lift_name(enum: type[IntEnum], plain: object, where: str) -> IntEnum:
     return known[plain]
 
 
-def _lift_object(cls: type, plain: object, where: str) -> object:
+def _lift_object(cls: type[MessageStruct], plain: object, where: str) -> object:
     if not isinstance(plain, dict):
         raise UsageError(f"{where}: {plain!r} is not an object")
-    hints = _hints(cls)
+    members = _members(cls)
     for key in plain:
-        if key not in hints:
-            raise UsageError(f"{where}.{key}: no such field; there are {', '.join(hints) or 'none'}")
-    for member in fields(cls):
-        if member.name not in plain and member.default is MISSING:
-            raise UsageError(f"{where}.{member.name}: missing")
-    return cls(**{key: _lift(hints[key], value, f"{where}.{key}") for key, value in plain.items()})
+        if key not in members:
+            raise UsageError(f"{where}.{key}: no such field; there are {', '.join(members) or 'none'}")
+    for name, member in members.items():
+        if name not in plain and member.required:
+            raise UsageError(f"{where}.{name}: missing")
+    return cls(**{key: _lift(members[key].type, value, f"{where}.{key}") for key, value in plain.items()})
 
 
 @functools.cache
-def _hints(cls: type) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
+def _members(cls: type[MessageStruct]) -> Mapping[str, msgspec.structs.FieldInfo]:
+    return {member.name: member for member in msgspec.structs.fields(cls)}

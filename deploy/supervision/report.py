@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from deploy.control import Control, Remote
 from deploy.outcome import TERMINAL_STATES
 from deploy.supervision.configuration import LISTENER
@@ -178,7 +180,7 @@ def plain(found: Report) -> dict[str, Any]:
 
 
 def _plain_node(node: NodeStatus) -> dict[str, Any]:
-    return {**asdict(node), "state": NODE_STATES[node.state]}
+    return {**msgspec.structs.asdict(node), "state": NODE_STATES[node.state]}
 
 
 def _nodes(found: Report) -> Sequence[NodeStatus]:

@@ -7,8 +7,9 @@ kind, value, latch mask, call mask, FIFO mask, raise mask; SerialState.announced
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from devices.serial import registers as r
 from machine.message import ReadKind, Register, WriteKind

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
 
 from machine.codec import decode, name_of
 from machine.errors import Divergence, RemoteWireError
 from machine.icount import Icount, Seq, Stamp
+from machine.message_base import MessageStruct
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,8 +78,8 @@ def _contents(expected: Frame, actual: Frame) -> tuple[str, str]:
 def _values(where: str, left: object, right: object) -> tuple[str, str]:
     """Two different values with their place: `data=41`, `accesses[3].value=7`, `data[1000:]=00ff...`."""
     if type(left) is type(right):
-        if is_dataclass(left):
-            members = ((f".{m.name}", getattr(left, m.name), getattr(right, m.name)) for m in fields(left))
+        if isinstance(left, MessageStruct):
+            members = ((f".{name}", getattr(left, name), getattr(right, name)) for name in left.__struct_fields__)
             more, a, b = next(row for row in members if row[1] != row[2])
             return _values((where + more).removeprefix("."), a, b)
         if isinstance(left, tuple) and isinstance(right, tuple):

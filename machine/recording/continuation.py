@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _SYNC_POINT: Final = type_of(SyncPoint)
 _END: Final = type_of(End)
 _DONE: Final = type_of(Done)
-_ANSWERED: Final = frozenset(map(type_of, (MmioAccess, TimerExpired, HostInput, Reset)))
+_ANSWERED: Final = frozenset({type_of(MmioAccess), type_of(TimerExpired), type_of(HostInput), type_of(Reset)})
 """What a device answers with Done, when all that follows from it has been said."""
 
 DIED: Final = "broker-died"

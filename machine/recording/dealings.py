@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from machine.frame import Frame
 
-_PASSED: Final = frozenset(map(type_of, (HostInput, BackendResult, Done, HostOutput)))
+_PASSED: Final = frozenset({type_of(HostInput), type_of(BackendResult), type_of(Done), type_of(HostOutput)})
 
 
 def dealings(directory: Path, number: int, last: int) -> Iterator[Frame]:

@@ -15,6 +15,8 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from machine.codec import decode
 from machine.errors import RemoteWireError
 from machine.icount import CPU
@@ -181,7 +183,7 @@ class Taker:
         self._told[frame.source] = message
         if frame.source == CPU:
             if not message.staging and self._arrival is not None:
-                self._told[CPU] = replace(message, staging=self._arrival.path)
+                self._told[CPU] = msgspec.structs.replace(message, staging=self._arrival.path)
             self._icount = frame.icount
             self._point = session.point(frame.icount)
             for number in self._nodes:

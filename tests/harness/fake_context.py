@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import errno
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from machine.message import (
     Access,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from deploy import cli, launch, library
@@ -158,7 +159,7 @@ def test_a_recording_that_was_cut_short_says_how_far_it_goes(
 def test_verify_names_the_divergence(
     launcher: FakeLauncher, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    diverged = replace(ENDED, state=RunState.DIVERGED)
+    diverged = msgspec.structs.replace(ENDED, state=RunState.DIVERGED)
     launcher.outcome = Outcome(diverged, 3, ("divergence at 7/8 in cpu, done: expected 1; actual 2",))
     assert cli.main(["verify", str(write(tmp_path / "x.dejavm")), "--json"]) == 3
     out, err = capsys.readouterr()
@@ -190,7 +191,8 @@ def test_record_says_at_last_what_it_recorded_where(
             write(run.recording)
             return super().__call__(run)
 
-    fake = Recorder(Outcome(replace(ENDED, power_off_reason=PowerOffReason.REBOOT), 0, ("again, please",)))
+    rebooted = msgspec.structs.replace(ENDED, power_off_reason=PowerOffReason.REBOOT)
+    fake = Recorder(Outcome(rebooted, 0, ("again, please",)))
     monkeypatch.setattr(record, "launch", fake)
     assert cli.main(["record", "bare", "--kernel", "k", "-o", "mine"]) == 0
     assert capsys.readouterr().err.splitlines() == [

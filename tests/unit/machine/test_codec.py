@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import typing
 from contextlib import suppress
-from dataclasses import fields
 from enum import IntEnum
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import fields
 
 from machine import codec
 from machine.codec import MAX_PAYLOAD_BYTES, MESSAGES, decode, decode_frame, encode, encode_header
@@ -38,12 +38,11 @@ def values_of(hint: object, bits: int) -> st.SearchStrategy[object]:
 
 
 def messages_of(cls: type) -> st.SearchStrategy[typing.Any]:
-    """Values of a message's dataclass, or of one nested in it, read off its fields."""
-    hints = typing.get_type_hints(cls)
+    """Values of a message, or of a part of one nested in it, read off its fields."""
     wire = codec.NESTED.get(cls)
     descriptor = (wire or codec.descriptor_of(codec.type_of(cls))).DESCRIPTOR
     wide = {f.name: 64 if f.type in (f.TYPE_UINT64, f.TYPE_FIXED64) else 32 for f in descriptor.fields}
-    return st.builds(cls, **{f.name: values_of(hints[f.name], wide[f.name]) for f in fields(cls)})
+    return st.builds(cls, **{f.name: values_of(f.type, wide[f.name]) for f in fields(cls)})
 
 
 any_message = st.sampled_from([cls for cls, _ in MESSAGES.values()]).flatmap(messages_of)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Self
 
+import msgspec
+
 from machine.board import Board, DeviceSlot
 from machine.codec import decode, encode, type_of
 from machine.frame import Frame
@@ -100,7 +102,11 @@ class Stage:
         """Everything sent since the last take; the tickets of Pauses, which only count up, are left out."""
         frames, self.frames = self.frames, []
         messages = ((frame.target, decode(frame.type, frame.payload)) for frame in frames)
-        return [(node, replace(said, ticket=0) if isinstance(said, Pause) else said) for node, said in messages]
+        return [(node, _without_ticket(said)) for node, said in messages]
+
+
+def _without_ticket(message: Message) -> Message:
+    return msgspec.structs.replace(message, ticket=0) if isinstance(message, Pause) else message
 
 
 def frame_of(message: Message, source: int, target: int, icount: int, seq: int = 0) -> Frame:
