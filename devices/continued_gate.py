@@ -12,9 +12,11 @@ Lives here: what is read of the log and of the journal.  Never here: the model.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from devices.gate import LiveGate
 from devices.journal import Journal
