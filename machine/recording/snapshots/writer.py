@@ -269,7 +269,8 @@ class SnapshotWriter:
             files: Mapping[tuple[int, str], Signature] = files_of(self._folder)
             if files != self._seen:
                 files = self._load(files)
-                self._highest = max(self._highest, highest_number(self._folder, files))
+            # Not only then: what another writer has added and deleted since shows in nothing else.
+            self._highest = max(self._highest, highest_number(self._folder, files))
             # Should something go wrong from here on, the folder is looked at anew.
             self._seen = None
             yield files

@@ -226,6 +226,19 @@ def test_two_writers_of_one_recording_see_each_other(tmp_path: Path) -> None:
     assert loaded(store, 3) == plain(1, 50)
 
 
+def test_a_number_that_another_writer_has_given_and_taken_back_is_not_given_again(tmp_path: Path) -> None:
+    one, other = SnapshotWriter(tmp_path, RECORDING), SnapshotWriter(tmp_path, RECORDING)
+    one.add(snapshot(0, icount=1), pages(plain(1, 50)), None)
+    other.add(snapshot(0, icount=2), pages(plain(2, 10)), 1)
+    one.add(snapshot(0, icount=3), pages(plain(3, 10)), 1)
+    one.delete(3)
+    # The other finds the folder as it has left it.
+    assert other.add(snapshot(0, icount=4), pages(plain(4, 10)), 1).number == 4
+    # Who wants to build on it hears that it has gone, and does not build on another.
+    with pytest.raises(MissingSnapshot):
+        one.add(snapshot(0, icount=5), pages(plain(5, 10)), 3)
+
+
 def no_quick_hashes(_: object) -> bytes:
     """As packs were written before there were any."""
     return b""
