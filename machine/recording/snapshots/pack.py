@@ -44,24 +44,7 @@ Piece = tuple[int, int, int]
 @vmstate("pages", 1)
 @dataclass(slots=True)
 class Directory1:
-    """What version 1 said: as `Directory`, but without the quick hashes."""
-
-    recording: str
-    number: int
-    frames: tuple[Frame, ...]
-    firsts: bytes
-    counts: bytes
-    hashes: bytes
-
-
-def _lift1(old: Directory1) -> Directory:
-    return Directory(**{field.name: getattr(old, field.name) for field in fields(old)}, quick=b"")
-
-
-@vmstate("pages", 2, before=(Directory1, _lift1))
-@dataclass(slots=True)
-class Directory:
-    """What a file of pages says about itself."""
+    """What version 1 of a file of pages said about itself."""
 
     recording: str
     """For which it was written; branches share it (docs/branching.md).  What is in it is believed by its hashes."""
@@ -73,6 +56,17 @@ class Directory:
     """and one of lengths."""
     hashes: bytes
     """The hash of the column of hashes."""
+
+
+def _lift1(old: Directory1) -> Directory:
+    return Directory(**{field.name: getattr(old, field.name) for field in fields(old)}, quick=b"")
+
+
+@vmstate("pages", 2, before=(Directory1, _lift1))
+@dataclass(slots=True)
+class Directory(Directory1):
+    """What a file of pages says about itself."""
+
     quick: bytes
     """The quick hash of each page, one behind the other; empty where nobody has made them."""
 
