@@ -166,9 +166,9 @@ class ContinuedGate(LiveGate):
             if size > self._free and (size > SMALL or self._in_flight or not self._free):
                 return
             self._free = max(0, self._free - size)
-            pace_ns = self._backend.pace_ns
+            message, pace_ns = self._unsaid.popleft(), self._backend.pace_ns
             self._awaited = pace_ns > 0
-            super()._say(replace(self._unsaid.popleft(), delay_ns=pace_ns))
+            super()._say(replace(message, delay_ns=max(message.delay_ns, pace_ns)))
 
     def _say(self, message: HostInput) -> None:
         """What comes behind that waits behind that."""

@@ -113,7 +113,7 @@ def test_what_the_last_process_had_brought_and_the_log_has_not_is_said_once(tmp_
 
 def test_what_nobody_has_had_is_said_as_the_device_has_room(tmp_path: Path) -> None:
     before = Journal(tmp_path / "journal", new=True)
-    brought = [HostInput(HostEvent.DATA, bytes([number]) * 300) for number in range(3)]
+    brought = [HostInput(HostEvent.DATA, bytes([number]) * 300, 5 * number) for number in range(3)]
     for number, message in enumerate(brought, 1):
         before.submit(number, message)
     before.forget()
