@@ -66,6 +66,11 @@ def layouts(cls: type) -> tuple[tuple[type, Lift | None], ...]:
     return (*older[:-1], before, (cls, None))
 
 
+def kept(old: object) -> dict[str, Any]:
+    """The fields of a state, for whoever lifts it to the version that has more."""
+    return {field.name: getattr(old, field.name) for field in fields(typing.cast("Any", old))}
+
+
 def versions(*classes: type) -> tuple[tuple[str, int], ...]:
     """Name and version of these states and of all that are nested in them, by name; StateError if one is undeclared."""
     found: dict[str, int] = {}

@@ -10,7 +10,7 @@ import os
 import struct
 from array import array
 from bisect import bisect_right
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final, Self
 
@@ -21,7 +21,7 @@ from machine.errors import DamagedSnapshot, StateError
 from machine.recording.snapshots.files import HASH_BYTES, Signature, digest_of, pack_path, signature_of
 from machine.recording.snapshots.pagemap import column_of
 from machine.recording.snapshots.snapshot import PAGE_BYTES
-from machine.vmstate import decode, vmstate
+from machine.vmstate import decode, kept, vmstate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,7 +59,7 @@ class Directory1:
 
 
 def _lift1(old: Directory1) -> Directory:
-    return Directory(**{field.name: getattr(old, field.name) for field in fields(old)}, quick=b"")
+    return Directory(**kept(old), quick=b"")
 
 
 @vmstate("pages", 2, before=(Directory1, _lift1))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from machine.bounds import U64, Count, Long, Within
 from machine.recording.place import Place, Point
-from machine.vmstate import vmstate
+from machine.vmstate import kept, vmstate
 
 PAGE_BYTES: Final = 4096
 """The unit in which memory is kept."""
@@ -45,7 +45,7 @@ class Snapshot1:
 
 
 def _lift1(old: Snapshot1) -> Snapshot2:
-    return Snapshot2(**_kept(old), made_ns=0, front=False)
+    return Snapshot2(**kept(old), made_ns=0, front=False)
 
 
 @vmstate("snapshot", 2, before=(Snapshot1, _lift1))
@@ -58,11 +58,7 @@ class Snapshot2(Snapshot1):
 
 
 def _lift2(old: Snapshot2) -> Snapshot:
-    return Snapshot(**_kept(old), at_ns=0)
-
-
-def _kept(old: Snapshot1) -> dict[str, Any]:
-    return {field.name: getattr(old, field.name) for field in fields(old)}
+    return Snapshot(**kept(old), at_ns=0)
 
 
 @vmstate("snapshot", 3, before=(Snapshot2, _lift2))
