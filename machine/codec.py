@@ -11,7 +11,7 @@ import struct
 import typing
 from collections.abc import Callable, Mapping
 from enum import IntEnum
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -159,10 +159,15 @@ def _lift(wire: object, plan: tuple[_Field, ...], cls: type) -> object:
 _NUMBERS: Final = {cls: number for number, (cls, _) in MESSAGES.items()}
 
 
-@cache
-def _plan_of(number: int) -> tuple[_Field, ...]:
-    """The crossing of a message type's fields."""
-    return _plan(MESSAGES[number][0])
+class _Plans(dict[int, tuple[_Field, ...]]):
+    """The crossing of each message type's fields, made when it is asked for."""
+
+    def __missing__(self, number: int) -> tuple[_Field, ...]:
+        self[number] = plan = _plan(MESSAGES[number][0])
+        return plan
+
+
+_PLANS: Final = _Plans()
 
 
 def type_of(cls: type[m.Message]) -> int:
@@ -187,7 +192,7 @@ def encode(message: m.Message) -> bytes:
     """The payload bytes of a message; LocalWireError if a value does not fit its field."""
     number = _NUMBERS[type(message)]
     try:
-        payload = _lower(message, _plan_of(number), MESSAGES[number][1]).SerializeToString()
+        payload = _lower(message, _PLANS[number], MESSAGES[number][1]).SerializeToString()
     except (ValueError, TypeError) as error:
         raise LocalWireError(f"cannot encode {message!r}: {error}") from error
     if len(payload) > MAX_PAYLOAD_BYTES:
@@ -202,7 +207,7 @@ def decode(message_type: int, payload: bytes) -> m.Message:
         raise RemoteWireError(f"unknown message type {message_type}")
     try:
         wire = row[1].FromString(payload)
-        return typing.cast("m.Message", _lift(wire, _plan_of(message_type), row[0]))
+        return typing.cast("m.Message", _lift(wire, _PLANS[message_type], row[0]))
     except (DecodeError, ValueError, TypeError) as error:
         raise RemoteWireError(f"bad {name_of(message_type)}: {error}") from error
 
