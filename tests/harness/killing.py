@@ -93,6 +93,14 @@ def await_growth(path: Path) -> None:
             least = size + GROWTH
 
 
+def await_size(path: Path, least: int, deadline_s: float) -> None:
+    """Until a file has so many bytes."""
+    deadline = time.monotonic() + deadline_s
+    while path.stat().st_size < least:
+        assert time.monotonic() < deadline, f"{path} does not grow"
+        time.sleep(0.005)
+
+
 def _recorded(path: Path) -> bytes:
     """The console, as far as it is in the log."""
     try:

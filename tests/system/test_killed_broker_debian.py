@@ -6,14 +6,13 @@ import hashlib
 import os
 import signal
 import threading
-import time
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from machine.recording.reader import Recording
 from tests.harness.debian_session import DebianSession
-from tests.harness.killing import await_said
+from tests.harness.killing import await_said, await_size
 from tests.harness.monitor import Qmp
 from tests.harness.net_guest import DHCP
 from tests.harness.net_http import noise, serving
@@ -87,12 +86,9 @@ def test_a_download_a_disk_a_keyboard_and_a_capture_go_on_behind_a_killed_broker
 
 def _go_on_downloading(capture: Path, pace: threading.Semaphore) -> None:
     """Until a part of the next piece is with the guest."""
-    size = capture.stat().st_size + PART_BYTES
+    least = capture.stat().st_size + PART_BYTES
     pace.release()
-    deadline = time.monotonic() + DEADLINE_S
-    while capture.stat().st_size < size:
-        assert time.monotonic() < deadline, "nothing comes"
-        time.sleep(0.001)
+    await_size(capture, least, DEADLINE_S)
 
 
 def _press(home: Home, session: DebianSession) -> None:

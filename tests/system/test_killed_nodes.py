@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from machine.recording.reader import Recording
 from tests.harness.guests import BARE, guest, saboteur
+from tests.harness.killing import await_size
 from tests.harness.line import EchoLine
 from tests.harness.machine import console, typed
 from tests.harness.monitor import Qmp, connect
@@ -130,7 +130,7 @@ def test_a_busy_cpu_that_is_killed_begins_again_at_the_newest_snapshot(home: Hom
     running = home.start("record", "bare", *words, "-o", path)
     with Qmp(home) as qmp:
         home.await_path(out)
-        _await_growth(out, 0)
+        await_size(out, 1, DEADLINE_S)
         for _ in range(2):
             size = out.stat().st_size
             pid = home.pid_of("cpu")
@@ -138,7 +138,7 @@ def test_a_busy_cpu_that_is_killed_begins_again_at_the_newest_snapshot(home: Hom
             back = qmp.await_event("DEJAVM_NODE_BACK")
             qmp.events.clear()
             assert back["data"]["node"] == "cpu"
-            _await_growth(out, size)
+            await_size(out, size + 1, DEADLINE_S)
     done = running.finish()
     assert done.exit_code == 0, done.stderr
     assert out.read_bytes() == console(path)
@@ -157,13 +157,6 @@ def test_a_cpu_and_a_device_that_are_killed_at_once_both_come_back(home: Home) -
                 qmp.events.remove(qmp.await_event("DEJAVM_NODE_BACK"))
     line.end()
     home.verify_both_ways(line.path)
-
-
-def _await_growth(path: Path, size: int) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while path.stat().st_size <= size:
-        assert time.monotonic() < deadline, "the guest does not go on"
-        time.sleep(0.005)
 
 
 def test_a_cpu_that_is_killed_in_its_sleep_behind_a_snapshot_wakes_up(home: Home) -> None:

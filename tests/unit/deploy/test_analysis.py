@@ -24,11 +24,12 @@ stretches = st.lists(
     snapshots=st.lists(st.tuples(st.integers(0, 1000), st.integers(1, 99)), max_size=20),
     end=st.integers(1, 1000),
     parts=st.integers(1, 8),
+    beginning=st.integers(0, 2000),
 )
 def test_the_parts_are_the_whole_recording_and_begin_where_others_end(
-    snapshots: list[tuple[int, int]], end: int, parts: int
+    snapshots: list[tuple[int, int]], end: int, parts: int, beginning: int
 ) -> None:
-    segments = plan_segments(snapshots, end, parts)
+    segments = plan_segments(snapshots, end, parts, beginning=beginning)
     assert 1 <= len(segments) <= parts
     assert (segments[0].first, segments[0].start_icount) == (0, 0)
     assert (segments[-1].last, segments[-1].end_icount) == (0, end)
