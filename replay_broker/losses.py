@@ -70,7 +70,10 @@ class Losses:
         """Notice the end of a node's process, where it is one of this host's."""
         try:
             descriptor = os.pidfd_open(member.pid)
-        except OSError:
+        except ProcessLookupError:
+            # It has died since it said Hello, and whoever started it has cleared it away: readable at once.
+            descriptor = os.eventfd(1, os.EFD_CLOEXEC)
+        except (OSError, OverflowError):
             return
         self._watched[descriptor] = (member, member.pid)
         self._epoll.register(descriptor, select.EPOLLIN)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from machine import message as m
 from machine.codec import decode, encode, type_of
+from machine.errors import RemoteWireError
 from machine.frame import Frame
 from machine.icount import BROKER, CPU
 from machine.recording.reader import Recording
@@ -121,7 +122,9 @@ class Rebuilder:
 
     def hear_of(self, member: Member, session: Session | None) -> bool:
         """Whoever started a node's process has seen its end; whether another may come.  MachineError as in look()."""
-        return self.losses.is_lost(member.number) or self._lose(member, session)
+        # A successor may have died in its turn; whom nobody succeeds is lost as well, and this is its last word.
+        known = self.losses.is_lost(member.number) and member.identity is None
+        return known or self._lose(member, session)
 
     def _lose(self, member: Member, session: Session | None) -> bool:
         """A node's process has died; whether another may stand in for it."""
@@ -129,6 +132,7 @@ class Rebuilder:
         if not self._wanted or not isinstance(session, LastingSession):
             return False
         self._roster.bury(member)
+        self._postponed = [(device, frame) for device, frame in self._postponed if device is not member]
         if member.number == CPU:
             self._lose_cpu(session)
             self.losses.lose(member, None, session.icount)
@@ -211,6 +215,8 @@ class Rebuilder:
         return True
 
     def _on_ready(self, member: Member, frame: Frame, session: LastingSession) -> None:
+        if member.ready or not self.losses.is_lost(member.number):
+            raise RemoteWireError(f"{member.name} is ready again")
         if member.number == CPU:
             member.ready = True
             self._begin_cpu(member, session)

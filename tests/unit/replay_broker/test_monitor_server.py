@@ -11,8 +11,8 @@ import pytest
 from machine import message as m
 from machine.icount import BROKER
 from replay_broker.monitor.monitor import Monitor
+from tests.unit.replay_broker.serving import PATIENCE_S, Running, fail_on_purpose, hear
 from tests.unit.replay_broker.stage import BOARD
-from tests.unit.replay_broker.test_server import PATIENCE_S, Running, fail_on_purpose, hear
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

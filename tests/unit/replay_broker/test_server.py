@@ -2,135 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
 import zmq
 
 from machine import message as m
-from machine.codec import decode, encode, encode_header
+from machine.codec import encode, encode_header
 from machine.icount import BROKER, CPU
-from machine.port import Port
 from replay_broker import server as server_module
-from replay_broker.roster import Roster
-from replay_broker.server import Server
-from replay_broker.session.lasting import LastingSession
-from replay_broker.sockets import Sockets
-from tests.unit.replay_broker.stage import BOARD, RTC, SERIAL, TalliedLedger, frame_of
+from tests.unit.replay_broker.serving import PATIENCE_S, Running, fail_on_purpose, hear
+from tests.unit.replay_broker.stage import RTC, SERIAL, frame_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-    from replay_broker.monitor.monitor import Monitor
-
-PATIENCE_S = 10.0
-NAMES = ("cpu", *(slot.name for slot in BOARD.devices))
-
-
-class Running:
-    """A server that serves in a thread of its own, and doors to it."""
-
-    def __init__(self, directory: Path, monitor: Monitor | None = None, *, rebuild: bool = True) -> None:
-        self.bus = f"ipc://{directory}/b"
-        self.ledger = TalliedLedger()
-        self.server = Server(
-            Sockets(self.bus, f"ipc://{directory}/c"),
-            Roster.of(NAMES),
-            m.RunMode.RECORD,
-            lambda send: LastingSession(BOARD, send, self.ledger),
-            monitor=monitor,
-            rebuild=rebuild,
-        )
-        self._ports: list[Port] = []
-        self._thread = threading.Thread(target=self.server.run, daemon=True)
-        self._thread.start()
-        self.control = self._open(f"ipc://{directory}/c")
-
-    def door(self) -> Port:
-        """A new connection to the bus."""
-        return self._open(self.bus)
-
-    def node(self, name: str, *, version: int = m.WIRE_VERSION) -> Port:
-        """A connection on which Hello has been said."""
-        port = self.door()
-        port.send(m.Hello(version, name, 4711, "memory" if name == "cpu" else ""), BROKER, 0)
-        return port
-
-    def machine(self) -> dict[str, Port]:
-        """Every node, welcomed, ready, and the devices reset."""
-        ports = {name: self.node(name) for name in NAMES}
-        for port in ports.values():
-            welcome = hear(port)
-            assert isinstance(welcome, m.Welcome)
-            port.number = welcome.number
-        for port in ports.values():
-            port.send(m.Ready(), BROKER, 0)
-        ports["cpu"].send(m.Sync(), BROKER, 0)
-        for name in NAMES[1:]:
-            assert hear(ports[name]) == m.Reset()
-            ports[name].send(m.Done(), BROKER, 0)
-        assert [hear(ports["cpu"]) for _ in range(2)] == [m.SyncPoint(), m.Grant()]
-        return ports
-
-    def heir(self, name: str) -> Port:
-        """The connection of a process that comes for one that was killed, welcomed."""
-        self.control.send(m.ProcessEnded(name, 4711, "was killed by SIGKILL"), BROKER, 0)
-        self.status()
-        port = self.node(name)
-        welcome = hear(port)
-        assert isinstance(welcome, m.Welcome)
-        assert welcome.rebuild
-        port.number = welcome.number
-        return port
-
-    def status(self) -> m.Status:
-        """Ask how it is."""
-        self.control.send(m.StatusRequest(), BROKER, 0)
-        status = hear(self.control)
-        assert isinstance(status, m.Status)
-        return status
-
-    def end(self) -> m.Status:
-        """The status of a run that is over."""
-        while (status := self.status()).state in (m.RunState.STARTING, m.RunState.RUNNING):
-            pass
-        return status
-
-    def close(self) -> None:
-        """End a run that has not begun, dismiss the broker of one that is over."""
-        for _ in range(2):
-            self.control.send(m.Quit(), BROKER, 0)
-        self._thread.join(PATIENCE_S)
-        for port in self._ports:
-            port.close(0)
-        assert not self._thread.is_alive()
-
-    def _open(self, endpoint: str) -> Port:
-        port = Port(endpoint)
-        self._ports.append(port)
-        return port
-
-
-def hear(port: Port) -> m.Message:
-    """The next message; AssertionError if none comes."""
-    frame = port.receive(PATIENCE_S)
-    assert frame is not None, "the broker is silent"
-    return decode(frame.type, frame.payload)
-
-
-@pytest.fixture
-def running(tmp_path: Path) -> Iterator[Running]:
-    """A server; a test that starts a machine ends it."""
-    running = Running(tmp_path)
-    yield running
-    running.close()
-
-
-def fail_on_purpose(cpu: Port) -> None:
-    """The CPU gives up, so that the server can be dismissed."""
-    cpu.send(m.Fault(m.FaultCode.INTERNAL, "enough"), BROKER, 0)
 
 
 def test_nobody_is_welcomed_before_the_cpu_has_told_where_memory_is(running: Running) -> None:
@@ -277,61 +162,6 @@ def test_a_process_that_its_supervisor_saw_die_ends_a_run_that_rebuilds_nothing(
     status = running.end()
     assert status.detail == "serial0, process 4711, was killed by SIGKILL"
     running.close()
-
-
-def test_a_device_whose_process_died_is_told_its_past_and_goes_on(running: Running) -> None:
-    ports = running.machine()
-    access = m.MmioAccess((m.Access(m.AccessKind.READ, 5, 1),))
-    ports["cpu"].send(access, SERIAL, 10)
-    assert hear(ports["serial0"]) == access
-    ports["serial0"].send(m.IrqLevel(True), CPU, 10)
-    assert hear(ports["cpu"]) == m.IrqLevel(True)
-    heir = running.heir("serial0")
-    ports["serial0"].send(m.Done(7), CPU, 10)
-    heir.send(m.Ready(from_seq=1), BROKER, 0)
-    assert [hear(heir) for _ in range(3)] == [m.Reset(), access, m.Present()]
-    for message, target, icount in ((m.Done(), BROKER, 0), (m.IrqLevel(True), CPU, 10), (m.Done(9), CPU, 10)):
-        heir.queue(message, target, icount)
-    heir.flush()
-    # What the past has said the CPU has heard; the last word of the one that died nobody has.
-    assert hear(ports["cpu"]) == m.Done(9)
-    fail_on_purpose(ports["cpu"])
-    running.end()
-
-
-def test_a_device_that_says_something_else_than_its_predecessor_has_diverged(running: Running) -> None:
-    ports = running.machine()
-    access = m.MmioAccess((m.Access(m.AccessKind.READ, 5, 1),))
-    ports["cpu"].send(access, SERIAL, 10)
-    assert hear(ports["serial0"]) == access
-    ports["serial0"].send(m.Done(7), CPU, 10)
-    assert hear(ports["cpu"]) == m.Done(7)
-    heir = running.heir("serial0")
-    heir.send(m.Ready(from_seq=1), BROKER, 0)
-    heir.queue(m.Done(), BROKER, 0)
-    heir.send(m.Done(8), CPU, 10)
-    status = running.end()
-    assert status.state is m.RunState.DIVERGED
-    assert "in serial0, done: expected value=7; actual value=8" in status.detail
-
-
-def test_what_a_device_kept_its_state_behind_is_not_told_again(running: Running) -> None:
-    ports = running.machine()
-    access = m.MmioAccess((m.Access(m.AccessKind.READ, 5, 1),))
-    seq = 0
-    for icount in (10, 20):
-        ports["cpu"].send(access, SERIAL, icount)
-        frame = ports["serial0"].receive(PATIENCE_S)
-        assert frame is not None
-        seq = frame.seq
-        ports["serial0"].queue(m.Checkpoint(seq), BROKER, icount)
-        ports["serial0"].send(m.Done(7), CPU, icount)
-        assert hear(ports["cpu"]) == m.Done(7)
-    heir = running.heir("serial0")
-    heir.send(m.Ready(from_seq=seq), BROKER, 0)
-    assert [hear(heir) for _ in range(2)] == [access, m.Present()]
-    fail_on_purpose(ports["cpu"])
-    running.end()
 
 
 def test_the_death_of_another_process_of_that_name_ends_nothing(running: Running) -> None:

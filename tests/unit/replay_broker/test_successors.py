@@ -1,0 +1,115 @@
+"""Processes that come in the place of others, as the broker's sockets see it."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+from machine import message as m
+from machine.icount import BROKER, CPU
+from tests.unit.replay_broker.serving import PATIENCE_S, Running, fail_on_purpose, hear
+from tests.unit.replay_broker.stage import SERIAL
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_process_whose_end_has_been_noticed_gets_its_last_word_at_once(tmp_path: Path) -> None:
+    running = Running(tmp_path, rebuild=False)
+    with subprocess.Popen(["sleep", "600"]) as process:
+        running.machine(serial_pid=process.pid)
+        process.kill()
+        while not running.server.rebuilder.losses.is_lost(SERIAL):
+            assert running.status().state is m.RunState.RUNNING
+    running.control.send(m.ProcessEnded("serial0", process.pid, "was killed by SIGKILL"), BROKER, 0)
+    assert running.end().detail == f"serial0, process {process.pid}, was killed by SIGKILL"
+    running.close()
+
+
+def test_a_successor_of_another_host_may_die_before_it_is_as_far(running: Running) -> None:
+    ports = running.machine()
+    running.heir("serial0", pid=4712)
+    second = running.heir("serial0", dead=4712, pid=4713)
+    second.send(m.Ready(from_seq=1), BROKER, 0)
+    assert [hear(second) for _ in range(2)] == [m.Reset(), m.Present()]
+    fail_on_purpose(ports["cpu"])
+    running.end()
+
+
+def test_a_successor_that_is_gone_when_its_hello_is_read_is_succeeded(running: Running) -> None:
+    ports = running.machine()
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    running.heir("serial0", pid=process.pid, host="")
+    second = running.heir("serial0", dead=1, pid=4713)
+    second.send(m.Ready(from_seq=1), BROKER, 0)
+    assert [hear(second) for _ in range(2)] == [m.Reset(), m.Present()]
+    fail_on_purpose(ports["cpu"])
+    running.end()
+
+
+def test_a_process_number_that_no_process_can_have_harms_nobody(running: Running) -> None:
+    cpu = running.node("cpu", pid=(1 << 32) - 1, host="")
+    assert isinstance(hear(cpu), m.Welcome)
+    assert running.status().state is m.RunState.STARTING
+
+
+def test_a_node_that_is_ready_twice_ends_the_run_and_not_the_broker(running: Running) -> None:
+    ports = running.machine()
+    ports["serial0"].send(m.Ready(from_seq=1), BROKER, 0)
+    assert running.end().detail == "serial0 is ready again"
+
+
+def test_a_device_whose_process_died_is_told_its_past_and_goes_on(running: Running) -> None:
+    ports = running.machine()
+    access = m.MmioAccess((m.Access(m.AccessKind.READ, 5, 1),))
+    ports["cpu"].send(access, SERIAL, 10)
+    assert hear(ports["serial0"]) == access
+    ports["serial0"].send(m.IrqLevel(True), CPU, 10)
+    assert hear(ports["cpu"]) == m.IrqLevel(True)
+    heir = running.heir("serial0")
+    ports["serial0"].send(m.Done(7), CPU, 10)
+    heir.send(m.Ready(from_seq=1), BROKER, 0)
+    assert [hear(heir) for _ in range(3)] == [m.Reset(), access, m.Present()]
+    for message, target, icount in ((m.Done(), BROKER, 0), (m.IrqLevel(True), CPU, 10), (m.Done(9), CPU, 10)):
+        heir.queue(message, target, icount)
+    heir.flush()
+    # What the past has said the CPU has heard; the last word of the one that died nobody has.
+    assert hear(ports["cpu"]) == m.Done(9)
+    fail_on_purpose(ports["cpu"])
+    running.end()
+
+
+def test_a_device_that_says_something_else_than_its_predecessor_has_diverged(running: Running) -> None:
+    ports = running.machine()
+    access = m.MmioAccess((m.Access(m.AccessKind.READ, 5, 1),))
+    ports["cpu"].send(access, SERIAL, 10)
+    assert hear(ports["serial0"]) == access
+    ports["serial0"].send(m.Done(7), CPU, 10)
+    assert hear(ports["cpu"]) == m.Done(7)
+    heir = running.heir("serial0")
+    heir.send(m.Ready(from_seq=1), BROKER, 0)
+    heir.queue(m.Done(), BROKER, 0)
+    heir.send(m.Done(8), CPU, 10)
+    status = running.end()
+    assert status.state is m.RunState.DIVERGED
+    assert "in serial0, done: expected value=7; actual value=8" in status.detail
+
+
+def test_what_a_device_kept_its_state_behind_is_not_told_again(running: Running) -> None:
+    ports = running.machine()
+    access = m.MmioAccess((m.Access(m.AccessKind.READ, 5, 1),))
+    seq = 0
+    for icount in (10, 20):
+        ports["cpu"].send(access, SERIAL, icount)
+        frame = ports["serial0"].receive(PATIENCE_S)
+        assert frame is not None
+        seq = frame.seq
+        ports["serial0"].queue(m.Checkpoint(seq), BROKER, icount)
+        ports["serial0"].send(m.Done(7), CPU, icount)
+        assert hear(ports["cpu"]) == m.Done(7)
+    heir = running.heir("serial0")
+    heir.send(m.Ready(from_seq=seq), BROKER, 0)
+    assert [hear(heir) for _ in range(2)] == [access, m.Present()]
+    fail_on_purpose(ports["cpu"])
+    running.end()
