@@ -2,8 +2,10 @@
 
 Theory of operation.  A replay with every device, its backends quiet, goes from the nearest
 snapshot to the log's end, if the guest sleeps there, else to the last place before it, and leaves a snapshot of the
-machine with the recording (replay_broker/session/fork.py).  From that a new broker goes on in the same log
-(replay_broker/going_on.py).  Whoever dies meanwhile has changed nothing: it is done again.
+machine with the recording (replay_broker/session/fork.py).  Whether it sleeps there is known behind the replay only; so
+that a long one is not done twice, it goes to the place before first, and from there to the end.
+From that a new broker goes on in the same log (replay_broker/going_on.py).  Whoever dies meanwhile has changed nothing:
+it is done again.
 
 Lives here: the steps, and when it is enough.  Never here: starting the machine again.
 """
@@ -31,12 +33,15 @@ from machine.recording.snapshots.store import SnapshotStore
 from machine.recording.snapshots.writer import SnapshotWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from machine.recording.continuation import Extent
+    from machine.recording.snapshots.store import Head
 
 BLOCK: Final = 1024
 """Instructions; the engine's blocks have half as many at most (QEMU, accel/tcg: TCG_MAX_INSNS)."""
+FAR: Final = 1 << 28
+"""Instructions that take as long to replay as a machine takes to start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,27 +71,29 @@ def take_back(directory: Path) -> Place:
     if extent.last == begin:
         return Place(begin, recording.begin_icount)
     head = whole_snapshot(store, extent, set(nodes))
-    for aim in _aims(extent, recording.begin_icount):
-        if head is not None and (head.seq == extent.last or (aim is not None and head.icount >= aim)):
-            break
-        if _go(recording, aim, nodes):
-            head = whole_snapshot(store, extent, set(nodes))
-            break
+    for aims in _aims(extent, recording.begin_icount, recording.begin_icount if head is None else head.icount):
+        for aim in aims:
+            if head is not None and _is_as_good(head, extent, aim):
+                break
+            if _go(recording, aim, nodes):
+                head = whole_snapshot(store, extent, set(nodes))
+                break
     return Place(begin, recording.begin_icount) if head is None else Place(head.seq, head.icount)
 
 
-def _aims(extent: Extent, first: int) -> Iterator[int | None]:
-    """Where to go, the best first: the log's end if the guest sleeps there (None), then from instructions on.
+def _aims(extent: Extent, first: int, near: int) -> tuple[Sequence[int | None], Sequence[int | None]]:
+    """Where to go, from a state at `near`; of each kind to one.
 
-    The next place at which nothing is under way is the end of the block that is executed there.  It must be in the log.
+    The log's end (None), if the guest sleeps there; and an instruction: the next place at which nothing is under way
+    is the end of the block that is executed there, which must be in the log.
     """
-    if extent.settled:
-        yield None
-    for before in (1, BLOCK):
-        if extent.icount - before > first:
-            yield extent.icount - before
-    if extent.synced > first:
-        yield extent.synced
+    end: Sequence[int | None] = (None,) if extent.settled else ()
+    before = [aim for aim in (extent.icount - BLOCK, extent.synced) if aim > first]
+    return (before, end) if extent.icount - near > FAR else (end, before)
+
+
+def _is_as_good(head: Head, extent: Extent, aim: int | None) -> bool:
+    return head.seq == extent.last or (aim is not None and head.icount >= aim)
 
 
 def _forget(recording: Recording, store: SnapshotStore, extent: Extent) -> None:

@@ -159,7 +159,7 @@ class Listener:
         self._returning: Returning | None = None
         self._horizon = Horizon(places, awaits=awaits)
         if recording:
-            self._returning = Returning(places, recording, nodes, supervisor)
+            self._returning = Returning(places, recording, nodes, supervisor, self._poller)
 
     def catch_up(self) -> None:
         """What has happened while there was no listener, since it was killed; before run()."""

@@ -132,8 +132,10 @@ def ask(places: ServicePlaces, timeout_s: float = ANSWER_S) -> Status | None:
 
 def report(places: ServicePlaces) -> Report:
     """Everything that is known of a machine."""
-    end, returning = read_end(places), _read_returning(places)
-    status = None if end is not None or returning else ask(places)
+    end = read_end(places)
+    status = None if end is not None or _read_returning(places) else ask(places)
+    # Read behind the answer: the broker may have died over the question.
+    returning = _read_returning(places) if status is None else ""
     left = places.supervisor_pid() is None
     programs = [] if left else _programs(places)
     own = tuple(program for program in programs if program.name != LISTENER)

@@ -6,6 +6,8 @@ Lives here: the steps, without waiting for any of them.  Never here: how it is t
 from __future__ import annotations
 
 import logging
+import os
+import select
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
@@ -30,13 +32,19 @@ LAST_WORDS: Final = 400
 class Returning:
     """What is done about one machine's brokers, one after the other."""
 
-    def __init__(self, places: ServicePlaces, recording: str, nodes: Sequence[str], supervisor: Supervisor) -> None:
+    def __init__(
+        self, places: ServicePlaces, recording: str, nodes: Sequence[str], supervisor: Supervisor, poller: select.poll
+    ) -> None:
+        """`poller`: what its user waits with, which is woken when there may be another step to do."""
         self._places = places
+        self._poller = poller
         self._recording = recording
         self._nodes = nodes
         self._supervisor = supervisor
         self._deaths = Deaths()
         self._process: subprocess.Popen[str] | None = None
+        self._ended = -1
+        """Readable when that has ended."""
         self._leaving = False
         self._dismissed: set[int] = set()
 
@@ -51,6 +59,7 @@ class Returning:
         log.warning("the broker was killed; the machine is taken back to where its recording ends")
         (self._places.directory / DIED).touch()
         self._leaving = True
+        self.go_on()
 
     def is_dismissed(self, pid: int) -> bool:
         """Whether a process was told to leave because of it, which is no news."""
@@ -67,6 +76,8 @@ class Returning:
         if self._process.poll() is None:
             return False
         process, self._process = self._process, None
+        self._poller.unregister(self._ended)
+        os.close(self._ended)
         said, _ = process.communicate()
         if process.returncode < 0:
             self._deaths.again(0)
@@ -94,3 +105,5 @@ class Returning:
     def _take_back(self) -> None:
         command = (sys.executable, "-P", "-m", "deploy.continuing", self._recording)
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        self._ended = os.pidfd_open(self._process.pid)
+        self._poller.register(self._ended, select.POLLIN)

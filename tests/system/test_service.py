@@ -177,10 +177,14 @@ def test_a_machine_that_is_being_taken_back_when_its_listener_is_killed_comes_ba
     recording = machine.up("bare", "--kernel", guest("echo"), "--serial", "ringbuf", "--record", "-o", "a.dejavm")
     assert recording is not None
     await_said(recording, b"READY")
-    listener, broker = int(machine.ask_supervisor("pid", LISTENER)), machine.pids()["broker"]
+    listener, pids = int(machine.ask_supervisor("pid", LISTENER)), machine.pids()
+    broker = pids["broker"]
+    # Who does not leave holds up the others.
+    os.kill(pids["rtc0"], signal.SIGSTOP)
     os.kill(broker, signal.SIGKILL)
     machine.await_state("returning")
     os.kill(listener, signal.SIGKILL)
+    os.kill(pids["rtc0"], signal.SIGCONT)
     assert machine.await_state("running")
     assert machine.pids()["broker"] != broker
     assert machine.down().stdout == "m is down: ended\n"
