@@ -119,16 +119,14 @@ class FdStoreClient:
 
     def leave(self, name: str, descriptors: tuple[int, ...]) -> None:
         """Leave descriptors under a name, in place of what is there."""
-        if (connection := self._connected()) is not None:
-            with suppress(OSError):
-                socket.send_fds(connection, [LEAVE + name.encode()], list(descriptors))
+        self._say(LEAVE + name.encode(), descriptors)
 
     def find(self, name: str) -> tuple[int, ...]:
         """What was left under a name; it stays there too."""
-        if (connection := self._connected()) is None:
+        connection = self._say(FIND + name.encode())
+        if connection is None:
             return ()
         try:
-            connection.send(FIND + name.encode())
             _, descriptors, _, _ = socket.recv_fds(connection, 1, DESCRIPTORS)
         except OSError:
             return ()
@@ -138,15 +136,28 @@ class FdStoreClient:
 
     def take_out(self, name: str) -> None:
         """Have it closed."""
-        if (connection := self._connected()) is not None:
-            with suppress(OSError):
-                connection.send(TAKE_OUT + name.encode())
+        self._say(TAKE_OUT + name.encode())
 
     def close(self) -> None:
         """Nothing more is left or found; what was left stays."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+    def _say(self, request: bytes, descriptors: tuple[int, ...] = ()) -> socket.socket | None:
+        """Say something to who keeps; where it was said, None if nobody keeps."""
+        # Who kept may have been killed: then another one may be there.
+        for connection in (self._connected(), None):
+            self._socket = connection or self._connect()
+            if self._socket is None:
+                return None
+            try:
+                socket.send_fds(self._socket, [request], list(descriptors))
+            except OSError:
+                self.close()
+            else:
+                return self._socket
+        return None
 
     def _connected(self) -> socket.socket | None:
         if self._socket is None and not self._tried:

@@ -71,6 +71,15 @@ def test_what_was_left_is_found(tmp_path: Path) -> None:
         leave_and_find(FdStoreClient(tmp_path))
 
 
+def test_what_is_left_behind_the_death_of_who_kept_is_with_its_successor(tmp_path: Path) -> None:
+    client = FdStoreClient(tmp_path)
+    with kept(tmp_path):
+        assert client.find("serial0/listener") == ()
+    client.take_out("serial0/listener")
+    with kept(tmp_path):
+        leave_and_find(client)
+
+
 def test_where_nobody_keeps_nothing_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(SUPERVISED, raising=False)
     client = FdStoreClient(tmp_path)
