@@ -26,7 +26,7 @@ from deploy.snapshotting import nearest_snapshot
 from machine.errors import EXIT_DONE, EXIT_FAILED, EXIT_UNREADABLE, LogError, MachineError
 from machine.message import RunState
 from machine.node import die_with_parent
-from machine.recording.continuation import extent_of, is_begun, whole_snapshot
+from machine.recording.continuation import clear_unbegun, extent_of, is_begun, whole_snapshot
 from machine.recording.format import node_names
 from machine.recording.reader import Recording
 from machine.recording.snapshots.store import SnapshotStore
@@ -59,6 +59,7 @@ class Place:
 def take_back(directory: Path) -> Place:
     """Take the machine of a recording back.  MachineError, LogError if that cannot be."""
     if not is_begun(directory):
+        clear_unbegun(directory)
         return Place(0, 0)
     recording = Recording.open(directory)
     extent = extent_of(recording)
@@ -66,7 +67,7 @@ def take_back(directory: Path) -> Place:
         raise LogError(f"{directory}: the run has ended, only the log was not closed")
     nodes = node_names(recording.board)[1:]
     store = SnapshotStore(directory, recording.facts.id)
-    _forget(recording, store, extent)
+    _forget(recording, store, extent.last)
     begin = recording.beginning.seq
     if extent.last == begin:
         return Place(begin, recording.begin_icount)
@@ -78,7 +79,10 @@ def take_back(directory: Path) -> Place:
             if _go(recording, aim, nodes):
                 head = whole_snapshot(store, extent, set(nodes))
                 break
-    return Place(begin, recording.begin_icount) if head is None else Place(head.seq, head.icount)
+    place = Place(begin, recording.begin_icount) if head is None else Place(head.seq, head.icount)
+    # Some that replays have left lack devices: they are of what is dropped there.
+    _forget(recording, store, place.seq)
+    return place
 
 
 def _aims(extent: Extent, first: int, near: int) -> tuple[Sequence[int | None], Sequence[int | None]]:
@@ -96,10 +100,10 @@ def _is_as_good(head: Head, extent: Extent, aim: int | None) -> bool:
     return head.seq == extent.last or (aim is not None and head.icount >= aim)
 
 
-def _forget(recording: Recording, store: SnapshotStore, extent: Extent) -> None:
-    """Snapshots of what is not in the log any more."""
+def _forget(recording: Recording, store: SnapshotStore, last: int) -> None:
+    """Snapshots of what is not in the log any more, behind its last message."""
     for head in store.list():
-        if head.seq > extent.last:
+        if head.seq > last:
             SnapshotWriter(recording.path, recording.facts.id).delete(head.number)
 
 

@@ -9,6 +9,7 @@ Never here: going there, writing the log.
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +17,7 @@ from machine.codec import type_of
 from machine.errors import LogError, TruncatedLog
 from machine.icount import CPU
 from machine.message import Done, End, HostInput, MmioAccess, Reset, SyncPoint, TimerExpired
-from machine.recording.layout import LOG_NAME, MACHINE_NAME
+from machine.recording.layout import LOG_NAME, MACHINE_NAME, PART_SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,6 +64,14 @@ class Extent:
 def is_begun(directory: Path) -> bool:
     """Whether a recording was begun there, so far that it can be opened."""
     return (directory / MACHINE_NAME).is_file() and (directory / LOG_NAME).is_file()
+
+
+def clear_unbegun(directory: Path) -> None:
+    """Remove what a writer has left that was killed before it had begun; what is anything else stays."""
+    with suppress(OSError):
+        for name in (MACHINE_NAME, f"{MACHINE_NAME}{PART_SUFFIX}"):
+            (directory / name).unlink(missing_ok=True)
+        directory.rmdir()
 
 
 def extent_of(recording: Recording) -> Extent:

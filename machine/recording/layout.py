@@ -15,3 +15,5 @@ BASE_LABEL: Final = "base"
 SUFFIX: Final = ".dejavm"
 DIRECTORY_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
+PART_SUFFIX: Final = ".part"
+"""Behind a file's name until it is whole."""

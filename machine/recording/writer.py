@@ -38,7 +38,7 @@ from machine.recording.format import (
     schema_name,
     topic_of,
 )
-from machine.recording.layout import DIRECTORY_MODE, FILE_MODE, LOG_NAME, MACHINE_NAME
+from machine.recording.layout import DIRECTORY_MODE, FILE_MODE, LOG_NAME, MACHINE_NAME, PART_SUFFIX
 from machine.recording.logfile import LogFile
 from machine.recording.place import Place, Point
 from machine.recording.schema import schema_of
@@ -242,9 +242,8 @@ def _create(directory: Path, machine: str, prepared: Path | None) -> LogFile:
     except OSError as error:
         raise LogError(f"{directory}: cannot create the recording: {error.strerror}") from error
     try:
-        path = directory / MACHINE_NAME
-        path.touch(FILE_MODE)
-        path.write_text(machine)
+        # Whoever goes on behind a writer that is killed here reads what was prepared, or this.
+        _put_file(directory / MACHINE_NAME, machine)
         return LogFile(directory / LOG_NAME)
     except OSError as error:
         shutil.rmtree(directory, ignore_errors=True)
@@ -253,12 +252,19 @@ def _create(directory: Path, machine: str, prepared: Path | None) -> LogFile:
 
 def replace_file(path: Path, text: str) -> None:
     """Put a text in place of a file's, at once; LogError."""
-    part = path.with_name(f"{path.name}.part")
+    try:
+        _put_file(path, text)
+    except OSError as error:
+        raise LogError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _put_file(path: Path, text: str) -> None:
+    part = path.with_name(f"{path.name}{PART_SUFFIX}")
     try:
         part.touch(FILE_MODE)
         part.write_text(text)
         part.replace(path)
-    except OSError as error:
+    except OSError:
         with suppress(OSError):
             part.unlink(missing_ok=True)
-        raise LogError(f"{path}: cannot be written: {error.strerror}") from error
+        raise

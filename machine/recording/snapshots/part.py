@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from machine.errors import LogError
-from machine.recording.layout import FILE_MODE
+from machine.recording.layout import FILE_MODE, PART_SUFFIX
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
-
-PART_SUFFIX: Final = ".part"
 
 
 class Part:

@@ -17,7 +17,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from machine.errors import ForeignSnapshot, LogError, MissingSnapshot, SnapshotError, StateError, UsageError
-from machine.recording.layout import BASE_LABEL, DIRECTORY_MODE, SNAPSHOTS_NAME
+from machine.recording.layout import BASE_LABEL, DIRECTORY_MODE, PART_SUFFIX, SNAPSHOTS_NAME
 from machine.recording.snapshots.files import (
     HASH_BYTES,
     HIGHEST_NAME,
@@ -33,7 +33,7 @@ from machine.recording.snapshots.inventory import Inventory, runs_of
 from machine.recording.snapshots.pack import Pack
 from machine.recording.snapshots.packing import Packing
 from machine.recording.snapshots.pagemap import NO_PAGE, PageMap, spot
-from machine.recording.snapshots.part import PART_SUFFIX, Part
+from machine.recording.snapshots.part import Part
 from machine.recording.snapshots.snapshot import PAGE_BYTES
 from machine.recording.snapshots.thinning import to_drop
 

@@ -15,6 +15,7 @@ from deploy.plan import Launch
 from machine.board import Board
 from machine.errors import EXIT_DONE, LogError, MachineError
 from machine.message import RunMode, RunState, Status
+from machine.recording.snapshots.store import SnapshotStore
 from machine.recording.snapshots.writer import SnapshotWriter
 from tests.unit.machine.recordings import FACTS, FRAMES, write
 from tests.unit.machine.snapshots.scenes import pages, plain, snapshot
@@ -75,6 +76,34 @@ def test_a_recording_that_was_not_begun_begins_at_power_on(tmp_path: Path) -> No
     said: list[str] = []
     Deaths().revive(Launch(Board("b"), RunMode.RECORD, tmp_path / "none.dejavm"), said.append)
     assert said[-1] == "another broker goes on from power-on"
+
+
+@pytest.mark.parametrize("written", [(), ("machine.toml",), ("machine.toml.part",)], ids=str)
+def test_a_recording_whose_writer_was_killed_as_it_began_is_out_of_its_successor_s_way(
+    tmp_path: Path, written: tuple[str, ...]
+) -> None:
+    path = tmp_path / "a.dejavm"
+    path.mkdir()
+    for name in written:
+        (path / name).touch()
+    assert take_back(path) == Place(0, 0)
+    assert not path.exists()
+
+
+def test_what_is_no_beginning_of_a_recording_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "letter").touch()
+    assert take_back(tmp_path) == Place(0, 0)
+    assert (tmp_path / "letter").exists()
+
+
+def test_snapshots_behind_the_place_where_it_goes_on_are_forgotten(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.dejavm", FRAMES[:6], close=False)
+    writer = SnapshotWriter(path, FACTS.id)
+    for number, seq, icount, nodes in ((1, 5, 2499, "cpu serial0 rtc0"), (2, 6, 2500, "cpu")):
+        state = replace(snapshot(number, icount=icount, nodes=nodes), recording=FACTS.id, seq=seq)
+        writer.add(state, pages(plain(number, 2)), None)
+    assert take_back(path) == Place(5, 2499)
+    assert [head.number for head in SnapshotStore(path, FACTS.id).list()] == [1]
 
 
 def test_a_run_that_had_ended_is_not_gone_on_with(tmp_path: Path) -> None:

@@ -111,9 +111,12 @@ def test_a_prepared_directory_becomes_the_branch_and_takes_no_place_of_another(
     prepared = tmp_path / "prepared"
     RecordingWriter(prepared, BOARD, child.facts).abandon()
     (prepared / "snapshots").mkdir()
+    (tmp_path / "as-prepared").hardlink_to(prepared / MACHINE_NAME)
     with pytest.raises(UsageError, match="exists already"):
         RecordingWriter(child.path, BOARD, child.facts, prepared)
     writer = RecordingWriter(tmp_path / "new", BOARD, child.facts, prepared)
+    # Who is killed meanwhile leaves no half of it: another file takes its place at once.
+    assert (tmp_path / "as-prepared").stat().st_nlink == 1
     for frame in FRAMES[CUT:]:
         writer.append(frame, 0)
     writer.finish()
