@@ -53,6 +53,8 @@ class StoreProcess:
         self._unsent = b""
         self._jobs: deque[int] = deque()
         """Of each unanswered job the number that is to go, 0 for one to be written."""
+        self._refused = ""
+        """Why the host has started no process for them."""
 
     @property
     def descriptor(self) -> int | None:
@@ -85,7 +87,7 @@ class StoreProcess:
         """What has been done since the last time, without waiting."""
         self._push()
         if self._process is None or self._process.stdout is None:
-            return []
+            return self._give_up(self._refused)
         try:
             data = os.read(self._process.stdout.fileno(), _READ_BYTES)
         except BlockingIOError:
@@ -117,8 +119,11 @@ class StoreProcess:
         assert self._process is not None
         code = self._process.wait()
         self._process, self._unread, self._unsent = None, b"", b""
+        return self._give_up(f"the process that writes snapshots ended with code {code}")
+
+    def _give_up(self, why: str) -> list[Written]:
         jobs, self._jobs = self._jobs, deque()
-        return [Written(n, 0, f"the process that writes snapshots ended with code {code}", n > 0) for n in jobs]
+        return [Written(number, 0, why, number > 0) for number in jobs]
 
     def close(self) -> None:
         """Let it finish what it has been given, and end."""
@@ -135,13 +140,21 @@ class StoreProcess:
 
     def _send(self, job: dict[str, Any]) -> None:
         if self._process is None:
-            self._process = subprocess.Popen(self._argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-            assert self._process.stdin is not None
-            assert self._process.stdout is not None
-            os.set_blocking(self._process.stdin.fileno(), False)
-            os.set_blocking(self._process.stdout.fileno(), False)
+            try:
+                self._process = self._start()
+            except OSError as error:
+                # Like a full disk: there is no snapshot, and the run goes on.
+                self._refused = f"the process that writes snapshots cannot be started: {error.strerror}"
+                return
         self._unsent += json.dumps(job).encode() + b"\n"
         self._push()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(self._argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for pipe in (process.stdin, process.stdout):
+            assert pipe is not None
+            os.set_blocking(pipe.fileno(), False)
+        return process
 
     def _push(self) -> None:
         """As much as the pipe takes; a large job takes several turns of the broker's loop."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -12,13 +13,14 @@ from machine import vmstate
 from machine.errors import RemoteWireError
 from machine.icount import CPU
 from machine.recording.snapshots.snapshot import NodeState
-from replay_broker.snapshots.process import Written
+from replay_broker.snapshots.process import StoreProcess, Written
 from replay_broker.snapshots.state import BrokerState, PendingInput
 from replay_broker.snapshots.taker import MOST_FAILURES, Taker
 from tests.unit.replay_broker.stage import RTC, SERIAL, Recorded, frame_of, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from machine.message import Message, Saved
     from machine.recording.snapshots.snapshot import Snapshot
@@ -232,3 +234,15 @@ def test_memory_of_another_host_is_taken_and_counted_as_the_cpu_s_copy() -> None
     with open(memory.staging, "rb") as copy:
         assert copy.read() == bytes(4096) + b"x" * 4096 + bytes(scene.session.board.memory - 8192)
     scene.taker.close()
+
+
+def test_a_host_that_starts_no_process_for_snapshots_says_so_and_the_broker_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "nowhere"))
+    store = StoreProcess(tmp_path, "00" * 16, None)
+    store.delete(3)
+    why = "the process that writes snapshots cannot be started: No such file or directory"
+    assert store.answers() == [Written(3, error=why, deleted=True)]
+    assert store.finish(0.0) == []
+    store.close()
