@@ -21,7 +21,7 @@ static bool on_window_access(uc_engine *uc, uc_mem_type type, uint64_t address, 
 static uint64_t access_icount(struct engine *e)
 {
     uint64_t pc = e->pc_at_access;
-    if (!e->mark.left && pc >= e->block.pc && pc < e->block.pc + e->block.size)
+    if (!e->mark.left && in_block(e, pc))
         return block_start(e) + count_between(e, e->block.pc, pc);
     return e->icount;
 }

@@ -366,6 +366,12 @@ static inline uint64_t block_start(const struct engine *e)
     return e->icount - e->block.insns;
 }
 
+/* Whether an address lies in the current block, which may end where addresses end. */
+static inline bool in_block(const struct engine *e, uint64_t pc)
+{
+    return pc - e->block.pc < e->block.size;
+}
+
 static inline uint64_t virtual_ns(const struct engine *e, uint64_t icount)
 {
     return (icount << e->shift) + e->idle_ns;

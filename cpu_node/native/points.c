@@ -106,7 +106,7 @@ bool points_reached(struct engine *e, uint64_t pc)
 static void meet_access(struct engine *e, unsigned kind, uint64_t pc, uint64_t address, uint32_t size)
 {
     uint64_t icount = e->icount;
-    if (!e->mark.left && pc >= e->block.pc && pc < e->block.pc + e->block.size)
+    if (!e->mark.left && in_block(e, pc))
         icount = block_start(e) + count_between(e, e->block.pc, pc);
     e->points.hit = (struct hit){kind, icount, pc, address, size};
     if (!e->points.noting)
@@ -133,13 +133,13 @@ bool points_settle(struct engine *e)
 {
     uint8_t code[4] = {0};
     uint64_t pc = e->points.hit.pc;
-    if (e->mark.left || pc < e->block.pc || pc >= e->block.pc + e->block.size || !read_code(e, pc, code, 2))
+    if (e->mark.left || !in_block(e, pc) || !read_code(e, pc, code, 2))
         return false;
     uint64_t next = pc + e->arch->insn_size(code);
     bool stored = e->points.hit.kind == HIT_WRITE;
     if (!e->block.insns) /* the part of a block that was to run on its own */
         e->icount += count_between(e, e->block.pc, stored ? next : pc);
-    else if (!stored || next < e->block.pc + e->block.size)
+    else if (!stored || in_block(e, next))
         e->icount = block_start(e) + count_between(e, e->block.pc, stored ? next : pc);
     e->mark.left = true;
     e->mark.fresh = false;

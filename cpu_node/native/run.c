@@ -16,7 +16,7 @@ void settle_left_block(struct engine *e, uint64_t pc)
 {
     if (e->mark.left)
         return;
-    if (pc >= e->block.pc && pc < e->block.pc + e->block.size)
+    if (in_block(e, pc))
         e->icount = block_start(e) + count_between(e, e->block.pc, pc);
     e->mark.left = true;
 }
@@ -137,12 +137,13 @@ bool slow_path(struct engine *e, uint64_t pc, uint32_t size)
 
 static void drop_translations(struct engine *e, uint64_t pc, uint64_t size)
 {
-    for (uint64_t at = pc; at < pc + size;) {
-        uint64_t end = (at | (PAGE_SIZE - 1)) + 1;
-        if (end > pc + size)
-            end = pc + size;
-        uc_ctl_remove_cache(e->uc, at, end);
-        at = end;
+    while (size) {
+        uint64_t part = PAGE_SIZE - (pc & (PAGE_SIZE - 1));
+        if (part > size)
+            part = size;
+        uc_ctl_remove_cache(e->uc, pc, pc + part);
+        pc += part;
+        size -= part;
     }
 }
 

@@ -26,7 +26,7 @@ ECALL: Final = 8
 DATA: Final = (4, 5, 6, 7, 13, 15)
 GUESTS: Final = (
     "counters", "aspaces", "pagecross", "midfault", "selfmod", "timer", "aging", "nap", "compute",
-    "doze", "reserve",
+    "doze", "reserve", "topmost",
 )  # fmt: skip
 """Not `traps`: the engine reports neither breakpoints nor most accesses to nothing to the hooks used here."""
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.system
 
 CLOSED = (
     "timer", "traps", "counters", "selfmod", "aspaces", "pagecross", "midfault", "aging", "compute", "rtc", "nap",
-    "doze", "reserve",
+    "doze", "reserve", "topmost",
 )  # fmt: skip
 
 

@@ -34,7 +34,7 @@ def _replays_unchanged(home: Home, recording: Path, rates: tuple[int, int, int],
 
 
 @pytest.mark.system
-@pytest.mark.parametrize("name", ["selfmod", "aging", "aspaces", "traps", "pagecross"])
+@pytest.mark.parametrize("name", ["selfmod", "aging", "aspaces", "traps", "pagecross", "topmost"])
 def test_perturbed_replays_of_a_bare_guest_are_equal(home: Home, name: str) -> None:
     recording = home.record("bare", "--kernel", guest(name), "--serial", "null")
     _replays_unchanged(home, recording, RARE)

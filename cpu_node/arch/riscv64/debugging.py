@@ -59,7 +59,8 @@ def view(values: tuple[int, ...], icount: int, now_ns: int) -> Mapping[str, int]
 def put(core: Core, name: str, value: int) -> bool:
     """Set a register; False if it is one that cannot be set by its name."""
     if name == "pc":
-        core.reg_write(r.UC_RISCV_REG_PC, value)
+        # Its bit 0 is always clear (Volume I, 2.5.1); from an odd address the engine may never come back.
+        core.reg_write(r.UC_RISCV_REG_PC, value & ~1)
     elif name == "priv":
         core.reg_write(r.UC_RISCV_REG_PRIV, value & 3)
     elif name in _GENERAL[1:]:

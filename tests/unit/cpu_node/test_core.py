@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from unicorn import riscv_const
 
 from cpu_node import _engine
+from cpu_node.arch import ARCHES
 from cpu_node.memory import GuestMemory
 from machine.board import RAM_BASE
 
@@ -25,6 +26,11 @@ def test_registers_have_the_numbers_of_unicorn() -> None:
     assert len(names) == 25
     for name in names:
         assert getattr(_engine, name) == getattr(riscv_const, name)
+
+
+def test_no_instruction_is_at_an_odd_address() -> None:
+    assert ARCHES["riscv64"].debugging.put(CORE, "pc", (1 << 64) - 1)
+    assert CORE.reg_read(riscv_const.UC_RISCV_REG_PC) == (1 << 64) - 2
 
 
 def test_an_architecture_that_is_not_there_is_refused() -> None:

@@ -29,6 +29,7 @@ GUESTS = [
     "compute",
     "reserve",
     "doze",
+    "topmost",
     "nap",
 ]
 
