@@ -33,21 +33,7 @@ asm(".text\n.balign 4096\n"
 #define RES_ONE(x) ((x) + 103)
 #define RES_TWO(x) (((x) + 1015) * 2 + 7)
 
-struct result {
-    u64 a0, delta;
-};
-
-/* Calls VA with instret read before and after: 2 + LEN between. */
-struct result timed_call(u64 va, u64 x);
-asm(".text\n.balign 4\n"
-    "timed_call: mv t6, ra\n"
-    " mv t5, a0\n"
-    " mv a0, a1\n"
-    " rdinstret t4\n"
-    " jalr t5\n"
-    " rdinstret t3\n"
-    " sub a1, t3, t4\n"
-    " jr t6\n");
+#include "timed.h"
 
 /* flush: sfence.vma after each switch.  Without, the ASIDs keep the two apart. */
 static void run(const char *what, const u64 satp[2], int flush, int user)

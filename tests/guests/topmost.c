@@ -31,20 +31,7 @@ asm(".text\n.balign 4096\n"
     " c.jr ra\n"                      /* 4 */
     ".option pop\n");
 
-/* Calls VA with instret read before and after: 2 + LEN between. */
-struct result {
-    u64 a0, delta;
-};
-struct result timed_call(u64 va, u64 x);
-asm(".text\n.balign 4\n"
-    "timed_call: mv t6, ra\n"
-    " mv t5, a0\n"
-    " mv a0, a1\n"
-    " rdinstret t4\n"
-    " jalr t5\n"
-    " rdinstret t3\n"
-    " sub a1, t3, t4\n"
-    " jr t6\n");
+#include "timed.h"
 
 static void run(const char *what, const char *routine, u64 len, u64 more)
 {
