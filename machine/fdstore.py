@@ -68,7 +68,9 @@ class FdStore:
                     self._selector.register(client, selectors.EVENT_READ)
             else:
                 assert isinstance(key.fileobj, socket.socket)
-                self._hear(key.fileobj)
+                # All of it: what one that has died has left comes before what its successor looks for.
+                while self._hear(key.fileobj):
+                    pass
 
     def close(self) -> None:
         """Close everything that is kept."""
@@ -79,11 +81,12 @@ class FdStore:
         for name in list(self._kept):
             self._drop(name)
 
-    def _hear(self, client: socket.socket) -> None:
+    def _hear(self, client: socket.socket) -> bool:
+        """Do one thing; whether there may be more."""
         try:
             data, descriptors, _, _ = socket.recv_fds(client, 1 + NAME_BYTES, DESCRIPTORS)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             data, descriptors = b"", []
         for descriptor in descriptors:
@@ -92,7 +95,7 @@ class FdStore:
         if verb == LEAVE and (name in self._kept or len(self._kept) < NAMES):
             self._drop(name)
             self._kept[name] = tuple(descriptors)
-            return
+            return True
         for descriptor in descriptors:
             os.close(descriptor)
         if verb == FIND:
@@ -103,6 +106,7 @@ class FdStore:
         elif not verb:
             self._selector.unregister(client)
             client.close()
+        return bool(verb)
 
     def _drop(self, name: str) -> None:
         for descriptor in self._kept.pop(name, ()):
@@ -115,11 +119,15 @@ class FdStoreClient:
     def __init__(self, directory: Path) -> None:
         self._path = directory / SOCKET_NAME
         self._socket: socket.socket | None = None
-        self._tried = False
+        self._tried = self._lost = False
+        self._left: dict[str, tuple[int, ...]] = {}
+        """What is kept, once more: whoever comes in the place of who keeps it is left all of it."""
 
     def leave(self, name: str, descriptors: tuple[int, ...]) -> None:
         """Leave descriptors under a name, in place of what is there."""
-        self._say(LEAVE + name.encode(), descriptors)
+        self._forget(name)
+        if self._say(LEAVE + name.encode(), descriptors) is not None:
+            self._left[name] = tuple(map(os.dup, descriptors))
 
     def find(self, name: str) -> tuple[int, ...]:
         """What was left under a name; it stays there too."""
@@ -132,44 +140,71 @@ class FdStoreClient:
             return ()
         for descriptor in descriptors:
             os.set_inheritable(descriptor, False)
+        self._forget(name)
+        if descriptors:
+            self._left[name] = tuple(map(os.dup, descriptors))
         return tuple(descriptors)
 
     def take_out(self, name: str) -> None:
         """Have it closed."""
+        self._forget(name)
         self._say(TAKE_OUT + name.encode())
 
     def close(self) -> None:
         """Nothing more is left or found; what was left stays."""
+        self._hang_up()
+        for name in list(self._left):
+            self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        for descriptor in self._left.pop(name, ()):
+            os.close(descriptor)
+
+    def _say(self, request: bytes, descriptors: tuple[int, ...] = ()) -> socket.socket | None:
+        """Say something to who keeps; where it was said, None if nobody keeps."""
+        if not self._lost:
+            self._socket = self._socket or self._await()
+            if self._socket is None:
+                return None
+            with suppress(OSError):
+                socket.send_fds(self._socket, [request], list(descriptors))
+                return self._socket
+            self._lost = True
+        # Who kept has been killed: with whoever is there now nothing has been left.
+        self._hang_up()
+        self._socket = self._connect()
+        with suppress(OSError):
+            return self._say_all(self._socket, request, descriptors)
+        return None
+
+    def _say_all(
+        self, connection: socket.socket | None, request: bytes, descriptors: tuple[int, ...]
+    ) -> socket.socket | None:
+        if connection is not None:
+            for name, kept in self._left.items():
+                socket.send_fds(connection, [LEAVE + name.encode()], list(kept))
+            socket.send_fds(connection, [request], list(descriptors))
+            self._lost = False
+        return connection
+
+    def _hang_up(self) -> None:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
-    def _say(self, request: bytes, descriptors: tuple[int, ...] = ()) -> socket.socket | None:
-        """Say something to who keeps; where it was said, None if nobody keeps."""
-        # Who kept may have been killed: then another one may be there.
-        for connection in (self._connected(), None):
-            self._socket = connection or self._connect()
-            if self._socket is None:
-                return None
-            try:
-                socket.send_fds(self._socket, [request], list(descriptors))
-            except OSError:
-                self.close()
-            else:
-                return self._socket
-        return None
-
-    def _connected(self) -> socket.socket | None:
-        if self._socket is None and not self._tried:
-            self._tried = True
-            self._socket = self._connect()
-            # Under supervisor everybody starts at once, and who keeps descriptors may be there last.
-            tries = WAITS if os.environ.get(SUPERVISED) else 0
-            while self._socket is None and tries:
-                select.select((), (), (), WAIT_S)
-                self._socket = self._connect()
-                tries -= 1
-        return self._socket
+    def _await(self) -> socket.socket | None:
+        """The connection, the first time; where nobody keeps nobody will."""
+        if self._tried:
+            return None
+        self._tried = True
+        connection = self._connect()
+        # Under supervisor everybody starts at once, and who keeps descriptors may be there last.
+        tries = WAITS if os.environ.get(SUPERVISED) else 0
+        while connection is None and tries:
+            select.select((), (), (), WAIT_S)
+            connection = self._connect()
+            tries -= 1
+        return connection
 
     def _connect(self) -> socket.socket | None:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -71,13 +71,42 @@ def test_what_was_left_is_found(tmp_path: Path) -> None:
         leave_and_find(FdStoreClient(tmp_path))
 
 
-def test_what_is_left_behind_the_death_of_who_kept_is_with_its_successor(tmp_path: Path) -> None:
+def test_who_comes_in_the_place_of_who_kept_is_left_all_that_is_there(tmp_path: Path) -> None:
+    client, heir, other = (FdStoreClient(tmp_path) for _ in range(3))
+    reading, writing = os.pipe()
+    with kept(tmp_path):
+        for name in ("listener", "peer", "closed"):
+            client.leave(name, (writing,))
+        client.take_out("closed")
+        # An answer: what was said before has been heard.
+        assert not client.find("closed")
+        # A successor has what its predecessor left.
+        (found,) = heir.find("listener")
+    client.take_out("peer")
+    with kept(tmp_path):
+        heir.leave("peer", (reading,))
+        assert not heir.find("closed")
+        for name in ("listener", "peer"):
+            os.close(other.find(name)[0])
+        heir.take_out("listener")
+        assert not heir.find("closed")
+        assert not other.find("listener")
+    for end in (reading, writing, found):
+        os.close(end)
+    for each in (client, heir, other):
+        each.close()
+
+
+def test_what_is_taken_out_is_closed_at_the_other_end(tmp_path: Path) -> None:
     client = FdStoreClient(tmp_path)
+    reading, writing = os.pipe()
     with kept(tmp_path):
-        assert client.find("serial0/listener") == ()
-    client.take_out("serial0/listener")
-    with kept(tmp_path):
-        leave_and_find(client)
+        client.leave("peer", (writing,))
+        os.close(writing)
+        client.take_out("peer")
+        assert os.read(reading, 1) == b""
+    os.close(reading)
+    client.close()
 
 
 def test_where_nobody_keeps_nothing_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
