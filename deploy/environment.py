@@ -5,6 +5,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from machine.leaving import LAUNCHER
+
 RUN_DIRECTORY: Final = "DEJAVM_RUN_DIRECTORY"
 """What names the running machine's directory to its processes, and to whoever looks for them."""
 HIGHEST_BASE: Final = 60
@@ -27,11 +29,17 @@ def runtime_directory() -> Path:
 
 
 def node_environment(directory: Path) -> dict[str, str]:
-    """The environment of the machine's processes: ours, with our own packages before any others.
+    """The environment of the machine's processes: ours, with our own packages before any others; they end behind us.
 
     `directory` is the running machine's, where backends keep what only its processes share.
     """
-    return {**os.environ, "PYTHONPATH": import_path(), RUN_DIRECTORY: str(directory)}
+    return {**service_environment(directory), LAUNCHER: str(os.getpid())}
+
+
+def service_environment(directory: Path) -> dict[str, str]:
+    """The same of those that we leave to themselves."""
+    ours = {name: value for name, value in os.environ.items() if name != LAUNCHER}
+    return {**ours, "PYTHONPATH": import_path(), RUN_DIRECTORY: str(directory)}
 
 
 def import_path() -> str:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import NoReturn
+from typing import Final, NoReturn
+
+LAUNCHER: Final = "DEJAVM_LAUNCHER"
+"""Set to the number of the process that has started a machine's and looks after them: behind its end they end, too."""
 
 
 def leave(exit_code: int) -> NoReturn:

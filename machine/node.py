@@ -10,6 +10,7 @@ import argparse
 import ctypes
 import logging
 import os
+import select
 import signal
 import sys
 import time
@@ -31,7 +32,7 @@ from machine.errors import (
     Unheard,
 )
 from machine.icount import BROKER
-from machine.leaving import leave
+from machine.leaving import LAUNCHER, leave
 from machine.message import (
     WIRE_VERSION,
     Fault,
@@ -257,6 +258,21 @@ def _fail(port: Port, arguments: NodeArguments, code: FaultCode, error: object, 
 def die_with_parent() -> None:
     """Have the kernel end this process when the one that started it is gone, even by SIGKILL (prctl(2))."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    # It may have gone before: until here Python has come up, which takes a tenth of a second.
+    launcher = os.environ.get(LAUNCHER)
+    if launcher is not None and _has_ended(int(launcher)):
+        leave(EXIT_FAILED)
+
+
+def _has_ended(pid: int) -> bool:
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([descriptor], [], [], 0)[0])
+    finally:
+        os.close(descriptor)
 
 
 def start_diagnostics(name: str, diagnostics: Diagnostics | None = None) -> None:

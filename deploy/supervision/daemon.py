@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from deploy.environment import node_environment
+from deploy.environment import service_environment
 from deploy.supervision.remains import await_gone, end_remains
 from machine.errors import MachineError
 
@@ -56,7 +56,7 @@ def start(places: ServicePlaces) -> None:
         timeout=START_S,
         check=False,
         cwd=places.directory,
-        env=node_environment(places.directory),
+        env=service_environment(places.directory),
     )
     if done.returncode and not places.directory.exists():
         raise MachineError(ENDED_EARLY)
