@@ -177,8 +177,8 @@ class Taker:
 
     def _on_saved(self, session: Session, frame: Frame, message: Saved, now_ns: int) -> None:
         """The last one lets the CPU run on."""
-        if not self._asking or frame.source in self._told:
-            # A device that was asked again has told it twice.
+        if not self._asking or frame.source in self._told or (frame.source != CPU and CPU not in self._told):
+            # A device that was asked again has told it twice, or late, when the CPU had died that it stood for.
             return
         self._told[frame.source] = message
         if frame.source == CPU:

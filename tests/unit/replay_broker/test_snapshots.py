@@ -105,6 +105,20 @@ def test_the_cpu_is_asked_first_then_every_device_while_it_stands_and_then_it_ma
     assert (number, size, pause_ns > 0) == (1, 10, True)
 
 
+def test_what_a_device_tells_late_of_a_snapshot_that_was_given_up_is_in_no_other() -> None:
+    scene = Scene()
+    scene.taker.request("", scene.heard.append)
+    scene.tick()
+    scene.saved(CPU)
+    scene.saved(RTC)
+    scene.taker.cpu_lost(scene.session)
+    assert scene.tick() == [(m.Save(whole=True), CPU)]
+    scene.taker.hear(scene.session, frame_of(m.Saved(b"of then"), SERIAL, 0, 500), 0)
+    scene.all_saved()
+    ((snapshot, _, _),) = scene.store.jobs
+    assert snapshot.nodes == tuple(NodeState(NODES[n], b"state of %d" % n) for n in (CPU, SERIAL, RTC))
+
+
 def test_nothing_of_it_is_logged() -> None:
     scene = Scene()
     before = list(scene.ledger.frames)
