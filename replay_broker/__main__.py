@@ -18,7 +18,7 @@ from replay_broker.making import MODES, SessionMaker
 from replay_broker.monitor.monitor import Monitor
 from replay_broker.roster import Roster
 from replay_broker.server import HELLO_TIMEOUT_S, Server
-from replay_broker.sockets import Sockets
+from replay_broker.sockets import Sockets, make_room
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,6 +77,7 @@ def remote_ends(options: argparse.Namespace) -> tuple[tuple[str, str] | None, Ke
         return None, None
     from machine.keys import KeyRing  # noqa: PLC0415  # only a machine of several hosts has keys
 
+    make_room()
     host, _, port = options.remote.rpartition(":")
     return (f"tcp://{host}:{port}", f"tcp://{host}:{int(port) + 1}"), KeyRing(options.keys)
 

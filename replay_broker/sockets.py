@@ -6,7 +6,9 @@ Never here: what the bytes mean.
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import zmq
@@ -37,6 +39,17 @@ USER: Final = "User-Id"
 
 Taken = tuple[bytes, Sequence[bytes]]
 """A ZeroMQ message: its sender's identity and its parts."""
+
+
+def make_room() -> None:
+    """Let this process have as many descriptors as the host allows.
+
+    A connection is one until ZeroMQ gives up on who says nothing, after half a minute: strangers soon have the usual
+    thousand, and then there is none for a node that comes again, or for a file.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class Sockets:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from machine.recording.snapshots.snapshot import Snapshot
 
 _READ_BYTES = 1 << 16
+MS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +104,12 @@ class StoreProcess:
         while self._jobs and self._process is not None:
             assert self._process.stdin is not None
             assert self._process.stdout is not None
-            writable = [self._process.stdin] if self._unsent else []
-            if not any(select.select([self._process.stdout], writable, [], timeout_s)):
+            # Not select(): a broker may have more descriptors than that knows of.
+            poller = select.poll()
+            poller.register(self._process.stdout, select.POLLIN)
+            if self._unsent:
+                poller.register(self._process.stdin, select.POLLOUT)
+            if not poller.poll(timeout_s * MS):
                 break
             found += self.answers()
         return found
