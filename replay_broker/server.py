@@ -176,7 +176,7 @@ class Server:
             do()
         except Divergence as error:
             self._end(Outcome(m.RunState.DIVERGED, detail=str(error)))
-        except MachineError as error:
+        except (MachineError, OSError) as error:
             self._fail(error)
 
     def _tick_session(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 import pytest
@@ -183,3 +184,17 @@ def test_who_asks_for_the_nodes_is_told_of_each(running: Running) -> None:
     assert status.nodes[3].backend == "fixed:7"
     fail_on_purpose(ports["cpu"])
     running.end()
+
+
+def test_a_host_that_refuses_the_broker_something_ends_the_run_and_not_the_broker(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    ports = running.machine()
+    monkeypatch.setattr(running.ledger, "write_down", refuse)
+    ports["cpu"].send(m.Sync(), BROKER, 20)
+    status = running.end()
+    assert (status.state, status.detail) == (m.RunState.FAILED, "[Errno 12] Cannot allocate memory")
+    assert running.ledger.closed is False
