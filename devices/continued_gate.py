@@ -11,8 +11,9 @@ Lives here: what is read of the log and of the journal.  Never here: the model.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -79,12 +80,31 @@ class Past:
         looked = True
         if path.exists():
             before = Journal(path, new=False)
-            # Each of that process's inputs has been delivered in its turn.
-            had = sum(frame.type == _INPUT and frame.seq > before.base for frame in self.frames())
-            unsaid = [] if relives else [message for _, message in before.submitted_after(had)]
+            unsaid = [] if relives else self._undelivered(before)
             looked = before.last_input >= before.peeked
             before.forget()
         return Journal.behind(path, self.seq, unsaid, looked=looked)
+
+    def inputs(self, behind: int = 0) -> Iterator[HostInput]:
+        """What the backend has brought, as it was delivered, behind message `behind`."""
+        for frame in self.frames():
+            if frame.type == _INPUT and frame.seq > behind:
+                message = decode(frame.type, frame.payload)
+                if isinstance(message, HostInput) and not message.by_monitor:
+                    yield message
+
+    def _undelivered(self, before: Journal) -> list[HostInput]:
+        """The inputs in a journal that the log does not have."""
+        kept = before.submitted_after(0)
+        # What the journal does not have any more has been delivered long ago.
+        forgotten = kept[0][0] - 1 if kept else 0
+        had = Counter(islice(self.inputs(before.base), forgotten, None))
+        left = _without([message for _, message in kept], had)
+        # What was said again at a pace has had another delay.
+        paced: Counter[HostInput] = Counter()
+        for message, times in had.items():
+            paced[_at_once(message)] += times
+        return _without(left, paced, _at_once)
 
 
 class ContinuedGate(LiveGate):
@@ -106,7 +126,7 @@ class ContinuedGate(LiveGate):
         """Have the backend remember.  BackendError."""
         self._backend.recall(b"", self._relive)
         # Whoever says more than was delivered says it in the present, where there is room for it.
-        left = sum(len(_brought(frame)) for frame in self._past.frames())
+        left = sum(_size_of(message) for message in self._past.inputs())
         said = b""
         for frame in self._past.frames():
             # What is said next is said behind it.
@@ -118,9 +138,9 @@ class ContinuedGate(LiveGate):
                 case BackendResult(accepted, error):
                     self._tell(said[:accepted], frame.icount)
                     self._owes = accepted < len(said) and not error
-                case HostInput(event, data):
-                    self._pass_in(event, data, frame.icount)
-                    left -= len(data) if event is HostEvent.DATA else 0
+                case HostInput(by_monitor=False):
+                    self._pass_in(message.event, message.data, frame.icount)
+                    left -= _size_of(message)
                 case Done() if self._backend.relives:
                     self._backend.advance(max(0, left - sum(len(each.data) for each in self._again)))
                 case _:
@@ -162,7 +182,7 @@ class ContinuedGate(LiveGate):
     def _say_what_fits(self) -> None:
         """It was read bit by bit as there was room; what is said all at once a model with a full queue would drop."""
         while self._unsaid and not self._awaited:
-            size = len(self._unsaid[0].data) if self._unsaid[0].event is HostEvent.DATA else 0
+            size = _size_of(self._unsaid[0])
             if size > self._free and (size > SMALL or self._in_flight or not self._free):
                 return
             self._free = max(0, self._free - size)
@@ -197,9 +217,26 @@ class ContinuedGate(LiveGate):
         self._again.append(HostInput(event, data, delay_ns))
 
 
-def _brought(frame: Frame) -> bytes:
+def _without(
+    brought: list[HostInput], had: Counter[HostInput], key: Callable[[HostInput], HostInput] = lambda message: message
+) -> list[HostInput]:
+    """What was brought and not had, by `key`; what was had and brought is taken out of `had`.
+
+    With delays one overtakes another; of equal ones the first was had first.
+    """
+    left = []
+    for message in brought:
+        if had[key(message)]:
+            had[key(message)] -= 1
+        else:
+            left.append(message)
+    return left
+
+
+def _at_once(message: HostInput) -> HostInput:
+    return replace(message, delay_ns=0)
+
+
+def _size_of(message: HostInput) -> int:
     """The bytes of an input."""
-    if frame.type != _INPUT:
-        return b""
-    message = decode(frame.type, frame.payload)
-    return message.data if isinstance(message, HostInput) and message.event is HostEvent.DATA else b""
+    return len(message.data) if message.event is HostEvent.DATA else 0

@@ -58,7 +58,7 @@ class Gate(Protocol):
         """Give bytes to the backend; the answer is the recorded one."""
 
     def delivered(self, message: HostInput) -> None:
-        """The broker has delivered that input."""
+        """The broker has delivered that input of the backend."""
 
     def handled(self, room: int) -> None:
         """A message has been handled; its Done has not been sent."""

@@ -237,7 +237,8 @@ class Shell:
                 self._model.timer_expired(timer, self._context)
                 self._finish(0, CPU)
             case HostInput(event, data):
-                self._gate.delivered(message)
+                if not message.by_monitor:
+                    self._gate.delivered(message)
                 self._model.host_input(event, data, self._context)
                 self._finish(0, BROKER)
             case Reset():

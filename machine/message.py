@@ -193,11 +193,12 @@ class Reset(MessageStruct):
 
 
 class HostInput(MessageStruct):
-    """A backend has something; not delivered before `delay_ns` after the submitting stamp."""
+    """A backend, or the monitor, has something; not delivered before `delay_ns` after the submitting stamp."""
 
     event: HostEvent
     data: bytes = b""
     delay_ns: int = 0
+    by_monitor: bool = False
 
 
 class BackendResult(MessageStruct):

@@ -34,9 +34,9 @@ class PendingInputs:
         heapq.heappush(self._heap, (due_ns, self._arrivals, frame))
 
     def bytes_of(self, target: int) -> int:
-        """Bytes that wait for one node."""
+        """Bytes that wait for one node and are its backend's."""
         messages = (decode(frame.type, frame.payload) for _, _, frame in self._heap if frame.target == target)
-        return sum(len(message.data) for message in messages if isinstance(message, HostInput))
+        return sum(len(each.data) for each in messages if isinstance(each, HostInput) and not each.by_monitor)
 
     def is_due(self, now_ns: int) -> bool:
         """Whether take() has something."""

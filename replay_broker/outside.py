@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter, deque
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from machine.codec import encode, type_of
 from machine.frame import Frame
 from machine.icount import BROKER
@@ -49,4 +51,5 @@ class Outside:
             due_ns = message.delay_ns + (max(now_ns, self._turns_ns.get(target, 0)) if in_turn else now_ns)
             if in_turn:
                 self._turns_ns[target] = due_ns
-            pending.add(Frame(_HOST_INPUT, BROKER, target, 0, encode(message)), due_ns)
+            marked = replace(message, by_monitor=True)
+            pending.add(Frame(_HOST_INPUT, BROKER, target, 0, encode(marked)), due_ns)

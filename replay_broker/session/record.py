@@ -196,7 +196,7 @@ class RecordSession(Session):
             self._ledger.close(clean=False)
 
     def waiting_bytes(self, number: int) -> int:
-        """Bytes of a device's inputs that have not been delivered."""
+        """Bytes that a device's backend has brought and that have not been delivered."""
         return self._pending.bytes_of(number)
 
     # What nodes say.

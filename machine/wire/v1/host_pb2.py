@@ -24,27 +24,27 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amachine/wire/v1/host.proto\x12\x0fmachine.wire.v1\"V\n\tHostInput\x12)\n\x05\x65vent\x18\x01 \x01(\x0e\x32\x1a.machine.wire.v1.HostEvent\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x10\n\x08\x64\x65lay_ns\x18\x03 \x01(\x06\"\x1a\n\nHostOutput\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"0\n\rBackendResult\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\r\x12\r\n\x05\x65rror\x18\x02 \x01(\r\"\x0b\n\tClockRead\"\x1f\n\x0c\x43lockReading\x12\x0f\n\x07unix_ns\x18\x01 \x01(\x06\"\x1b\n\x0b\x45ntropyRead\x12\x0c\n\x04size\x18\x01 \x01(\r\"\x17\n\x07\x45ntropy\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c*\x99\x01\n\tHostEvent\x12\x1a\n\x16HOST_EVENT_UNSPECIFIED\x10\x00\x12\x13\n\x0fHOST_EVENT_DATA\x10\x01\x12\x17\n\x13HOST_EVENT_WRITABLE\x10\x02\x12\x15\n\x11HOST_EVENT_OPENED\x10\x03\x12\x15\n\x11HOST_EVENT_CLOSED\x10\x04\x12\x14\n\x10HOST_EVENT_BREAK\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amachine/wire/v1/host.proto\x12\x0fmachine.wire.v1\"j\n\tHostInput\x12)\n\x05\x65vent\x18\x01 \x01(\x0e\x32\x1a.machine.wire.v1.HostEvent\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x10\n\x08\x64\x65lay_ns\x18\x03 \x01(\x06\x12\x12\n\nby_monitor\x18\x04 \x01(\x08\"\x1a\n\nHostOutput\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"0\n\rBackendResult\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\r\x12\r\n\x05\x65rror\x18\x02 \x01(\r\"\x0b\n\tClockRead\"\x1f\n\x0c\x43lockReading\x12\x0f\n\x07unix_ns\x18\x01 \x01(\x06\"\x1b\n\x0b\x45ntropyRead\x12\x0c\n\x04size\x18\x01 \x01(\r\"\x17\n\x07\x45ntropy\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c*\x99\x01\n\tHostEvent\x12\x1a\n\x16HOST_EVENT_UNSPECIFIED\x10\x00\x12\x13\n\x0fHOST_EVENT_DATA\x10\x01\x12\x17\n\x13HOST_EVENT_WRITABLE\x10\x02\x12\x15\n\x11HOST_EVENT_OPENED\x10\x03\x12\x15\n\x11HOST_EVENT_CLOSED\x10\x04\x12\x14\n\x10HOST_EVENT_BREAK\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'machine.wire.v1.host_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_HOSTEVENT']._serialized_start=314
-  _globals['_HOSTEVENT']._serialized_end=467
+  _globals['_HOSTEVENT']._serialized_start=334
+  _globals['_HOSTEVENT']._serialized_end=487
   _globals['_HOSTINPUT']._serialized_start=47
-  _globals['_HOSTINPUT']._serialized_end=133
-  _globals['_HOSTOUTPUT']._serialized_start=135
-  _globals['_HOSTOUTPUT']._serialized_end=161
-  _globals['_BACKENDRESULT']._serialized_start=163
-  _globals['_BACKENDRESULT']._serialized_end=211
-  _globals['_CLOCKREAD']._serialized_start=213
-  _globals['_CLOCKREAD']._serialized_end=224
-  _globals['_CLOCKREADING']._serialized_start=226
-  _globals['_CLOCKREADING']._serialized_end=257
-  _globals['_ENTROPYREAD']._serialized_start=259
-  _globals['_ENTROPYREAD']._serialized_end=286
-  _globals['_ENTROPY']._serialized_start=288
-  _globals['_ENTROPY']._serialized_end=311
+  _globals['_HOSTINPUT']._serialized_end=153
+  _globals['_HOSTOUTPUT']._serialized_start=155
+  _globals['_HOSTOUTPUT']._serialized_end=181
+  _globals['_BACKENDRESULT']._serialized_start=183
+  _globals['_BACKENDRESULT']._serialized_end=231
+  _globals['_CLOCKREAD']._serialized_start=233
+  _globals['_CLOCKREAD']._serialized_end=244
+  _globals['_CLOCKREADING']._serialized_start=246
+  _globals['_CLOCKREADING']._serialized_end=277
+  _globals['_ENTROPYREAD']._serialized_start=279
+  _globals['_ENTROPYREAD']._serialized_end=306
+  _globals['_ENTROPY']._serialized_start=308
+  _globals['_ENTROPY']._serialized_end=331
 # @@protoc_insertion_point(module_scope)

@@ -21,14 +21,16 @@ HOST_EVENT_CLOSED: HostEvent
 HOST_EVENT_BREAK: HostEvent
 
 class HostInput(_message.Message):
-    __slots__ = ("event", "data", "delay_ns")
+    __slots__ = ("event", "data", "delay_ns", "by_monitor")
     EVENT_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     DELAY_NS_FIELD_NUMBER: _ClassVar[int]
+    BY_MONITOR_FIELD_NUMBER: _ClassVar[int]
     event: HostEvent
     data: bytes
     delay_ns: int
-    def __init__(self, event: _Optional[_Union[HostEvent, str]] = ..., data: _Optional[bytes] = ..., delay_ns: _Optional[int] = ...) -> None: ...
+    by_monitor: bool
+    def __init__(self, event: _Optional[_Union[HostEvent, str]] = ..., data: _Optional[bytes] = ..., delay_ns: _Optional[int] = ..., by_monitor: _Optional[bool] = ...) -> None: ...
 
 class HostOutput(_message.Message):
     __slots__ = ("data",)

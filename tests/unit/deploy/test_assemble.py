@@ -178,7 +178,10 @@ WRONG: Sequence[tuple[dict[str, object], str]] = [
     ({"raw": "abc"}, "raw: 'abc' is not a string of hex digits"),
     ({"payload": "xy"}, "payload: 'xy' is not a string of hex digits"),
     ({"payload": None}, "payload: None is not an object"),
-    ({"payload": {"event": "data", "dat": ""}}, "payload.dat: no such field; there are event, data, delay_ns"),
+    (
+        {"payload": {"event": "data", "dat": ""}},
+        "payload.dat: no such field; there are event, data, delay_ns, by_monitor",
+    ),
     ({"payload": {}}, "payload.event: missing"),
     ({"payload": {"event": "explosion"}}, "payload.event: 'explosion' is none of data, writable"),
     ({"payload": {"event": "data", "data": 7}}, "payload.data: 7 is not a string of hex digits"),

@@ -31,7 +31,7 @@ def test_json_has_one_object_a_message(tmp_path: Path, capsys: pytest.CaptureFix
         "target": "serial0",
         "type": "host_input",
         "class": "input",
-        "payload": {"event": "data", "data": "6c730a", "delay_ns": 0},
+        "payload": {"event": "data", "data": "6c730a", "delay_ns": 0, "by_monitor": False},
         "host_ns": 100_000_000,
     }
     assert rows[5]["class"] == "derived"
@@ -101,7 +101,8 @@ def test_text_is_one_aligned_line_a_message(tmp_path: Path, capsys: pytest.Captu
     assert cli.main(["dump", str(write(tmp_path / "x.dejavm"))]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[3] == (
-        "          1000         4  broker > serial0      input    host_input      event=data data=b'ls\\n' delay_ns=0"
+        "          1000         4  broker > serial0      input    host_input      "
+        "event=data data=b'ls\\n' delay_ns=0 by_monitor=False"
     )
     assert lines[6].endswith("derived  done            value=108")
 

@@ -217,7 +217,7 @@ def test_perfetto_shows_processes_calls_and_flows(tmp_path: Path) -> None:
     assert set(trace.flows) == {frame.seq for frame in FRAMES}
     (typed,) = trace.named("serial0", "host_input")
     assert (typed.start_ns, typed.facts["icount"], typed.facts["seq"]) == (1500, 1000, 4)
-    assert typed.facts["message"] == "event=data data=b'ls\\n' delay_ns=0"
+    assert typed.facts["message"] == "event=data data=b'ls\\n' delay_ns=0 by_monitor=False"
     runs = [(s.name, s.start_ns, s.end_ns) for s in trace.slices if s.track == "guest"]
     assert runs == [("sleeps", 1000, 1500), ("runs", 1500, 4500), ("sleeps", 4500, 4525), ("runs", 4525, 4525)]
 

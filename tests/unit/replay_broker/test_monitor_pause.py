@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 HOUR_NS = 3_600 * 10**9
 X = m.HostInput(m.HostEvent.DATA, b"x")
+KEY = m.HostInput(m.HostEvent.DATA, b"k", by_monitor=True)
 
 
 class Held(Recorded):
@@ -274,13 +275,13 @@ def test_a_replay_stands_still_and_goes_on_to_the_same_end(
 
 def test_an_input_of_the_machines_control_is_due_from_its_first_sync_point_on() -> None:
     held = Held()
-    late = m.HostInput(m.HostEvent.DATA, b"late", 30)
+    late = m.HostInput(m.HostEvent.DATA, b"late", 30, by_monitor=True)
     held.session.submit(SERIAL, late)
-    held.session.submit(SERIAL, X)
+    held.session.submit(SERIAL, KEY)
     assert held.session.waiting_inputs == 2
     assert held.stage.take() == [(CPU, m.Kick())]
     say(held.session, m.Sync(), CPU, 1000)
-    assert held.stage.take() == [(CPU, m.SyncPoint()), (SERIAL, X)]
+    assert held.stage.take() == [(CPU, m.SyncPoint()), (SERIAL, KEY)]
     say(held.session, m.Done(), SERIAL, 1000)
     assert held.stage.take() == [(CPU, m.Grant(wake_ns=1030))]
     say(held.session, m.Sync(), CPU, 1030)
@@ -290,7 +291,7 @@ def test_an_input_of_the_machines_control_is_due_from_its_first_sync_point_on() 
 
 def test_inputs_in_turn_count_their_delays_from_each_other() -> None:
     held = Held()
-    press, release = X, m.HostInput(m.HostEvent.DATA, b"y", 100)
+    press, release = KEY, m.HostInput(m.HostEvent.DATA, b"y", 100, by_monitor=True)
     for message in (press, release, press):
         held.session.submit(SERIAL, message, in_turn=True)
     for icount, expected in ((10, press), (110, release), (110, press)):
@@ -304,5 +305,5 @@ def test_inputs_in_turn_count_their_delays_from_each_other() -> None:
 def test_an_input_of_the_machines_control_wakes_a_sleeping_guest() -> None:
     held = Held()
     held.sleep()
-    held.session.submit(SERIAL, X)
-    assert held.stage.take() == [(CPU, m.SyncPoint()), (SERIAL, X)]
+    held.session.submit(SERIAL, KEY)
+    assert held.stage.take() == [(CPU, m.SyncPoint()), (SERIAL, KEY)]
