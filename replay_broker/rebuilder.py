@@ -117,6 +117,7 @@ class Rebuilder:
             if session is None:
                 # Its last words may be on their way; one that comes in its place, later, finds the place free.
                 self._unburied.append(member)
+                member.ready = False
             else:
                 self.losses.doom(member)
 

@@ -89,6 +89,13 @@ class Running:
         assert isinstance(status, m.Status)
         return status
 
+    def node_states(self) -> dict[str, m.NodeState]:
+        """How each process is."""
+        self.control.send(m.StatusRequest(nodes=True), BROKER, 0)
+        status = hear(self.control)
+        assert isinstance(status, m.Status)
+        return {node.name: node.state for node in status.nodes}
+
     def end(self) -> m.Status:
         """The status of a run that is over."""
         while (status := self.status()).state in (m.RunState.STARTING, m.RunState.RUNNING):

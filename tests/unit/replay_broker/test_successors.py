@@ -26,6 +26,33 @@ def test_a_process_whose_end_has_been_noticed_gets_its_last_word_at_once(tmp_pat
     running.close()
 
 
+def test_a_run_does_not_begin_with_a_process_that_was_ready_and_has_died(running: Running) -> None:
+    ports = {name: running.node(name) for name in ("cpu", "rtc0")}
+    with subprocess.Popen(["sleep", "600"]) as process:
+        ports["serial0"] = running.node("serial0", pid=process.pid, host="")
+        for port in ports.values():
+            assert isinstance(hear(port), m.Welcome)
+        ports["serial0"].send(m.Ready(), BROKER, 0)
+        while running.node_states()["serial0"] is not m.NodeState.READY:
+            pass
+        process.kill()
+        while running.node_states()["serial0"] is m.NodeState.READY:
+            pass
+    for name in ("cpu", "rtc0"):
+        ports[name].send(m.Ready(), BROKER, 0)
+    while running.node_states()["rtc0"] is not m.NodeState.READY:
+        pass
+    assert running.status().state is m.RunState.STARTING
+    heir = running.node("serial0")
+    assert hear(heir) == m.Welcome(SERIAL, m.RunMode.RECORD, "memory")
+    heir.send(m.Ready(), BROKER, 0)
+    while (state := running.status().state) is m.RunState.STARTING:
+        pass
+    assert state is m.RunState.RUNNING
+    fail_on_purpose(ports["cpu"])
+    running.end()
+
+
 def test_a_successor_of_another_host_may_die_before_it_is_as_far(running: Running) -> None:
     ports = running.machine()
     running.heir("serial0", pid=4712)
