@@ -77,12 +77,15 @@ class FramedSocket:
             return []
         except OSError as error:
             raise PeerGoneError(error.strerror or str(error)) from error
-        if not data:
+        if not data and not self._reader.is_broken:
             raise PeerGoneError("it has hung up")
         try:
             frames = FrameReader().feed(data) if self._peeks else self._reader.feed(data)
         except BrokenFramingError as error:
             raise PeerGoneError(f"it has announced {error}") from error
+        if self._reader.is_broken:
+            # Ready at once, for the rest to be told.
+            self._socket.shutdown(socket.SHUT_RD)
         if self._peeks:
             self._untaken = _bytes_of(frames)
             if not frames:

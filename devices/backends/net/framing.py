@@ -24,7 +24,10 @@ class FrameReader:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The frames that these bytes complete; BrokenFramingError, for good, once a length is too great."""
+        """The frames that these bytes complete; BrokenFramingError, for good, once the next length is too great.
+
+        Whole frames in front of that are told first.
+        """
         buffer = self._buffer
         buffer += data
         frames: list[bytes] = []
@@ -32,6 +35,8 @@ class FrameReader:
         while at + LENGTH.size <= len(buffer):
             (size,) = LENGTH.unpack_from(buffer, at)
             if size > LONGEST:
+                if frames:
+                    break
                 raise BrokenFramingError(f"a frame of {size} bytes")
             end = at + LENGTH.size + size
             if end > len(buffer):
@@ -40,6 +45,11 @@ class FrameReader:
             at = end
         del buffer[:at]
         return frames
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the next length is too great."""
+        return len(self._buffer) >= LENGTH.size and LENGTH.unpack_from(self._buffer)[0] > LONGEST
 
 
 def frame_bytes(frames: Iterable[bytes]) -> bytes:

@@ -69,6 +69,7 @@ def test_a_stream_of_anything_gives_frames_or_is_refused(pieces: list[bytes]) ->
         assert struct.unpack_from(">I", rest) == (len(frame),)
         assert rest[4 : 4 + len(frame)] == frame
         rest = rest[4 + len(frame) :]
+    refused |= reader.is_broken
     if len(rest) >= 4:
         (size,) = struct.unpack_from(">I", rest)
         assert refused == (size > LONGEST)
@@ -79,6 +80,14 @@ def test_the_longest_frame_is_read_and_one_byte_more_is_refused() -> None:
     assert FrameReader().feed(frame_bytes([bytes(LONGEST)])) == [bytes(LONGEST)]
     with pytest.raises(BrokenFramingError, match="a frame of 65537 bytes"):
         FrameReader().feed(struct.pack(">I", LONGEST + 1))
+
+
+def test_whole_frames_in_front_of_a_lie_are_read_and_then_it_is_refused_for_good() -> None:
+    reader = FrameReader()
+    assert reader.feed(frame_bytes([b"one", b"two"]) + struct.pack(">I", LONGEST + 1)) == [b"one", b"two"]
+    for _ in range(2):
+        with pytest.raises(BrokenFramingError, match="a frame of 65537 bytes"):
+            reader.feed(b"")
 
 
 @given(st.lists(st.tuples(st.binary(max_size=100), st.integers(0, 2**63), st.booleans()), max_size=10))

@@ -168,6 +168,24 @@ def test_a_peer_that_announces_too_much_is_dropped(
     assert DATA not in loop.kinds()
 
 
+@pytest.mark.parametrize("kind", ["unix", "inet"])
+def test_what_came_whole_in_front_of_a_lie_is_the_guest_s(
+    opened: Callable[[str], HostLoop],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    kind: str,
+) -> None:
+    loop = opened(server_word(tmp_path, kind))
+    place = tmp_path / "nic" if kind == "unix" else int(capfd.readouterr().err.rpartition(":")[2])
+    with joined(loop, place) as peer:
+        peer.sendall(framed(sized(1)) + framed(sized(2)) + struct.pack(">I", LONGEST + 1))
+        loop.until_kinds(DOWN, 2)
+    assert frames_of(loop) == [sized(1), sized(2)]
+    (said,) = caplog.messages
+    assert said.endswith(" is gone: it has announced a frame of 65537 bytes")
+
+
 def test_a_frame_that_fits_no_message_is_dropped_and_the_peer_stays(
     opened: Callable[[str], HostLoop], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
