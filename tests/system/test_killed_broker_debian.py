@@ -9,13 +9,17 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from scapy.layers.inet import ICMP
+from scapy.layers.l2 import Ether
 
 from machine.recording.reader import Recording
 from tests.harness.debian_session import DebianSession
 from tests.harness.killing import await_said, await_size
-from tests.harness.monitor import Qmp
-from tests.harness.net_guest import DHCP
+from tests.harness.monitor import Qmp, connect
+from tests.harness.net import framed, read_capture
+from tests.harness.net_guest import DHCP, address
 from tests.harness.net_http import noise, serving
+from tests.harness.net_peer import GUEST_IP, answer, echo
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +34,9 @@ MOST_PIECES: Final = 100
 """More than are asked for by who begins anew."""
 PART_BYTES: Final = 200_000
 DISK_BYTES: Final = 1 << 18
+SECTOR: Final = 512
+SEEK: Final = 10
+LINES: Final = b"".join(b"%03d\n" % number for number in range(1, 501))
 DEADLINE_S: Final = 60.0
 TAIL: Final = 60
 """Bytes at the console's end; a prompt and the line before it are less."""
@@ -39,6 +46,9 @@ AWAIT_USB: Final = (
     "until [ $(dmesg | grep -c 'USB disconnect') -ge {} ] && [ -b /dev/sd? ] && [ -e /dev/input/event? ]; "
     "do sleep 0.1; done"
 )
+PINGS: Final = 40
+FRAME_BYTES: Final = 60
+ECHO_REQUEST: Final = 8
 EVENT_BYTES: Final = 24
 EVENTS_A_KEY: Final = 6
 """Scan code, key, SYN; down and up."""
@@ -61,7 +71,7 @@ def test_a_download_a_disk_a_keyboard_and_a_capture_go_on_behind_a_killed_broker
         # passt breaks off what gets no answer for too long, as may be on a loaded host.
         fetch = f"wget -q -T 20 -O /file http://10.0.2.2:{server.port}/file"
         session.do(f"(until {fetch}; do :; done; touch /fetched) 2>/dev/null &")
-        session.do("seq -w 1 500 | dd of=$(echo /dev/sd?) bs=512 seek=10 conv=notrunc,fsync 2>/dev/null")
+        session.do(f"seq -w 1 500 | dd of=$(echo /dev/sd?) bs={SECTOR} seek={SEEK} conv=notrunc,fsync 2>/dev/null")
         # What is not in the log yet the guest would say twice.
         await_said(session.recording, session.said[-TAIL:])
         _go_on_downloading(capture, pace)
@@ -69,6 +79,8 @@ def test_a_download_a_disk_a_keyboard_and_a_capture_go_on_behind_a_killed_broker
         # Typed while there is no machine.
         assert session.do("echo word").splitlines() == ["word"]
         session.do(AWAIT_USB.format(UNPLUGGED))
+        # What had been synced is there.
+        assert disk.read_bytes()[SECTOR * SEEK :].startswith(LINES)
         assert hashlib.sha256(disk.read_bytes()).hexdigest() in session.do("sha256sum /dev/sd?")
         _press(home, session)
         pace.release(MOST_PIECES)
@@ -82,6 +94,29 @@ def test_a_download_a_disk_a_keyboard_and_a_capture_go_on_behind_a_killed_broker
     assert done.exit_code == 0, done.stderr
     assert again.read_bytes() == capture.read_bytes()
     assert before.read_bytes() == disk.read_bytes()
+
+
+def test_frames_of_a_stream_are_with_the_guest_once_behind_a_killed_broker(home: Home) -> None:
+    path, capture, again = (home.work / name for name in ("nic", "a.pcapng", "again.pcapng"))
+    card = f"stream,addr.type=unix,addr.path={path},server=on,pcap={capture}"
+    with DebianSession(home, "--nic", card, "--snapshot-every", "1s") as session, connect(path) as peer:
+        session.do(address(GUEST_IP))
+        peer.settimeout(DEADLINE_S)
+        peer.sendall(framed(echo(0, FRAME_BYTES)))
+        heard = {answer(peer)[0]}
+        await_said(session.recording, session.said[-TAIL:])
+        for number in range(1, PINGS):
+            peer.sendall(framed(echo(number, FRAME_BYTES)))
+            if number == PINGS // 2:
+                os.kill(home.pid_of("broker"), signal.SIGKILL)
+        while len(heard) < PINGS:
+            heard.add(answer(peer)[0])
+    assert len(Recording.open(session.recording).facts.continued) == 1
+    arrived = [ping for packet in read_capture(capture) if (ping := Ether(packet.frame)).haslayer(ICMP)]
+    assert [ping[ICMP].seq for ping in arrived if ping[ICMP].type == ECHO_REQUEST] == list(range(PINGS))
+    done = home.run("replay", session.recording, "--nic", f"pcap:{again}")
+    assert done.exit_code == 0, done.stderr
+    assert again.read_bytes() == capture.read_bytes()
 
 
 def _go_on_downloading(capture: Path, pace: threading.Semaphore) -> None:

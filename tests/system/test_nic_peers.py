@@ -7,15 +7,15 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from scapy.layers.inet import ICMP, IP
-from scapy.layers.l2 import ARP, Ether
-from scapy.packet import Raw
+from scapy.layers.inet import ICMP
+from scapy.layers.l2 import Ether
 
 from tests.harness.debian_session import DebianSession
 from tests.harness.machine import console
-from tests.harness.net import DEADLINE_S, framed, read_capture, read_frame
+from tests.harness.net import DEADLINE_S, framed, read_capture
 from tests.harness.net_guest import address, command_line
 from tests.harness.net_namespace import APART, SYSTEM_PATH
+from tests.harness.net_peer import GUEST_IP, GUEST_MAC, PEER_IP, PEER_MAC, answer, echo
 from tests.harness.net_qemu import QemuPeer
 
 if TYPE_CHECKING:
@@ -24,29 +24,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.debian, pytest.mark.timeout(300)]
 
 MEMORY = ("--memory", "128M")
-GUEST_IP = "10.5.5.2"
-PEER_IP = "10.5.5.1"
-GUEST_MAC = "52:54:00:12:34:56"
-PEER_MAC = "52:54:00:00:00:99"
 UNTIL_REACHED = f"until ping -c 1 -W 1 {PEER_IP} >/dev/null; do :; done"
 THREE = "3 packets transmitted, 3 packets received"
-
-
-def echo(number: int, size: int) -> bytes:
-    """An ICMP echo request as a frame of that many bytes."""
-    head = Ether(src=PEER_MAC, dst=GUEST_MAC) / IP(src=PEER_IP, dst=GUEST_IP) / ICMP(type=8, id=7, seq=number)
-    return bytes(head / Raw(b"." * (size - len(head))))
-
-
-def answer(peer: socket.socket) -> tuple[int, int]:
-    """The next echo reply's number and the size of its frame, with ARP answered on the way."""
-    while True:
-        frame = Ether(read_frame(peer))
-        if ARP in frame and frame[ARP].op == 1 and frame[ARP].pdst == PEER_IP:
-            reply = ARP(op=2, hwsrc=PEER_MAC, psrc=PEER_IP, hwdst=GUEST_MAC, pdst=GUEST_IP)
-            peer.sendall(framed(bytes(Ether(src=PEER_MAC, dst=GUEST_MAC) / reply)))
-        if ICMP in frame and frame[ICMP].type == 0:
-            return frame[ICMP].seq, len(frame)
 
 
 def test_frames_of_every_length_meet_a_card_that_lives_on(home: Home) -> None:
