@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import select
 import sys
 from typing import TYPE_CHECKING, Final
 
-from deploy.reporting import complain
+from deploy.reporting import complain, put
 from machine.errors import EXIT_DONE, EXIT_FAILED, MachineError
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ COMMANDS: Final[Mapping[str, str]] = {
 STARTING: Final = ("gdb",)
 """Those that start another program, whose arguments stand behind `--`."""
 
+VERSION: Final = "--version"
 EPILOG: Final = (
     "exit codes: 0 done, 1 the guest or a process failed, 2 usage, 3 the replay diverged or the recordings differ, "
     "4 unreadable recording"
@@ -55,6 +57,8 @@ EPILOG: Final = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; its exit code.  Every expected failure is one line on standard error."""
     words = sys.argv[1:] if argv is None else argv
+    if list(words) == [VERSION]:
+        return _say_version()
     asked = next((word for word in words if word in COMMANDS), None)
     words, others = split_words(words, asked)
     options = build_parser(asked).parse_args(words)
@@ -66,11 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except MachineError as error:
         return _failed(error)
-    except BrokenPipeError:
-        # Whoever read our output has seen enough, `dejavm dump | head`; what Python still holds goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_DONE
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and _is_unheard():
+            return EXIT_DONE
         return _failed(MachineError(str(error)))
     except KeyboardInterrupt:
         return EXIT_FAILED
@@ -90,6 +92,7 @@ def build_parser(asked: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="dejavm", description="Record a whole computer and replay it bit for bit.", epilog=EPILOG
     )
+    parser.add_argument(VERSION, action="store_true", help="say which version this is")
     subcommands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, summary in COMMANDS.items():
         subcommand = subcommands.add_parser(name, help=summary, epilog=EPILOG, allow_abbrev=False)
@@ -104,10 +107,32 @@ def _module(name: str) -> ModuleType:
     return importlib.import_module(f"deploy.commands.{name}")
 
 
+def _say_version() -> int:
+    # Imported here: a machine's start waits for imports.
+    from importlib.metadata import version  # noqa: PLC0415
+
+    put(f"dejavm {version('dejavm')}")
+    return EXIT_DONE
+
+
+def _is_unheard() -> bool:
+    """Whether who read our output has seen enough, `dejavm dump | head`; what Python still holds goes nowhere then."""
+    output = select.poll()
+    output.register(sys.stdout, 0)
+    unheard = any(state & (select.POLLERR | select.POLLHUP) for _, state in output.poll(0))
+    if unheard:
+        _drop_output()
+    return unheard
+
+
+def _drop_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _failed(error: MachineError) -> int:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
     complain(str(error))
     return error.exit_code

@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from typing import Final
+
+STREAMS: Final = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
+
+
+def open_streams() -> None:
+    """Have all three standard streams, where we were started without one (`>&-`).
+
+    Nobody else must get its descriptor: what a process says would be written into the file that has it.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) < len(STREAMS):
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    for number, (name, mode) in enumerate(STREAMS):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8"))  # noqa: SIM115  # as long as we are there
 
 
 def put(text: str) -> None:
