@@ -2,10 +2,20 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
+OLDEST := .venv-oldest/bin
+OLDEST_STAMP := .venv-oldest/.ready
+# compat: a path in site-packages; the default import hook would cost every process of every machine 12 ms.
+INSTALL := install --quiet --disable-pip-version-check --config-settings editable_mode=compat --editable '.[dev]'
+# What crosses processes, in a few seconds: a recording verified, dumped, replayed; services under supervisor; their metrics.
+# By name: pytest refuses one that is not there.
+OLDEST_SYSTEM := $(addprefix tests/system/test_modes.py::test_, \
+    verify_tells_what_scripts_need dump_tells_every_message_in_order replay_until_tells_where_it_stands) \
+    $(addprefix tests/system/test_service.py::test_, two_machines_side_by_side_are_seen_recorded_and_gone_again \
+    every_process_serves_its_metrics_while_the_guest_computes_sleeps_and_talks)
 SOURCES := $(wildcard cpu_node/native/*.[ch] cpu_node/arch/*/*.[ch])
 PACKAGES := machine cpu_node devices replay_broker deploy
 
-.PHONY: help setup run test check fmt lint type arch proto proto-check unit system guest guests bench clean
+.PHONY: help setup run test test-oldest check fmt lint type arch proto proto-check unit system guest guests bench clean
 
 help:  ## print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -14,16 +24,22 @@ setup: $(STAMP)  ## make .venv with everything in it
 
 $(STAMP): pyproject.toml setup.py $(SOURCES)
 	test -x $(BIN)/python || { $(PYTHON) -m deploy.prerequisites && $(PYTHON) -m venv .venv; }
-	# compat: a path in site-packages; the default import hook would cost every process of every machine 12 ms.
-	$(BIN)/pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat --editable '.[dev]'
+	$(BIN)/pip $(INSTALL)
 	# Where Python is told not to write bytecode, every process of every machine would compile it anew, 15 ms each.
 	$(BIN)/python -m compileall -q $(PACKAGES)
+	touch $@
+
+$(OLDEST_STAMP): $(STAMP) tests/tidy/oldest.py
+	rm -rf .venv-oldest
+	$(BIN)/python -m venv .venv-oldest
+	$(BIN)/python -m tests.tidy.oldest > .venv-oldest/constraints.txt
+	$(OLDEST)/pip $(INSTALL) --constraint .venv-oldest/constraints.txt
 	touch $@
 
 run: setup guest  ## boot the Debian guest to a shell on this terminal, recorded
 	$(BIN)/dejavm record
 
-test: setup guest check system  ## everything that must hold
+test: setup guest check system test-oldest  ## everything that must hold
 
 check: setup lint type arch proto-check unit  ## what every commit must pass
 
@@ -52,6 +68,11 @@ unit: setup  ## fast tests
 system: setup guest  ## tests with real processes, the Debian boot among them
 	$(BIN)/pytest -q -n 2 -m 'system or debian'
 
+test-oldest: $(OLDEST_STAMP)  ## the tests that use dependencies, with the oldest that pyproject.toml allows
+	$(OLDEST)/python -m tests.tidy.oldest --installed
+	$(OLDEST)/pytest -q -n 2 -m 'not system and not debian' $(addprefix tests/unit/,machine deploy replay_broker devices)
+	$(OLDEST)/pytest -q -n 2 $(OLDEST_SYSTEM)
+
 guest: setup  ## build the default guest from Debian's packages, once
 	$(BIN)/python -m deploy.guest
 
@@ -63,4 +84,4 @@ bench: setup guest  ## measure; prints tables and JSON
 	$(BIN)/python -m tests.bench
 
 clean:  ## remove what was built here, not the recordings
-	rm -rf .venv build *.egg-info cpu_node/_*.so
+	rm -rf .venv .venv-oldest build *.egg-info cpu_node/_*.so
