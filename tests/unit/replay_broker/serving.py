@@ -84,17 +84,11 @@ class Running:
 
     def status(self) -> m.Status:
         """Ask how it is."""
-        self.control.send(m.StatusRequest(), BROKER, 0)
-        status = hear(self.control)
-        assert isinstance(status, m.Status)
-        return status
+        return status_from(self.control)
 
     def node_states(self) -> dict[str, m.NodeState]:
         """How each process is."""
-        self.control.send(m.StatusRequest(nodes=True), BROKER, 0)
-        status = hear(self.control)
-        assert isinstance(status, m.Status)
-        return {node.name: node.state for node in status.nodes}
+        return {node.name: node.state for node in status_from(self.control, nodes=True).nodes}
 
     def end(self) -> m.Status:
         """The status of a run that is over."""
@@ -122,6 +116,14 @@ def hear(port: Port) -> m.Message:
     frame = port.receive(PATIENCE_S)
     assert frame is not None, "the broker is silent"
     return decode(frame.type, frame.payload)
+
+
+def status_from(control: Port, *, nodes: bool = False) -> m.Status:
+    """Ask how it is."""
+    control.send(m.StatusRequest(nodes=nodes), BROKER, 0)
+    status = hear(control)
+    assert isinstance(status, m.Status)
+    return status
 
 
 def fail_on_purpose(cpu: Port) -> None:

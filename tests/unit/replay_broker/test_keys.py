@@ -10,7 +10,7 @@ import pytest
 import zmq
 
 from machine import message as m
-from machine.codec import decode, encode, encode_header, type_of
+from machine.codec import encode, encode_header, type_of
 from machine.distant import DistantPort
 from machine.errors import BackendError, RemoteWireError, UsageError
 from machine.frame import Frame
@@ -23,6 +23,7 @@ from replay_broker.session.record import RecordSession
 from replay_broker.sockets import Sockets
 from tests.harness.ports import free_port
 from tests.harness.stranger import NO_KEY
+from tests.unit.replay_broker.serving import PATIENCE_S, hear, status_from
 from tests.unit.replay_broker.stage import BOARD, TalliedLedger
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     from machine.port import Port
 
-PATIENCE_S = 10.0
 NAMES = ("cpu", *(slot.name for slot in BOARD.devices))
 
 
@@ -67,10 +67,7 @@ class Far:
 
     def status(self) -> m.Status:
         """Ask how it is."""
-        self.operator.send(m.StatusRequest(), BROKER, 0)
-        status = hear(self.operator)
-        assert isinstance(status, m.Status)
-        return status
+        return status_from(self.operator)
 
     def await_refusals(self, count: int) -> None:
         """Wait until so much was refused."""
@@ -85,13 +82,6 @@ class Far:
         for port in self._ports:
             port.close(0)
         assert not self._thread.is_alive()
-
-
-def hear(port: Port) -> m.Message:
-    """The next message."""
-    frame = port.receive(PATIENCE_S)
-    assert frame is not None, "the broker is silent"
-    return decode(frame.type, frame.payload)
 
 
 @pytest.fixture

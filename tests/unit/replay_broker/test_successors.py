@@ -13,6 +13,8 @@ from tests.unit.replay_broker.stage import SERIAL
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from machine.port import Port
+
 
 def test_a_process_whose_end_has_been_noticed_gets_its_last_word_at_once(tmp_path: Path) -> None:
     running = Running(tmp_path, rebuild=False)
@@ -53,14 +55,19 @@ def test_a_run_does_not_begin_with_a_process_that_was_ready_and_has_died(running
     running.end()
 
 
+def expect_another(running: Running, cpu: Port, dead: int) -> None:
+    """Behind a successor that has died another is told the past, and the run goes on."""
+    second = running.heir("serial0", dead=dead, pid=4713)
+    second.send(m.Ready(from_seq=1), BROKER, 0)
+    assert [hear(second) for _ in range(2)] == [m.Reset(), m.Present()]
+    fail_on_purpose(cpu)
+    running.end()
+
+
 def test_a_successor_of_another_host_may_die_before_it_is_as_far(running: Running) -> None:
     ports = running.machine()
     running.heir("serial0", pid=4712)
-    second = running.heir("serial0", dead=4712, pid=4713)
-    second.send(m.Ready(from_seq=1), BROKER, 0)
-    assert [hear(second) for _ in range(2)] == [m.Reset(), m.Present()]
-    fail_on_purpose(ports["cpu"])
-    running.end()
+    expect_another(running, ports["cpu"], dead=4712)
 
 
 def test_a_successor_that_is_gone_when_its_hello_is_read_is_succeeded(running: Running) -> None:
@@ -68,11 +75,7 @@ def test_a_successor_that_is_gone_when_its_hello_is_read_is_succeeded(running: R
     with subprocess.Popen(["true"]) as process:
         process.wait()
     running.heir("serial0", pid=process.pid, host="")
-    second = running.heir("serial0", dead=1, pid=4713)
-    second.send(m.Ready(from_seq=1), BROKER, 0)
-    assert [hear(second) for _ in range(2)] == [m.Reset(), m.Present()]
-    fail_on_purpose(ports["cpu"])
-    running.end()
+    expect_another(running, ports["cpu"], dead=1)
 
 
 def test_a_process_number_that_no_process_can_have_harms_nobody(running: Running) -> None:
