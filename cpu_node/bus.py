@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from cpu_node.timers import DeviceTimers, TimersState
+from machine.codec import encode
 from machine.errors import RemoteWireError
 from machine.icount import FIRST_DEVICE
 from machine.message import (
@@ -89,16 +90,21 @@ class Bus:
             return 0
         accesses = self._gathered(window)
         if kind != TELL:
-            accesses.append(Access(AccessKind(kind), offset, size, value))
+            accesses = (*accesses, Access(AccessKind(kind), offset, size, value))
         cpu.native.request_sync()
-        return self._ask(node, MmioAccess(tuple(accesses)), cpu.native.access_icount)
+        return self._ask(node, MmioAccess(accesses), cpu.native.access_icount)
 
     def tell_gathered(self, icount: int) -> None:
         """Tell every device what was gathered for it, in board order."""
         for window, node in self._nodes.items():
             accesses = self._gathered(window)
             if accesses:
-                self._ask(node, MmioAccess(tuple(accesses)), icount)
+                self._ask(node, MmioAccess(accesses), icount)
+
+    def has_gathered(self, device: int, payload: bytes) -> bool:
+        """Whether just what an encoded MmioAccess says is gathered for a device."""
+        _, _, rows, _ = self._cpu.native.window_state(self._windows[device])
+        return bool(rows) and encode(MmioAccess(_accesses(rows))) == payload
 
     def expire_timers(self, icount: int) -> None:
         """Tell every device whose timer has run out."""
@@ -157,9 +163,8 @@ class Bus:
                 return answer.value
             self.apply(frame.source, answer, icount)
 
-    def _gathered(self, window: int) -> list[Access]:
-        rows = self._cpu.native.take_posted(window)
-        return [Access(AccessKind(kind), offset, size, value, data) for kind, offset, size, value, data in rows]
+    def _gathered(self, window: int) -> tuple[Access, ...]:
+        return _accesses(self._cpu.native.take_posted(window))
 
     def _controller(self, name: str, kind: int, offset: int, size: int, value: int) -> int:
         cpu = self._cpu
@@ -172,3 +177,8 @@ class Bus:
 
     def _kind(self, node: int) -> str:
         return self._board.devices[node - FIRST_DEVICE].kind
+
+
+def _accesses(rows: list[tuple[int, int, int, int, bytes]]) -> tuple[Access, ...]:
+    """What the engine has gathered, as messages have it."""
+    return tuple(Access(AccessKind(kind), offset, size, value, data) for kind, offset, size, value, data in rows)

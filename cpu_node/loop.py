@@ -70,6 +70,8 @@ class Loop:
         self._clock = clock
         self._until: int | None = 0
         self._wake_ns: int | None = None
+        self._lost: tuple[int, Grant] | None = None
+        """A stop that the log may have lost, if there is one at this count."""
         self._ran_from = 0
         self._next_digest = DIGEST_EVERY
         self._stop_at: int | None = None
@@ -215,15 +217,16 @@ class Loop:
         self._be_granted(message)
 
     def _be_granted(self, grant: Grant) -> None:
-        self._until, self._wake_ns, self.changes.next = grant.until_icount, grant.wake_ns, None
+        self._until, self._wake_ns, self.changes.next, self._lost = grant.until_icount, grant.wake_ns, None, None
         if grant.pc is not None:
             self._until, self.changes.next = None, grant
+        elif grant.gathered and grant.until_icount is not None:
+            self._until, self._lost = None, (grant.until_icount, grant)
         self._link.talked = 0
 
     def _set_deadline(self) -> None:
-        deadline = self._next_digest
-        if self._until is not None:
-            deadline = min(deadline, self._until)
+        counts = (self._next_digest, self._until, None if self._lost is None else self._lost[0])
+        deadline = min(count for count in counts if count is not None)
         for time_ns in (self._cpu.platform.timer_ns(), self._bus.timers.next_ns(), self._wake_ns):
             if time_ns is not None:
                 deadline = min(deadline, self._clock.icount_at(time_ns))
@@ -289,6 +292,9 @@ class Loop:
             return True
         if self._until is not None and icount >= self._until:
             return True
+        if self._lost is not None and icount >= self._lost[0]:
+            (count, lost), self._lost = self._lost, None
+            return icount == count and self._bus.has_gathered(lost.device, lost.gathered)
         return self._wake_ns is not None and self._clock.at(icount) >= self._wake_ns
 
     def _sleep(self, icount: int) -> None:

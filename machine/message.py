@@ -102,12 +102,17 @@ class Sync(MessageStruct):
 
 
 class Grant(MessageStruct):
-    """The CPU may run: to `until_icount`, or where `pc` is next there, or to the first sync point from `wake_ns` on."""
+    """The CPU may run: to `until_icount`, or where `pc` is next there, or to the first sync point from `wake_ns` on.
+
+    With `gathered` it stops at `until_icount` only if just that waits for `device` there, and runs on otherwise.
+    """
 
     until_icount: int | None = None
     wake_ns: int | None = None
     pc: int | None = None
     after: int = 0
+    gathered: bytes = b""
+    device: int = 0
 
 
 class Kick(MessageStruct):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from machine.codec import decode, type_of
 from machine.frame import FIRST_INPUT_TYPE, Frame
 from machine.icount import CPU
-from machine.message import DebuggerWrite, Grant, SyncPoint
+from machine.message import DebuggerWrite, Grant, MmioAccess, SyncPoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +19,7 @@ SYNC_POINT: Final = type_of(SyncPoint)
 DEBUGGER_WRITE: Final = type_of(DebuggerWrite)
 STOPS: Final = frozenset((SYNC_POINT, DEBUGGER_WRITE))
 """Messages that begin a stop of the CPU's."""
+_MMIO_ACCESS: Final = type_of(MmioAccess)
 
 
 def closes_stop(ahead: Frame | None) -> bool:
@@ -33,12 +34,13 @@ class Stops:
         self._grants = _grants(frames)
 
     def take(self) -> Grant:
-        """How far the CPU runs now; behind the last stop for ever."""
+        """How far the CPU runs now; behind the last stop for ever, but for one that the log may have lost."""
         return next(self._grants, Grant())
 
 
 def _grants(frames: Iterator[Frame]) -> Iterator[Grant]:
     in_stop, after = False, 0
+    said: Frame | None = None
     for frame in frames:
         if in_stop and closes_stop(frame):
             in_stop, after = False, 0
@@ -48,5 +50,11 @@ def _grants(frames: Iterator[Frame]) -> Iterator[Grant]:
             message = decode(frame.type, frame.payload)
             assert isinstance(message, DebuggerWrite)
             yield Grant(until_icount=frame.icount, pc=message.pc, after=after)
-        in_stop |= frame.type in STOPS
+        if frame.type in STOPS:
+            in_stop, said = True, None
+        elif frame.source == CPU:
+            said = frame
         after += frame.type >= FIRST_INPUT_TYPE and CPU in (frame.source, frame.target)
+    if said is not None and said.type == _MMIO_ACCESS:
+        # What is gathered is told in front of a stop: a log may end between the two.  No run that ended says this last.
+        yield Grant(until_icount=said.icount, gathered=said.payload, device=said.target)

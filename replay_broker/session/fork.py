@@ -119,15 +119,24 @@ class SleepSession(ForkSession):
         if self._told or self.outcome is not None:
             return
         if self._cursor.next is None and frame.type >= FIRST_DERIVED_TYPE:
-            self.outcome = Outcome(m.RunState.ENDED, detail="the guest does not sleep at the log's end")
+            self._find_awake()
             return
         super().handle(frame)
+
+    def _find_awake(self) -> None:
+        self.outcome = Outcome(m.RunState.ENDED, detail="the guest does not sleep at the log's end")
 
     def _on_sync(self, frame: Frame) -> None:
         super()._on_sync(frame)
         message = decode(frame.type, frame.payload)
-        if self._cursor.next is None and isinstance(message, m.Sync) and message.idle:
+        assert isinstance(message, m.Sync)
+        if self._cursor.next is not None:
+            return
+        if message.idle:
             self._stands = True
+        else:
+            # It was asked to stop there when the log had been cut; that is not in it.
+            self._find_awake()
 
     def _waits_in_vain(self) -> bool:
         return self._cursor.next is not None and super()._waits_in_vain()

@@ -5,6 +5,7 @@
 A step is a message taken, a message queued, or a breath about to be sent: every place inside an access comes up.
 With a `+` behind STEPS each process lives one step longer than the one before; with a `!` it dies in its past, too;
 with a `*` as well, and each lives STEPS longer than the one before, as one must that is told all of its past.
+With `told` in place of STEPS a CPU dies when it has told what it had gathered and is about to say Sync.
 COUNTER is a file in which each leaves a byte; the one that finds LIVES of them does not die.
 """
 
@@ -18,11 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from machine.codec import decode, type_of
-from machine.message import Present, Welcome
+from machine.message import MmioAccess, Present, Sync, Welcome
 from machine.port import Port
 
 if TYPE_CHECKING:
     from machine.frame import Frame
+    from machine.message import Message
 
 _PRESENT = type_of(Present)
 _WELCOME = type_of(Welcome)
@@ -71,6 +73,21 @@ class Dying:
         return isinstance(message, Welcome) and (self._in_past or not message.rebuild)
 
 
+def die_when_told() -> None:
+    """See above; a stop for which nothing was gathered is none."""
+    send, told = Port.send, -1
+
+    def watching_send(port: Port, message: Message, target: int, icount: int) -> None:
+        nonlocal told
+        if isinstance(message, MmioAccess):
+            told = icount
+        elif isinstance(message, Sync) and not message.idle and told == icount:
+            os.kill(os.getpid(), signal.SIGKILL)
+        send(port, message, target, icount)
+
+    Port.send = watching_send  # type: ignore[method-assign,assignment]
+
+
 def main(argv: list[str]) -> None:
     """Be the node, for a while."""
     steps, lives, counter, *command = argv
@@ -78,7 +95,9 @@ def main(argv: list[str]) -> None:
     lived = path.stat().st_size if path.exists() else 0
     with path.open("ab") as file:
         file.write(b".")
-    if lived < int(lives):
+    if lived < int(lives) and steps == "told":
+        die_when_told()
+    elif lived < int(lives):
         number = int(steps.rstrip("+!*"))
         more = lived * (number if steps.endswith("*") else steps.endswith("+"))
         Dying(number + more, in_past=steps.endswith(("!", "*"))).install()

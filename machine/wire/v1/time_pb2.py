@@ -24,45 +24,45 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amachine/wire/v1/time.proto\x12\x0fmachine.wire.v1\"8\n\x04Sync\x12\x0c\n\x04idle\x18\x01 \x01(\x08\x12\x15\n\x08timer_ns\x18\x02 \x01(\x06H\x00\x88\x01\x01\x42\x0b\n\t_timer_ns\"\x1c\n\tSyncPoint\x12\x0f\n\x07idle_ns\x18\x01 \x01(\x06\"|\n\x05Grant\x12\x19\n\x0cuntil_icount\x18\x01 \x01(\x06H\x00\x88\x01\x01\x12\x14\n\x07wake_ns\x18\x02 \x01(\x06H\x01\x88\x01\x01\x12\x0f\n\x02pc\x18\x03 \x01(\x06H\x02\x88\x01\x01\x12\r\n\x05\x61\x66ter\x18\x04 \x01(\rB\x0f\n\r_until_icountB\n\n\x08_wake_nsB\x05\n\x03_pc\"\x06\n\x04Kick\"\x08\n\x06\x43redit\"\x19\n\x07Stopped\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\"Y\n\x05Pause\x12\n\n\x02on\x18\x01 \x01(\x08\x12\x16\n\tat_icount\x18\x02 \x01(\x06H\x00\x88\x01\x01\x12\x0e\n\x06ticket\x18\x03 \x01(\r\x12\x0e\n\x06let_go\x18\x04 \x01(\x08\x42\x0c\n\n_at_icount\"H\n\x06Paused\x12\x0e\n\x06ticket\x18\x01 \x01(\r\x12\x11\n\x04held\x18\x02 \x01(\x08H\x00\x88\x01\x01\x12\x12\n\nvirtual_ns\x18\x03 \x01(\x04\x42\x07\n\x05_held\"\x08\n\x06Settle\"\x07\n\x05Reset\"\r\n\x0bStopRequest\"\x0e\n\x0cStateRequest\"E\n\x06\x44igest\x12+\n\x05scope\x18\x01 \x01(\x0e\x32\x1c.machine.wire.v1.DigestScope\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\";\n\x08PowerOff\x12/\n\x06reason\x18\x01 \x01(\x0e\x32\x1f.machine.wire.v1.PowerOffReason\"6\n\x03\x45nd\x12/\n\x06reason\x18\x01 \x01(\x0e\x32\x1f.machine.wire.v1.PowerOffReason*]\n\x0b\x44igestScope\x12\x1c\n\x18\x44IGEST_SCOPE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44IGEST_SCOPE_REGISTERS\x10\x01\x12\x14\n\x10\x44IGEST_SCOPE_ALL\x10\x02*\x8c\x01\n\x0ePowerOffReason\x12 \n\x1cPOWER_OFF_REASON_UNSPECIFIED\x10\x00\x12\x1d\n\x19POWER_OFF_REASON_SHUTDOWN\x10\x01\x12\x1b\n\x17POWER_OFF_REASON_REBOOT\x10\x02\x12\x1c\n\x18POWER_OFF_REASON_FAILURE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amachine/wire/v1/time.proto\x12\x0fmachine.wire.v1\"8\n\x04Sync\x12\x0c\n\x04idle\x18\x01 \x01(\x08\x12\x15\n\x08timer_ns\x18\x02 \x01(\x06H\x00\x88\x01\x01\x42\x0b\n\t_timer_ns\"\x1c\n\tSyncPoint\x12\x0f\n\x07idle_ns\x18\x01 \x01(\x06\"\x9e\x01\n\x05Grant\x12\x19\n\x0cuntil_icount\x18\x01 \x01(\x06H\x00\x88\x01\x01\x12\x14\n\x07wake_ns\x18\x02 \x01(\x06H\x01\x88\x01\x01\x12\x0f\n\x02pc\x18\x03 \x01(\x06H\x02\x88\x01\x01\x12\r\n\x05\x61\x66ter\x18\x04 \x01(\r\x12\x10\n\x08gathered\x18\x05 \x01(\x0c\x12\x0e\n\x06\x64\x65vice\x18\x06 \x01(\rB\x0f\n\r_until_icountB\n\n\x08_wake_nsB\x05\n\x03_pc\"\x06\n\x04Kick\"\x08\n\x06\x43redit\"\x19\n\x07Stopped\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\"Y\n\x05Pause\x12\n\n\x02on\x18\x01 \x01(\x08\x12\x16\n\tat_icount\x18\x02 \x01(\x06H\x00\x88\x01\x01\x12\x0e\n\x06ticket\x18\x03 \x01(\r\x12\x0e\n\x06let_go\x18\x04 \x01(\x08\x42\x0c\n\n_at_icount\"H\n\x06Paused\x12\x0e\n\x06ticket\x18\x01 \x01(\r\x12\x11\n\x04held\x18\x02 \x01(\x08H\x00\x88\x01\x01\x12\x12\n\nvirtual_ns\x18\x03 \x01(\x04\x42\x07\n\x05_held\"\x08\n\x06Settle\"\x07\n\x05Reset\"\r\n\x0bStopRequest\"\x0e\n\x0cStateRequest\"E\n\x06\x44igest\x12+\n\x05scope\x18\x01 \x01(\x0e\x32\x1c.machine.wire.v1.DigestScope\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\";\n\x08PowerOff\x12/\n\x06reason\x18\x01 \x01(\x0e\x32\x1f.machine.wire.v1.PowerOffReason\"6\n\x03\x45nd\x12/\n\x06reason\x18\x01 \x01(\x0e\x32\x1f.machine.wire.v1.PowerOffReason*]\n\x0b\x44igestScope\x12\x1c\n\x18\x44IGEST_SCOPE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44IGEST_SCOPE_REGISTERS\x10\x01\x12\x14\n\x10\x44IGEST_SCOPE_ALL\x10\x02*\x8c\x01\n\x0ePowerOffReason\x12 \n\x1cPOWER_OFF_REASON_UNSPECIFIED\x10\x00\x12\x1d\n\x19POWER_OFF_REASON_SHUTDOWN\x10\x01\x12\x1b\n\x17POWER_OFF_REASON_REBOOT\x10\x02\x12\x1c\n\x18POWER_OFF_REASON_FAILURE\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'machine.wire.v1.time_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DIGESTSCOPE']._serialized_start=709
-  _globals['_DIGESTSCOPE']._serialized_end=802
-  _globals['_POWEROFFREASON']._serialized_start=805
-  _globals['_POWEROFFREASON']._serialized_end=945
+  _globals['_DIGESTSCOPE']._serialized_start=744
+  _globals['_DIGESTSCOPE']._serialized_end=837
+  _globals['_POWEROFFREASON']._serialized_start=840
+  _globals['_POWEROFFREASON']._serialized_end=980
   _globals['_SYNC']._serialized_start=47
   _globals['_SYNC']._serialized_end=103
   _globals['_SYNCPOINT']._serialized_start=105
   _globals['_SYNCPOINT']._serialized_end=133
-  _globals['_GRANT']._serialized_start=135
-  _globals['_GRANT']._serialized_end=259
-  _globals['_KICK']._serialized_start=261
-  _globals['_KICK']._serialized_end=267
-  _globals['_CREDIT']._serialized_start=269
-  _globals['_CREDIT']._serialized_end=277
-  _globals['_STOPPED']._serialized_start=279
-  _globals['_STOPPED']._serialized_end=304
-  _globals['_PAUSE']._serialized_start=306
-  _globals['_PAUSE']._serialized_end=395
-  _globals['_PAUSED']._serialized_start=397
-  _globals['_PAUSED']._serialized_end=469
-  _globals['_SETTLE']._serialized_start=471
-  _globals['_SETTLE']._serialized_end=479
-  _globals['_RESET']._serialized_start=481
-  _globals['_RESET']._serialized_end=488
-  _globals['_STOPREQUEST']._serialized_start=490
-  _globals['_STOPREQUEST']._serialized_end=503
-  _globals['_STATEREQUEST']._serialized_start=505
-  _globals['_STATEREQUEST']._serialized_end=519
-  _globals['_DIGEST']._serialized_start=521
-  _globals['_DIGEST']._serialized_end=590
-  _globals['_POWEROFF']._serialized_start=592
-  _globals['_POWEROFF']._serialized_end=651
-  _globals['_END']._serialized_start=653
-  _globals['_END']._serialized_end=707
+  _globals['_GRANT']._serialized_start=136
+  _globals['_GRANT']._serialized_end=294
+  _globals['_KICK']._serialized_start=296
+  _globals['_KICK']._serialized_end=302
+  _globals['_CREDIT']._serialized_start=304
+  _globals['_CREDIT']._serialized_end=312
+  _globals['_STOPPED']._serialized_start=314
+  _globals['_STOPPED']._serialized_end=339
+  _globals['_PAUSE']._serialized_start=341
+  _globals['_PAUSE']._serialized_end=430
+  _globals['_PAUSED']._serialized_start=432
+  _globals['_PAUSED']._serialized_end=504
+  _globals['_SETTLE']._serialized_start=506
+  _globals['_SETTLE']._serialized_end=514
+  _globals['_RESET']._serialized_start=516
+  _globals['_RESET']._serialized_end=523
+  _globals['_STOPREQUEST']._serialized_start=525
+  _globals['_STOPREQUEST']._serialized_end=538
+  _globals['_STATEREQUEST']._serialized_start=540
+  _globals['_STATEREQUEST']._serialized_end=554
+  _globals['_DIGEST']._serialized_start=556
+  _globals['_DIGEST']._serialized_end=625
+  _globals['_POWEROFF']._serialized_start=627
+  _globals['_POWEROFF']._serialized_end=686
+  _globals['_END']._serialized_start=688
+  _globals['_END']._serialized_end=742
 # @@protoc_insertion_point(module_scope)

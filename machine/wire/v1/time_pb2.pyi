@@ -40,16 +40,20 @@ class SyncPoint(_message.Message):
     def __init__(self, idle_ns: _Optional[int] = ...) -> None: ...
 
 class Grant(_message.Message):
-    __slots__ = ("until_icount", "wake_ns", "pc", "after")
+    __slots__ = ("until_icount", "wake_ns", "pc", "after", "gathered", "device")
     UNTIL_ICOUNT_FIELD_NUMBER: _ClassVar[int]
     WAKE_NS_FIELD_NUMBER: _ClassVar[int]
     PC_FIELD_NUMBER: _ClassVar[int]
     AFTER_FIELD_NUMBER: _ClassVar[int]
+    GATHERED_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
     until_icount: int
     wake_ns: int
     pc: int
     after: int
-    def __init__(self, until_icount: _Optional[int] = ..., wake_ns: _Optional[int] = ..., pc: _Optional[int] = ..., after: _Optional[int] = ...) -> None: ...
+    gathered: bytes
+    device: int
+    def __init__(self, until_icount: _Optional[int] = ..., wake_ns: _Optional[int] = ..., pc: _Optional[int] = ..., after: _Optional[int] = ..., gathered: _Optional[bytes] = ..., device: _Optional[int] = ...) -> None: ...
 
 class Kick(_message.Message):
     __slots__ = ()

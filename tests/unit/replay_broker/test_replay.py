@@ -9,10 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from machine import message as m
+from machine.codec import encode
 from machine.errors import Divergence
 from machine.icount import BROKER, CPU
 from machine.recording.chain import Chain
 from machine.recording.compare import describe, divergence, same
+from machine.recording.stops import Stops
 from replay_broker.session.live import LiveReplaySession
 from replay_broker.session.log import LogReplaySession
 from tests.unit.replay_broker.stage import BOARD, RTC, SERIAL, Said, Stage, frame_of, recording_of, say
@@ -219,6 +221,23 @@ def test_a_stop_comes_to_one_digest_either_way(tmp_path: Path) -> None:
     for session in (with_devices, from_the_log):
         say(session, m.Stopped(b"cpu"), CPU, 200)
     assert with_devices.outcome == from_the_log.outcome
+
+
+def test_a_log_that_ends_with_what_may_have_been_gathered_has_the_cpu_look_there(tmp_path: Path) -> None:
+    written = encode(WRITE)
+    lost = m.Grant(until_icount=300, gathered=written, device=SERIAL)
+    answered = (*RUN[:-2], (300, CPU, SERIAL, WRITE), (300, SERIAL, CPU, m.Done()))
+    for number, (said, last) in enumerate((
+        (answered, lost),
+        (answered[:-1], lost),
+        ((*answered, (400, CPU, BROKER, m.PowerOff(m.PowerOffReason.SHUTDOWN))), m.Grant()),
+        ((*answered, (300, BROKER, CPU, m.SyncPoint())), m.Grant()),
+        (RUN, m.Grant()),
+    )):  # fmt: skip
+        stops = Stops(recording_of(tmp_path / str(number), said).frames())
+        grants = [stops.take() for _ in range(5)]
+        assert grants[grants.index(m.Grant(until_icount=250)) + 1 :].count(lost) == (last == lost)
+        assert grants[-1] == m.Grant()
 
 
 def test_a_recording_that_was_cut_replays_up_to_its_last_message(tmp_path: Path) -> None:
