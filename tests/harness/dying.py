@@ -5,7 +5,8 @@
 A step is a message taken, a message queued, or a breath about to be sent: every place inside an access comes up.
 With a `+` behind STEPS each process lives one step longer than the one before; with a `!` it dies in its past, too;
 with a `*` as well, and each lives STEPS longer than the one before, as one must that is told all of its past.
-With `told` in place of STEPS a CPU dies when it has told what it had gathered and is about to say Sync.
+With `told` in place of STEPS a CPU dies when it has told what it had gathered and is about to say Sync; all of them
+stop for an input as soon as it comes, where others may run on for as long as stores are gathered.
 COUNTER is a file in which each leaves a byte; the one that finds LIVES of them does not die.
 """
 
@@ -16,8 +17,9 @@ import runpy
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from cpu_node import engine
 from machine.codec import decode, type_of
 from machine.message import MmioAccess, Present, Sync, Welcome
 from machine.port import Port
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 _PRESENT = type_of(Present)
 _WELCOME = type_of(Welcome)
+SOON: Final = 1000
+"""Instructions."""
 
 
 class Dying:
@@ -95,8 +99,10 @@ def main(argv: list[str]) -> None:
     lived = path.stat().st_size if path.exists() else 0
     with path.open("ab") as file:
         file.write(b".")
-    if lived < int(lives) and steps == "told":
-        die_when_told()
+    if steps == "told":
+        engine.POLL_EVERY = SOON  # type: ignore[misc]
+        if lived < int(lives):
+            die_when_told()
     elif lived < int(lives):
         number = int(steps.rstrip("+!*"))
         more = lived * (number if steps.endswith("*") else steps.endswith("+"))
