@@ -103,7 +103,8 @@ class Bus:
 
     def has_gathered(self, device: int, payload: bytes) -> bool:
         """Whether just what an encoded MmioAccess says is gathered for a device."""
-        _, _, rows, _ = self._cpu.native.window_state(self._windows[device])
+        window = self._windows.get(device)
+        rows = [] if window is None else self._cpu.native.window_state(window)[2]
         return bool(rows) and encode(MmioAccess(_accesses(rows))) == payload
 
     def expire_timers(self, icount: int) -> None:

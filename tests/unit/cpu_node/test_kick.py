@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from machine.message import Grant, Message, Sync, SyncPoint
+import pytest
+
+from machine.codec import encode
+from machine.icount import FIRST_DEVICE
+from machine.message import Access, AccessKind, Grant, Message, MmioAccess, Sync, SyncPoint
 from tests.harness.guests import guest
 from tests.harness.lonely_cpu import LonelyCpu, LonelyLink
 
 if TYPE_CHECKING:
     from cpu_node.engine import Cpu
+
+
+NOBODY: Final = 77
+"""No device's number."""
 
 
 class KickingLink(LonelyLink):
@@ -57,6 +65,21 @@ class FollowingLink(LonelyLink):
         self._answer(0, icount, Grant(until_icount=until))
 
 
+class DoubtfulLink(FollowingLink):
+    """A broker whose log may have lost a stop, at which this was gathered."""
+
+    def __init__(self, until_icount: int, device: int, accesses: tuple[Access, ...]) -> None:
+        super().__init__([(0, 0)])
+        self._lost = Grant(until_icount=until_icount, gathered=encode(MmioAccess(accesses)), device=device)
+
+    def send(self, message: Message, target: int, icount: int) -> None:
+        """Everything is granted with that in mind."""
+        super().send(message, target, icount)
+        if isinstance(message, Sync):
+            self._answers.pop()
+            self._answer(0, icount, self._lost)
+
+
 def where(cpu: Cpu | None) -> int:
     """The CPU's pc."""
     assert cpu is not None
@@ -74,3 +97,15 @@ def test_a_stop_asked_for_while_an_interrupt_is_taken_is_found_again_by_its_inst
     assert again.run() == said
     assert followed.stops == recorded.stops
     assert again.cpu.platform.registers() == machine.cpu.platform.registers()
+
+
+@pytest.mark.parametrize("device", [FIRST_DEVICE, NOBODY])
+def test_where_something_else_is_gathered_than_the_log_ends_with_the_cpu_does_not_stop(device: int) -> None:
+    undisturbed = LonelyCpu(guest("compute"))
+    said = undisturbed.run()
+    doubtful = DoubtfulLink(1_000_000, device, (Access(AccessKind.WRITE, 0, 1, 1),))
+    again = LonelyCpu(guest("compute"), doubtful)
+    doubtful.cpu = again.cpu
+    assert again.run() == said
+    assert doubtful.stops == [(0, doubtful.stops[0][1])]
+    assert again.cpu.native.icount == undisturbed.cpu.native.icount
