@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import os
 import select
 import sys
 from typing import TYPE_CHECKING, Final
 
+from deploy.parser import Parser
 from deploy.reporting import complain, put
 from machine.errors import EXIT_DONE, EXIT_FAILED, MachineError
 
@@ -48,6 +48,8 @@ STARTING: Final = ("gdb",)
 """Those that start another program, whose arguments stand behind `--`."""
 
 VERSION: Final = "--version"
+HELP: Final = "help"
+"""`dejavm help`, `dejavm help COMMAND`: as with --help."""
 EPILOG: Final = (
     "exit codes: 0 done, 1 the guest or a process failed, 2 usage, 3 the replay diverged or the recordings differ, "
     "4 unreadable recording"
@@ -59,9 +61,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     if list(words) == [VERSION]:
         return _say_version()
-    asked = next((word for word in words if word in COMMANDS), None)
+    if words and words[0] == HELP:
+        words = [*words[1:], "--help"]
+    asked = next((word for word in words if not word.startswith("-")), None)
     words, others = split_words(words, asked)
-    options = build_parser(asked).parse_args(words)
+    parser = build_parser(asked)
+    if asked is not None and asked not in COMMANDS:
+        parser.refuse_command(asked, COMMANDS)
+    options = parser.parse_args(words)
     if others is not None:
         options.arguments = others
     command = _module(options.command)
@@ -73,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if isinstance(error, BrokenPipeError) and _is_unheard():
             return EXIT_DONE
-        return _failed(MachineError(str(error)))
+        return _failed(MachineError(_what_failed(error)))
     except KeyboardInterrupt:
         return EXIT_FAILED
     return code
@@ -87,11 +94,9 @@ def split_words(words: Sequence[str], asked: str | None) -> tuple[Sequence[str],
     return words[:place], words[place + 1 :]
 
 
-def build_parser(asked: str | None) -> argparse.ArgumentParser:
+def build_parser(asked: str | None) -> Parser:
     """The parser of all subcommands, in full for the one that was asked for."""
-    parser = argparse.ArgumentParser(
-        prog="dejavm", description="Record a whole computer and replay it bit for bit.", epilog=EPILOG
-    )
+    parser = Parser(prog="dejavm", description="Record a whole computer and replay it bit for bit.", epilog=EPILOG)
     parser.add_argument(VERSION, action="store_true", help="say which version this is")
     subcommands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, summary in COMMANDS.items():
@@ -127,6 +132,12 @@ def _is_unheard() -> bool:
 
 def _drop_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _what_failed(error: OSError) -> str:
+    """What, and why, without Python's numbers."""
+    why = error.strerror or str(error)
+    return why if error.filename is None else f"{error.filename}: {why}"
 
 
 def _failed(error: MachineError) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from deploy.parser import seconds
 from deploy.reporting import complain, put
 from deploy.supervision.ending import end_machine
 from deploy.supervision.place import find
@@ -19,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
     parser.add_argument("name", nargs="?", metavar="NAME", help="the machine (default: the only one)")
     parser.add_argument(
-        "--timeout", type=float, default=PATIENCE_S, metavar="S",
+        "--timeout", type=seconds, default=PATIENCE_S, metavar="S",
         help=f"how long the guest may take behind its power key ({PATIENCE_S:.0f}; 0: do not press it)",
     )  # fmt: skip
 

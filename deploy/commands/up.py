@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from deploy.environment import cache_directory, import_path
 from deploy.library import new_path
 from deploy.options import add_machine_options, add_on_deaths, gdb_place, machine_options, monitor_arguments
+from deploy.parser import port, seconds
 from deploy.plan import MODE_NAMES, Launch, uses_terminal
 from deploy.reporting import complain, put, say
 from deploy.resolve import resolve_board, resolve_placement
@@ -39,13 +40,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", metavar="N", help="the machine's name here (default: the board's)")
     parser.add_argument(
         "--wait",
-        type=float,
+        type=seconds,
         default=START_S,
         metavar="S",
         help=f"how long its processes may take to come ({START_S:.0f})",
     )
     parser.add_argument(
-        "--metrics", type=int, nargs="?", const=0, metavar="PORT",
+        "--metrics", type=port, nargs="?", const=0, metavar="PORT",
         help="every process serves metrics on the loopback, from this port on; 0, or nothing: at any port",
     )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -54,18 +55,39 @@ def launcher(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeLauncher:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "COMMAND"),
-        (["fly"], "invalid choice"),
-        (["replay", "--until", "soon"], "invalid int"),
+        ([], "COMMAND; see: dejavm --help"),
+        (["--until", "5"], "5 is no command; see: dejavm --help"),
+        (["fly"], "fly is no command; see: dejavm --help"),
+        (["recrod", "bare"], "recrod is no command, record is one; see: dejavm --help"),
+        (["help", "recrod"], "recrod is no command, record is one; see: dejavm --help"),
+        (["replay", "--until", "soon"], "invalid int value: 'soon'; see: dejavm replay --help"),
         (["run", "--sleep", "maybe"], "invalid choice"),
         (["info", "--jso"], "unrecognized arguments"),
+        (["up", "--wait", "nan"], "argument --wait: nan is no time in seconds"),
+        (["up", "--wait", "-1"], "argument --wait: -1 is no time in seconds"),
+        (["down", "--timeout", "inf"], "argument --timeout: inf is no time in seconds"),
+        (["up", "--metrics", "65536"], "65536 is no port, they go from 0 to 65535; see: dejavm up --help"),
     ],
 )
-def test_a_wrong_argument_is_exit_code_2(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_argument_is_one_line_and_exit_code_2(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main(arguments)
     assert caught.value.code == 2
-    assert words in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert words in said.err
+    assert said.err.startswith("dejavm: ")
+    assert said.err.count("\n") == 1
+    assert said.out == ""
+
+
+@pytest.mark.parametrize("arguments", [["help"], ["help", "verify"]])
+def test_help_is_a_word_too(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.startswith(" ".join(["usage: dejavm", *arguments[1:]]))
 
 
 def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -232,3 +254,14 @@ def test_info_of_an_unclosed_log_is_still_info(tmp_path: Path, capsys: pytest.Ca
 def test_end_is_what_the_frames_end_with() -> None:
     # The other tests lean on it.
     assert FRAMES[-1] == Frame(type_of(End), 0, 1, 4000, encode(End(PowerOffReason.SHUTDOWN)), len(FRAMES))
+
+
+def test_what_the_host_refuses_is_told_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(_: object) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied", "/there")
+
+    monkeypatch.setattr(run, "run", refuse)
+    assert cli.main(["run"]) == 1
+    assert capsys.readouterr().err == "dejavm: /there: Permission denied\n"

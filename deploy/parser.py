@@ -1,0 +1,48 @@
+"""The parser of the command line, in our manner: what is wrong is one line; and numbers that have bounds."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from deploy.reporting import complain
+from machine.errors import EXIT_USAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+HIGHEST_PORT: Final = 65_535
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments, and where to read on, in one line; exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """See above; argparse would print how the command is used first."""
+        complain(f"{message}; see: {self.prog} --help")
+        self.exit(EXIT_USAGE)
+
+    def refuse_command(self, word: str, known: Iterable[str]) -> NoReturn:
+        """`word` stands where a command does, and is none."""
+        # Imported here: a machine's start waits for imports.
+        import difflib  # noqa: PLC0415
+
+        near = difflib.get_close_matches(word, known, 1)
+        self.error(f"{word} is no command" + (f", {near[0]} is one" if near else ""))
+
+
+def seconds(text: str) -> float:
+    """A time that can be waited for, in seconds."""
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no time in seconds")
+    return value
+
+
+def port(text: str) -> int:
+    """A port's number; 0 is any port."""
+    value = int(text)
+    if not 0 <= value <= HIGHEST_PORT:
+        raise argparse.ArgumentTypeError(f"{text} is no port, they go from 0 to {HIGHEST_PORT}")
+    return value
