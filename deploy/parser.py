@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from deploy.reporting import complain
 from machine.errors import EXIT_USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-HIGHEST_PORT: Final = 65_535
 
 
 class Parser(argparse.ArgumentParser):
@@ -42,6 +40,9 @@ def seconds(text: str) -> float:
 
 def port(text: str) -> int:
     """A port's number; 0 is any port."""
+    # Imported here: a machine's start waits for imports.
+    from machine.listening import HIGHEST_PORT  # noqa: PLC0415
+
     value = int(text)
     if not 0 <= value <= HIGHEST_PORT:
         raise argparse.ArgumentTypeError(f"{text} is no port, they go from 0 to {HIGHEST_PORT}")

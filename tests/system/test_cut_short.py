@@ -15,6 +15,7 @@ from cpu_node.engine import POSTED_DISTANCE
 from cpu_node.timeline.perturb import Perturbation
 from cpu_node.timeline.player import Player
 from machine.codec import type_of
+from machine.errors import EXIT_DONE
 from machine.icount import CPU
 from machine.message import MmioAccess, SyncPoint
 from machine.recording.reader import Recording
@@ -43,7 +44,6 @@ LIVES: Final = 2
 """A process that dies at one message more often is given up."""
 OTHERS: Final = 100
 """Of the places where nothing special is, one in so many is tried."""
-EXIT_DONE: Final = 0
 
 
 def _typed_to_meanwhile(home: Home, lives: int = 0) -> tuple[Path, str]:

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from devices.backends.words import number
 from machine.errors import BackendError
+from machine.listening import HIGHEST_PORT, LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-HIGHEST_PORT: Final = 65535
-LOOPBACK: Final = "127.0.0.1"
 KEYS: Final = ("type", "host", "port", "path")
 LONGEST_PATH: Final = 107
 """sun_path without its final zero (unix(7))."""
