@@ -49,9 +49,6 @@ class Door:
 
     def knock(self, identity: bytes, frame: Frame, user: str = "", *, over: bool, begun: bool) -> None:
         """Somebody who has not been let in may say Hello and nothing else; who has a key, only as its `user`."""
-        if identity in self._roster.dead:
-            # The last words of a process that died: whoever stands in for it says them again.
-            return
         try:
             hello = decode(frame.type, frame.payload)
         except RemoteWireError as error:

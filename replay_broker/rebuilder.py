@@ -79,7 +79,6 @@ class Rebuilder:
         self._changes = changes
         self._wanted = wanted
         self.losses = Losses(host.hear)
-        self._unburied: list[Member] = []
         self.recording: Path | None = None
         """Where the recording is."""
         self._incoming = POWER_ON
@@ -108,16 +107,11 @@ class Rebuilder:
 
     def look(self, session: Session | None) -> None:
         """Notice who has died.  MachineError when that is the end."""
-        for member in self._unburied:
-            self._roster.bury(member)
-        self._unburied.clear()
         for member in self.losses.died():
             if self._lose(member, session):
                 continue
             if session is None:
-                # Its last words may be on their way; one that comes in its place, later, finds the place free.
-                self._unburied.append(member)
-                member.ready = False
+                self._roster.bury(member)
             else:
                 self.losses.doom(member)
 
@@ -185,7 +179,6 @@ class Rebuilder:
                 self._host.outbox.say(m.MemoryMoved(self._roster.memory_path), each.number)
         session.regain_cpu(owes_grant=retrace.owes_grant)
         self._host.relay.again()
-        member.gone = False
         self._host.door.loads = {}
         self.losses.find(CPU, session.icount, retrace.messages)
         postponed, self._postponed = self._postponed, []
@@ -254,7 +247,6 @@ class Rebuilder:
             self._finish(member, session)
 
     def _finish(self, member: Member, session: LastingSession) -> None:
-        member.gone = False
         retelling = self.losses.retelling(member.number)
         self.losses.find(member.number, session.icount, retelling.messages if retelling is not None else 0)
         if self._host.taker is not None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from machine.codec import MESSAGES, name_of
+from machine.codec import MESSAGES, decode, name_of
 from machine.icount import CPU
 from machine.message import WIRE_VERSION, Hello, Ready
 
 if TYPE_CHECKING:
-    from machine.message import Message
+    from machine.frame import Frame
 
 
 @dataclass(slots=True)
@@ -31,8 +31,6 @@ class Member:
     """Messages it has sent."""
     states: tuple[tuple[str, int], ...] = ()
     """Name and version of each kind of state it remembers itself in."""
-    gone: bool = False
-    """Its process has died in the middle of the run, and no other is as far yet."""
 
 
 @dataclass(slots=True)
@@ -42,8 +40,9 @@ class Roster:
     members: dict[str, Member]
     numbers: dict[bytes, int] = field(default_factory=dict)
     memory_path: str = ""
-    dead: set[bytes] = field(default_factory=set)
-    """Identities whose process has died."""
+    dead: dict[bytes, str] = field(default_factory=dict)
+    """The nodes of identities whose process has died."""
+    _early: list[tuple[int, Frame]] = field(default_factory=list, init=False)
     _by_number: dict[int, Member] = field(default_factory=dict, init=False)
 
     @classmethod
@@ -72,11 +71,12 @@ class Roster:
         return ""
 
     def bury(self, member: Member) -> None:
-        """A node's process has died: another of its name may come, and what it still says is nobody's."""
+        """A node's process has died: another of its name may come, and of what it still says a Fault alone counts."""
         if member.identity is not None:
             self.numbers.pop(member.identity, None)
-            self.dead.add(member.identity)
-        member.identity, member.ready, member.gone = None, False, True
+            self.dead[member.identity] = member.name
+            self._early = [early for early in self._early if early[0] != member.number]
+        member.identity, member.ready = None, False
 
     def missing(self) -> list[str]:
         """Nodes that have not said Hello."""
@@ -86,11 +86,19 @@ class Roster:
         """Whether the run can start."""
         return all(member.ready for member in self.members.values())
 
-    def is_ready(self, member: Member, ready: Message) -> None:
-        """A node has said Ready."""
-        assert isinstance(ready, Ready)
-        member.states = tuple((state.name, state.version) for state in ready.states)
-        member.ready = True
+    def hear(self, member: Member, frame: Frame) -> None:
+        """What a node says before the run: that it is Ready, and what is kept until all are."""
+        message = decode(frame.type, frame.payload)
+        if isinstance(message, Ready):
+            member.states = tuple((state.name, state.version) for state in message.states)
+            member.ready = True
+        else:
+            self._early.append((member.number, frame))
+
+    def take_early(self) -> list[tuple[int, Frame]]:
+        """What nodes have said in front of the run, by their numbers; kept no longer."""
+        early, self._early = self._early, []
+        return sorted(early, key=lambda row: row[0])
 
     def states(self) -> dict[str, dict[str, int]]:
         """The versions of every node's states, by node and name."""

@@ -87,7 +87,6 @@ class Server:
         self.door = Door(roster, mode, self.outbox.tell, self.rebuilder.watch)
         sockets.refuse = self.door.refuse
         self._clients = Clients(self, sockets.tell_client, self.door.refuse, monitor)
-        self._early: list[tuple[int, Frame]] = []
         self._over_since: float | None = None
         self._dismissed = False
         self.exit_code = 0
@@ -224,21 +223,23 @@ class Server:
     # The machine's nodes.
 
     def _on_bus(self, identity: bytes, parts: Sequence[bytes]) -> None:
-        number = self._roster.numbers.get(identity)
+        number, dead = self._roster.numbers.get(identity), self._roster.dead.get(identity, "")
         try:
             frames = frames_of(parts)
         except RemoteWireError as error:
             self._stranger(identity, str(error), known=number is not None)
             return
         for frame in frames:
+            if dead:
+                self._hear_last_word(dead, frame)
+                continue
             if number is None:
                 user = self._sockets.user(identity)
-                # Its predecessor may have died a moment ago.
-                self._look_for_deaths()
+                self._look_for_deaths()  # its predecessor may have died a moment ago
                 if self._is_torn(user, frame):
                     return
-                begun = self.session is not None
-                self.door.knock(identity, frame, user, over=self.outcome is not None, begun=begun)
+                over, begun = self.outcome is not None, self.session is not None
+                self.door.knock(identity, frame, user, over=over, begun=begun)
                 number = self._roster.numbers.get(identity)
                 if number is None:
                     return
@@ -246,6 +247,11 @@ class Server:
             if self.outcome is not None:
                 return
             self._on_frame(number, frame)
+
+    def _hear_last_word(self, name: str, frame: Frame) -> None:
+        """Why a node failed, though its end was noticed first; all else that the dead say their successors say."""
+        if frame.type == _FAULT:
+            self._end(of_fault(name, decode(frame.type, frame.payload)))
 
     def _is_torn(self, user: str, frame: Frame) -> bool:
         """Whether a node of another host goes on over a new connection; what the old one had under way is lost."""
@@ -262,7 +268,7 @@ class Server:
         if self.outbox.traffic is not None:
             self.outbox.traffic.received(frame.type, len(frame.payload))
         if frame.type == _FAULT:
-            self._end(of_fault(member.name, decode(frame.type, frame.payload)))
+            self._hear_last_word(member.name, frame)
             return
         if frame.type == _PAGES_TAKEN:
             self.door.taken(member)
@@ -294,17 +300,13 @@ class Server:
         self._notice_end()
 
     def _on_ready(self, member: Member, frame: Frame) -> None:
-        if frame.type == type_of(m.Ready):
-            self._roster.is_ready(member, decode(frame.type, frame.payload))
-        else:
-            self._early.append((member.number, frame))
-        if self.session is None and self._roster.all_ready():
+        self._roster.hear(member, frame)
+        if self._roster.all_ready():
             self.session = self._begin(self.outbox.queue)
             self.door.loads = {}  # who comes from now on stands in for another
             self.taker, self.travel = self.make_taker(), self.make_travel()
             self.session.start()
-            early, self._early = self._early, []
-            for number, waiting in sorted(early, key=lambda row: row[0]):
+            for number, waiting in self._roster.take_early():
                 self._on_frame(number, waiting)
 
     def _stranger(self, identity: bytes, reason: str, *, known: bool) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from machine import message as m
 from machine.icount import BROKER, CPU
-from tests.unit.replay_broker.serving import PATIENCE_S, Running, fail_on_purpose, hear
+from tests.unit.replay_broker.serving import NAMES, PATIENCE_S, Running, fail_on_purpose, hear
 from tests.unit.replay_broker.stage import SERIAL
 
 if TYPE_CHECKING:
@@ -51,6 +51,61 @@ def test_a_run_does_not_begin_with_a_process_that_was_ready_and_has_died(running
     while (state := running.status().state) is m.RunState.STARTING:
         pass
     assert state is m.RunState.RUNNING
+    fail_on_purpose(ports["cpu"])
+    running.end()
+
+
+def test_why_a_process_failed_is_told_though_its_end_was_noticed_first(running: Running) -> None:
+    cpu = running.door()
+    with subprocess.Popen(["sleep", "600"]) as process:
+        cpu.send(m.Hello(m.WIRE_VERSION, "cpu", process.pid, "memory"), BROKER, 0)
+        assert isinstance(hear(cpu), m.Welcome)
+        process.kill()
+    while running.node_states()["cpu"] is not m.NodeState.MISSING:
+        pass
+    # Others come meanwhile, as they do at every start.
+    assert isinstance(hear(running.node("serial0")), m.Welcome)
+    cpu.queue(m.Sync(), BROKER, 0)
+    cpu.send(m.Fault(m.FaultCode.SETUP, "a damaged ELF file"), BROKER, 0)
+    status = running.end()
+    assert (status.state, status.detail) == (m.RunState.FAILED, "cpu: a damaged ELF file")
+
+
+def test_why_a_process_failed_ends_a_recording_that_already_waits_for_another(running: Running) -> None:
+    ports = running.machine()
+    running.control.send(m.ProcessEnded("serial0", 4711, "ended with exit code 1"), BROKER, 0)
+    while running.node_states()["serial0"] is not m.NodeState.MISSING:
+        pass
+    ports["serial0"].send(m.Done(), BROKER, 0)
+    ports["serial0"].send(m.Fault(m.FaultCode.INTERNAL, "the disk is full"), BROKER, 0)
+    status = running.end()
+    assert (status.state, status.detail) == (m.RunState.FAILED, "serial0: the disk is full")
+
+
+def test_what_a_process_said_before_a_run_that_it_did_not_live_to_see_is_forgotten(running: Running) -> None:
+    ports = {name: running.node(name) for name in ("serial0", "rtc0")}
+    with subprocess.Popen(["sleep", "600"]) as process:
+        ports["cpu"] = running.node("cpu", pid=process.pid, host="")
+        for port in ports.values():
+            assert isinstance(hear(port), m.Welcome)
+        for message in (m.Ready(), m.Sync()):
+            ports["cpu"].send(message, BROKER, 0)
+        while running.node_states()["cpu"] is not m.NodeState.READY:
+            pass
+        process.kill()
+    while running.node_states()["cpu"] is not m.NodeState.MISSING:
+        pass
+    ports["cpu"] = running.node("cpu")
+    assert isinstance(hear(ports["cpu"]), m.Welcome)
+    for name, port in ports.items():
+        port.number = NAMES.index(name) + CPU
+        port.send(m.Ready(), BROKER, 0)
+    ports["cpu"].send(m.Sync(), BROKER, 0)
+    for name in NAMES[1:]:
+        assert hear(ports[name]) == m.Reset()
+        ports[name].send(m.Done(), BROKER, 0)
+    assert [hear(ports["cpu"]) for _ in range(2)] == [m.SyncPoint(), m.Grant()]
+    assert running.status().state is m.RunState.RUNNING
     fail_on_purpose(ports["cpu"])
     running.end()
 
