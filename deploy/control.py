@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from machine.codec import decode
+from machine.errors import ConnectionLost
 from machine.icount import BROKER
 from machine.message import Quit, Refused, Status, StatusRequest
 from machine.port import Port
@@ -43,8 +44,9 @@ class Control:
     def __init__(self, places: Places, remote: Remote | None = None) -> None:
         """`remote` is where the broker is, if it is on another host.  BackendError if a key cannot be read."""
         self._path = places.control_path
-        self._remote = remote is not None
-        self._port = Port(places.control) if remote is None else _distant(remote)
+        self._remote = remote
+        self._endpoint = places.control
+        self._port = self._open()
         self._asked = False
         self._quit_wanted = False
 
@@ -56,17 +58,25 @@ class Control:
     @property
     def listening(self) -> bool:
         """Whether the broker has opened its end."""
-        return self._remote or self._path.exists()
+        return self._remote is not None or self._path.exists()
+
+    def renew(self) -> None:
+        """Connect anew behind ConnectionLost: the broker, or another, may be at the same place; wake_fd is another."""
+        self._port.close(linger_ms=0)
+        self._port = self._open()
+        self._asked = False
 
     def forget(self) -> None:
         """The broker that was asked has gone: another may be asked."""
         self._asked = False
 
-    def ask(self, *, nodes: bool = False) -> None:
-        """Ask for the status, unless an answer is still due or nobody listens yet."""
-        if not self._asked and self.listening:
-            self._port.send(StatusRequest(nodes), BROKER, 0)
-            self._asked = True
+    def ask(self, *, nodes: bool = False) -> bool:
+        """Ask for the status, unless an answer is still due or nobody listens yet; whether it has been asked for."""
+        if self._asked or not self.listening:
+            return False
+        self._port.send(StatusRequest(nodes), BROKER, 0)
+        self._asked = True
+        return True
 
     def tell(self, message: Message) -> None:
         """Say something that is not answered; lost when nobody listens."""
@@ -91,22 +101,33 @@ class Control:
         return "the broker does not answer"
 
     def latest(self) -> Status | None:
-        """The newest status that has come; None if none has.  RemoteWireError if it is not one."""
+        """The newest status that has come; None if none has.
+
+        RemoteWireError if it is not one; ConnectionLost, once all that came before has been told.
+        """
         if self._quit_wanted and self.listening:
             self._quit_wanted = False
             self._port.send(Quit(), BROKER, 0)
         newest: Status | None = None
-        while (frame := self._port.receive(0)) is not None:
-            message = decode(frame.type, frame.payload)
-            if isinstance(message, Status):
-                newest = message
-                self._asked = False
+        try:
+            while (frame := self._port.receive(0)) is not None:
+                message = decode(frame.type, frame.payload)
+                if isinstance(message, Status):
+                    newest = message
+                    self._asked = False
+        except ConnectionLost:
+            # A broker whose run is over says so and leaves.
+            if newest is None:
+                raise
         return newest
 
     def wait(self, timeout_s: float) -> None:
         """Wait for an answer, no longer than that."""
         if not self._port.pending():
             select.select([self._port.wake_fd], [], [], timeout_s)
+
+    def _open(self) -> Port:
+        return Port(self._endpoint) if self._remote is None else _distant(self._remote)
 
     def close(self, linger_ms: int = LINGER_MS) -> None:
         """Hang up when the last word has been taken, or nobody is there to take it."""

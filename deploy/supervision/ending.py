@@ -14,7 +14,7 @@ from deploy.outcome import TERMINAL_STATES
 from deploy.supervision import daemon
 from deploy.supervision.place import give_back
 from deploy.supervision.report import reach, read_end
-from machine.errors import MachineError
+from machine.errors import ConnectionLost, MachineError
 from machine.message import RunState, Status
 
 if TYPE_CHECKING:
@@ -104,7 +104,12 @@ def _end_run(places: ServicePlaces, control: Control, patience_s: float, say: Ca
 
 def _power_off(places: ServicePlaces, control: Control, patience_s: float, say: Callable[[str], None]) -> bool:
     """Whether the guest has switched itself off."""
-    if why := control.press_power(ANSWER_S):
+    try:
+        why = control.press_power(ANSWER_S)
+    except ConnectionLost:
+        why = ""
+        control.renew()
+    if why:
         say(f"the guest cannot be switched off, the run is ended: {why}")
         return False
     status = _await(places, control, patience_s, lambda s: s.state in TERMINAL_STATES)
@@ -117,12 +122,19 @@ def _power_off(places: ServicePlaces, control: Control, patience_s: float, say: 
 def _await(
     places: ServicePlaces, control: Control, timeout_s: float, wanted: Callable[[Status], bool]
 ) -> Status | None:
-    """The first status that is wanted; None when none comes in time or the machine's last word is written."""
+    """The first status that is wanted; None when none comes in time or the machine's last word is written.
+
+    A connection that breaks is made anew: where the run is over the broker leaves, and the listener of this host is
+    about to write down what it has said.
+    """
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline and read_end(places) is None:
-        control.ask()
-        status = control.latest()
-        if status is not None and wanted(status):
-            return status
-        control.wait(POLL_S)
+        try:
+            control.ask()
+            status = control.latest()
+            if status is not None and wanted(status):
+                return status
+            control.wait(POLL_S)
+        except ConnectionLost:
+            control.renew()
     return None

@@ -11,86 +11,24 @@ import zmq
 
 from machine import message as m
 from machine.codec import encode, encode_header, type_of
-from machine.distant import DistantPort
 from machine.errors import BackendError, RemoteWireError, UsageError
 from machine.frame import Frame
 from machine.icount import BROKER
 from machine.keys import OPERATOR, ClientKeys, KeyRing
-from replay_broker import server as server_module
-from replay_broker.roster import Roster
-from replay_broker.server import Server
-from replay_broker.session.record import RecordSession
-from replay_broker.sockets import Sockets
-from tests.harness.ports import free_port
 from tests.harness.stranger import NO_KEY
-from tests.unit.replay_broker.serving import PATIENCE_S, hear, status_from
-from tests.unit.replay_broker.stage import BOARD, TalliedLedger
+from tests.unit.replay_broker.far_serving import Far, far_broker
+from tests.unit.replay_broker.serving import NAMES, PATIENCE_S, hear
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from machine.port import Port
-
-NAMES = ("cpu", *(slot.name for slot in BOARD.devices))
-
-
-class Far:
-    """A broker that listens for other hosts, in a thread of its own."""
-
-    def __init__(self, directory: Path) -> None:
-        self.ring = KeyRing(directory)
-        for name in ("broker", OPERATOR, *NAMES):
-            self.ring.make(name)
-        port = free_port()
-        self.bus, self.control = f"tcp://127.0.0.1:{port}", f"tcp://127.0.0.1:{port + 1}"
-        sockets = Sockets(f"ipc://{directory}/b", f"ipc://{directory}/c", (self.bus, self.control), self.ring)
-        self.server = Server(
-            sockets, Roster.of(NAMES), m.RunMode.RECORD, lambda send: RecordSession(BOARD, send, TalliedLedger())
-        )
-        self._ports: list[Port] = []
-        self._thread = threading.Thread(target=self.server.run, daemon=True)
-        self._thread.start()
-        self.operator = self.port(OPERATOR, self.control)
-
-    def port(self, name: str, endpoint: str = "", keys: ClientKeys | None = None) -> DistantPort:
-        """A connection with a node's key."""
-        port = DistantPort(endpoint or self.bus, keys or self.ring.client(name))
-        self._ports.append(port)
-        return port
-
-    def node(self, key: str, name: str = "") -> DistantPort:
-        """A connection on which Hello has been said."""
-        port = self.port(key)
-        port.send(m.Hello(m.WIRE_VERSION, name or key, 1, "memory"), BROKER, 0)
-        return port
-
-    def status(self) -> m.Status:
-        """Ask how it is."""
-        return status_from(self.operator)
-
-    def await_refusals(self, count: int) -> None:
-        """Wait until so much was refused."""
-        while self.status().refused < count:
-            pass
-
-    def close(self) -> None:
-        """End it."""
-        for _ in range(2):
-            self.operator.send(m.Quit(), BROKER, 0)
-        self._thread.join(PATIENCE_S)
-        for port in self._ports:
-            port.close(0)
-        assert not self._thread.is_alive()
-
 
 @pytest.fixture
-def far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Far]:
-    """A broker with keys, which does not wait for nodes that never come."""
-    monkeypatch.setattr(server_module, "LATECOMER_S", 0.05)
-    far = Far(tmp_path)
-    yield far
-    far.close()
+def far(tmp_path: Path) -> Iterator[Far]:
+    """A broker with keys."""
+    with far_broker(tmp_path) as far:
+        yield far
 
 
 def test_each_node_comes_in_with_its_own_key(far: Far) -> None:

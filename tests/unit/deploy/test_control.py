@@ -1,0 +1,76 @@
+"""The line to a broker on another host, which may break, or whose broker may leave."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from deploy.control import Control, Remote
+from deploy.plan import Places
+from deploy.supervision import daemon, ending
+from deploy.supervision.place import ServicePlaces
+from deploy.supervision.report import Facts, write_facts
+from machine.distant import DistantPort
+from machine.errors import ConnectionLost
+from machine.message import RunState
+from tests.unit.replay_broker.far_serving import Far, far_broker
+from tests.unit.replay_broker.serving import PATIENCE_S
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def far(tmp_path: Path) -> Iterator[Far]:
+    """A broker with keys."""
+    with far_broker(tmp_path) as far:
+        yield far
+
+
+def test_what_a_broker_said_before_it_left_is_told_before_that_it_has_left(far: Far, tmp_path: Path) -> None:
+    control = Control(Places(tmp_path), Remote(far.control.removeprefix("tcp://"), tmp_path))
+    control.ask()
+    while control.latest() is None:
+        control.wait(PATIENCE_S)
+    far.leave()
+    port = cast("DistantPort", control._port)
+    while not port._trouble:
+        port._attend(PATIENCE_S)
+    status = control.latest()
+    assert status is not None
+    assert status.state is RunState.STOPPED
+    with pytest.raises(ConnectionLost):
+        control.latest()
+    control.close(0)
+
+
+def test_a_machine_whose_broker_leaves_while_its_end_is_waited_for_has_ended(
+    far: Far, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = ServicePlaces(tmp_path / "runs" / "m")
+    places.directory.mkdir(parents=True)
+    control = far.control.removeprefix("tcp://")
+    write_facts(places, Facts("bare", "record", "", "b", 0, ("cpu",), control, str(tmp_path)))
+    renew, renewed, said = Control.renew, [], list[str]()
+
+    def note(control: Control) -> None:
+        renewed.append(control)
+        renew(control)
+
+    def read_end(_places: ServicePlaces) -> dict[str, str] | None:
+        """The listener of this host writes its last word when the broker has gone."""
+        return {"state": "STOPPED", "detail": "ended before it began"} if renewed else None
+
+    def leave_behind(_control: Control, _timeout_s: float) -> None:
+        far.leave()
+
+    monkeypatch.setattr(Control, "renew", note)
+    monkeypatch.setattr(Control, "wait", leave_behind)
+    monkeypatch.setattr(ending, "read_end", read_end)
+    monkeypatch.setattr(ServicePlaces, "supervisor_pid", lambda _: os.getpid())
+    monkeypatch.setattr(daemon, "end", lambda *_: None)
+    ended = ending.end_machine(places, 20.0, said.append)
+    assert (ended, said) == (ending.Ended("STOPPED", "ended before it began", powered_off=False), [])
