@@ -44,6 +44,9 @@ START_POLL_S: Final = 0.02
 GRACE_S: Final = 3.0
 """How long the broker may take to say why a process has ended."""
 
+SILENT_S: Final = 20.0
+"""The same where it has not answered anything since: it is starting, or waits for the host's disk."""
+
 LAST_WORD_S: Final = 0.3
 """How long what the broker said before it ended itself may be on its way."""
 
@@ -167,6 +170,9 @@ class _Watch:
         self._status = Status(RunState.STARTING)
         self._started_s = time.monotonic()
         self._ask_at_s = 0.0
+        self._asked_s = 0.0
+        self._known_s = 0.0
+        """The broker has answered a question of then."""
         self._noticed: dict[str, float] = {}
         self._quit_at_s: float | None = None
         children.also_wake_on(control.wake_fd)
@@ -222,10 +228,11 @@ class _Watch:
     def _hear(self) -> None:
         now_s = self._now_s()
         if now_s >= self._ask_at_s and self._broker_lives():
-            self._control.ask()
+            if self._control.ask():
+                self._asked_s = now_s
             self._ask_at_s = now_s + (MOURNING_POLL_S if self._noticed else POLL_S)
         if (status := self._control.latest()) is not None:
-            self._status = status
+            self._status, self._known_s = status, self._asked_s
             if status.state is RunState.RUNNING:
                 self._screen.progress(now_s, self._progress.text(now_s, status.icount))
 
@@ -252,8 +259,11 @@ class _Watch:
             return None
         # Whoever failed is to be named, not one that left because of it.
         first = min(dead, key=lambda child: (child.exit_code == 0, self._noticed[child.name]))
-        since = self._noticed[BROKER] + LAST_WORD_S if BROKER in self._noticed else self._noticed[first.name] + GRACE_S
-        if now_s < since:
+        noticed_s = self._noticed[first.name]
+        until_s = noticed_s + (GRACE_S if self._known_s >= noticed_s else SILENT_S)
+        if BROKER in self._noticed:
+            until_s = self._noticed[BROKER] + LAST_WORD_S
+        if now_s < until_s:
             return None
         death = Death(first.name, first.exit_code or 0, first.last_line)
         return judge_death(death, self._status, now_s)

@@ -102,6 +102,24 @@ def test_a_killed_node_is_named_with_the_signal() -> None:
     assert (outcome.exit_code, outcome.lines) == (1, ("rtc0 was killed by SIGKILL",))
 
 
+def test_a_broker_that_is_slow_is_heard_before_a_death_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch_module, "GRACE_S", 0.0)
+    node = ("-c", "import sys; sys.exit(2)")
+    outcome = launch(RUN, telling("failed:cpu: a damaged ELF file", "leave", "0", nodes={"cpu": node}))
+    assert (outcome.exit_code, outcome.lines) == (2, ("cpu: a damaged ELF file",))
+
+
+def test_a_broker_that_never_answers_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch_module, "SILENT_S", 0.5)
+
+    def plan(_run: Launch, _places: Places) -> tuple[ProcessPlan, ...]:
+        rows = {"broker": PATIENT, "cpu": ("-c", "import sys; sys.exit(2)")}
+        return tuple(ProcessPlan(name, (sys.executable, *argv)) for name, argv in rows.items())
+
+    outcome = launch(RUN, plan)
+    assert (outcome.exit_code, outcome.lines) == (2, ("cpu ended with exit code 2 in the middle of the run",))
+
+
 def test_a_broker_that_dies_takes_everything_with_it(tmp_path: Path) -> None:
     outcome = launch(RUN, telling("running", "say", "bad luck", "die", "1", nodes={"cpu": PATIENT}))
     assert outcome.exit_code == 1
