@@ -17,10 +17,10 @@ ANSWER_NS: Final = 70_000
 """From the last message of a stop to when the guest runs on, while it is recorded."""
 MESSAGE_NS: Final = 25_000
 """What a message takes while it is replayed from the log."""
-PAGE_NS: Final = 5_000
-"""What it takes to load a page of a snapshot."""
-ANEW_NS: Final = 40_000_000
-"""What a part takes to translate code that the part before has translated too."""
+PAGE_NS: Final = 1_500
+"""What it takes to load a page of a snapshot, less what the part before it takes to compare it."""
+ANEW_NS: Final = 95_000_000
+"""What a part takes to translate code that the part before has translated too, and to run without its caches."""
 
 
 @dataclass(frozen=True, slots=True)
