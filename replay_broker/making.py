@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from machine.board import Board
     from machine.frame import Frame
     from machine.message import Message
+    from machine.recording.facts import Parent
     from machine.recording.place import Point
     from machine.recording.reader import Recording
     from replay_broker.going_on import GoingOn
     from replay_broker.roster import Roster
     from replay_broker.session.base import Session
+    from replay_broker.session.branch import Beginning
     from replay_broker.session.fork import ForkSession
     from replay_broker.snapshots.incoming import Incoming
     from replay_broker.snapshots.taker import Taker
@@ -169,7 +171,7 @@ class SessionMaker:
 
 def _recorder(options: argparse.Namespace, board: Board, roster: Roster, going_on: GoingOn | None) -> Begin:
     from replay_broker.ledger import LogLedger, NullLedger  # noqa: PLC0415
-    from replay_broker.session.branch import Beginning, BranchSession  # noqa: PLC0415
+    from replay_broker.session.branch import BranchSession  # noqa: PLC0415
     from replay_broker.session.debugged import DebuggedSession  # noqa: PLC0415
     from replay_broker.session.lasting import LastingSession  # noqa: PLC0415
 
@@ -194,13 +196,23 @@ def _recorder(options: argparse.Namespace, board: Board, roster: Roster, going_o
         if begun is not None and going_on is not None:
             beginning = going_on.beginning
         elif (parent := known.parent) is not None:
-            beginning = Beginning(parent.seq, parent.icount, parent.idle_ns)
+            beginning = _left(parent, board)
         reboots = not options.no_reboot
         if beginning is None:
             return LastingSession(board, send, ledger, reboots=reboots)
         return BranchSession(board, send, ledger, beginning, reboots=reboots)
 
     return begin
+
+
+def _left(parent: Parent, board: Board) -> Beginning:
+    """Where a branch with that board leaves another recording."""
+    from machine.recording.reader import Recording  # noqa: PLC0415
+    from replay_broker.held import releases  # noqa: PLC0415
+    from replay_broker.session.branch import Beginning  # noqa: PLC0415
+
+    released = releases(Recording.open(Path(parent.path)), parent.seq, board)
+    return Beginning(parent.seq, parent.icount, parent.idle_ns, released)
 
 
 def _opened(

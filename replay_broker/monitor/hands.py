@@ -39,10 +39,14 @@ class Sink:
     kind: str
     port: int = 0
 
+    @property
+    def head(self) -> bytes:
+        """What stands in front of its events."""
+        return bytes((self.port, USB_DATA)) if self.port else b""
+
     def input(self, events: Iterable[Event], delay_ns: int = 0) -> HostInput:
         """A group of events as what its node is told."""
-        head = bytes((self.port, USB_DATA)) if self.port else b""
-        return HostInput(HostEvent.DATA, head + pack_group(events), delay_ns)
+        return HostInput(HostEvent.DATA, self.head + pack_group(events), delay_ns)
 
 
 def find_sinks(board: Board, words: Mapping[str, str]) -> list[Sink]:

@@ -22,11 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """Behind message `seq`, at instruction `icount`, the guest having slept for `idle_ns` of virtual time."""
+    """Behind message `seq`, at instruction `icount`, the guest having slept for `idle_ns` of virtual time.
+
+    `released` are inputs by device, for its first sync point: they let go of keys that are down (held.py).
+    """
 
     seq: int
     icount: int
     idle_ns: int
+    released: tuple[tuple[int, m.HostInput], ...] = ()
 
 
 class BranchSession(LastingSession):
@@ -39,11 +43,14 @@ class BranchSession(LastingSession):
         self._begins_at = self.icount = beginning.icount
         self._clock.idle_ns = beginning.idle_ns
         self._services = Services(board, beginning.seq)
+        self._released = beginning.released
 
     def start(self) -> None:
         """Nobody is reset.  The CPU asks where it stands, for what backends have brought meanwhile."""
         self._kicked = True
         self.send(m.Grant(until_icount=self._begins_at), CPU, self.icount)
+        for node, message in self._released:
+            self.submit(node, message)
 
     def _on_host_input(self, frame: Frame) -> None:
         """What a device's process brings before it has heard anything comes from where this begins."""
