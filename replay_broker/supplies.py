@@ -9,6 +9,7 @@ Lives here: how much is under way.  Never here: how a part is packed (machine/pa
 from __future__ import annotations
 
 import mmap
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,7 +36,8 @@ class Supplies:
     def __init__(self, host: str, tell: Callable[[bytes, Message], None]) -> None:
         self._host = host
         self._tell = tell
-        self._under_way: dict[bytes, tuple[Iterator[SavedPages], Load]] = {}
+        self._under_way: dict[str, _Supply] = {}
+        """By name: of a node's newest process only."""
 
     def load(self, member: Member, load: Load, past: tuple[str, int]) -> None:
         """Put a node into a state, wherever it is.  LogError, StateError if the recording does not have it.
@@ -53,34 +55,35 @@ class Supplies:
             parts = parts_of_frames(frames)
         else:
             parts = _memory_of(load) if load.recording else iter(())
-        self._under_way[member.identity] = parts, Load(load.state, "", load.number)
-        self._go_on(member.identity, MOST_UNTAKEN)
+        self._under_way[member.name] = supply = _Supply(member.identity, parts, Load(load.state, "", load.number))
+        self._go_on(supply, MOST_UNTAKEN)
 
     def taken(self, member: Member) -> None:
         """A part has been put away."""
-        if member.identity not in self._under_way:
+        supply = self._under_way.get(member.name)
+        if supply is None or supply.identity != member.identity:
             raise RemoteWireError(f"{member.name} has taken what it was not given")
-        self._go_on(member.identity, 1)
+        self._go_on(supply, 1)
 
-    def _go_on(self, identity: bytes, room: int) -> None:
-        parts, load = self._under_way[identity]
+    def _go_on(self, supply: _Supply, room: int) -> None:
         told = 0
-        for part in islice(parts, room):
-            self._tell(identity, part)
+        for part in islice(supply.parts, room):
+            self._tell(supply.identity, part)
             told += 1
-        if told < room and not isinstance(parts, _Over):
-            self._under_way[identity] = _Over(), load
-            self._tell(identity, load)
+        if told < room and not supply.over:
+            supply.parts, supply.over = iter(()), True
+            self._tell(supply.identity, supply.load)
 
 
-class _Over:
+@dataclass(slots=True)
+class _Supply:
+    """What one process is being told, and what it is to become behind that."""
+
+    identity: bytes
+    parts: Iterator[SavedPages]
+    load: Load
+    over: bool = False
     """No part is left; those under way are still to be taken."""
-
-    def __iter__(self) -> _Over:
-        return self
-
-    def __next__(self) -> SavedPages:
-        raise StopIteration
 
 
 def _memory_of(load: Load) -> Iterator[SavedPages]:

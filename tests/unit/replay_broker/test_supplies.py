@@ -90,3 +90,20 @@ def test_who_has_taken_what_it_was_not_given_is_found_out() -> None:
     ours, _ = supplies()
     with pytest.raises(RemoteWireError, match="serial0 has taken what it was not given"):
         ours.taken(member(FIRST_DEVICE, "c"))
+
+
+def test_a_successor_is_told_from_the_beginning_and_its_predecessor_is_forgotten(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.dejavm", FRAMES)
+    SnapshotWriter(path, FACTS.id).add(replace(snapshot(1), recording=FACTS.id), iter(()), None)
+    ours, said = supplies()
+    first = member(CPU, "b")
+    load = Load(b"state", str(path), 1)
+    ours.load(first, load, ("", 0))
+    second = replace(first, identity=b"another")
+    with pytest.raises(RemoteWireError, match="cpu has taken what it was not given"):
+        ours.taken(second)
+    ours.load(second, load, ("", 0))
+    assert said == [Load(b"state", "", 1)] * 2
+    ours.taken(second)
+    with pytest.raises(RemoteWireError, match="cpu has taken what it was not given"):
+        ours.taken(first)
