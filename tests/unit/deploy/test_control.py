@@ -10,11 +10,12 @@ import pytest
 from deploy.control import Control, Remote
 from deploy.plan import Places
 from deploy.supervision import daemon, ending
+from deploy.supervision import report as report_module
 from deploy.supervision.place import ServicePlaces
-from deploy.supervision.report import Facts, write_facts
+from deploy.supervision.report import Facts, report, write_facts
 from machine.distant import DistantPort
 from machine.errors import ConnectionLost
-from machine.message import RunState
+from machine.message import RunState, Status
 from tests.unit.replay_broker.far_serving import Far, far_broker
 from tests.unit.replay_broker.serving import PATIENCE_S
 
@@ -28,6 +29,15 @@ def far(tmp_path: Path) -> Iterator[Far]:
     """A broker with keys."""
     with far_broker(tmp_path) as far:
         yield far
+
+
+def places_of(far: Far, directory: Path) -> ServicePlaces:
+    """A machine of which this host has the CPU."""
+    places = ServicePlaces(directory / "runs" / "m")
+    places.directory.mkdir(parents=True)
+    control = far.control.removeprefix("tcp://")
+    write_facts(places, Facts("bare", "record", "", "b", 0, ("cpu",), control, str(directory)))
+    return places
 
 
 def test_what_a_broker_said_before_it_left_is_told_before_that_it_has_left(far: Far, tmp_path: Path) -> None:
@@ -50,10 +60,7 @@ def test_what_a_broker_said_before_it_left_is_told_before_that_it_has_left(far: 
 def test_a_machine_whose_broker_leaves_while_its_end_is_waited_for_has_ended(
     far: Far, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    places = ServicePlaces(tmp_path / "runs" / "m")
-    places.directory.mkdir(parents=True)
-    control = far.control.removeprefix("tcp://")
-    write_facts(places, Facts("bare", "record", "", "b", 0, ("cpu",), control, str(tmp_path)))
+    places = places_of(far, tmp_path)
     renew, renewed, said = Control.renew, [], list[str]()
 
     def note(control: Control) -> None:
@@ -74,3 +81,26 @@ def test_a_machine_whose_broker_leaves_while_its_end_is_waited_for_has_ended(
     monkeypatch.setattr(daemon, "end", lambda *_: None)
     ended = ending.end_machine(places, 20.0, said.append)
     assert (ended, said) == (ending.Ended("STOPPED", "ended before it began", powered_off=False), [])
+
+
+def test_ps_tells_the_end_of_a_machine_whose_broker_leaves_while_it_is_asked(
+    far: Far, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = places_of(far, tmp_path)
+    latest = Control.latest
+
+    def leave_over_it(control: Control) -> Status | None:
+        """The answer is lost; the listener of this host has heard it before."""
+        while latest(control) is None:
+            control.wait(PATIENCE_S)
+        far.leave()
+        while True:
+            control.wait(PATIENCE_S)
+            if latest(control) is not None:
+                places.end.write_text('{"state": "STOPPED", "detail": "ended before it began"}')
+
+    monkeypatch.setattr(Control, "latest", leave_over_it)
+    monkeypatch.setattr(ServicePlaces, "supervisor_pid", lambda _: os.getpid())
+    monkeypatch.setattr(report_module, "_programs", lambda _: [])
+    found = report(places)
+    assert (found.state, found.detail) == ("stopped", "ended before it began")
