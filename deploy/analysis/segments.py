@@ -77,7 +77,7 @@ def plan_segments(
     work: Callable[[int], int] = int,
     beginning: int = 0,
 ) -> tuple[Segment, ...]:
-    """At most `parts` segments that together are the whole recording, about as much work as each other.
+    """Segments that together are the whole recording, about as much work as each other: `parts`, or what there is.
 
     `snapshots` are (icount, number), in any order.  Those at power-on or at the end cut nothing off.  `work` says how
     much there is up to an instruction count, and `beginning` is what each part but the first has to do before its first
@@ -89,6 +89,8 @@ def plan_segments(
     for part in range(1, parts):
         wanted = each * part - beginning * (part - 1)
         behind = [cut for cut in inner if not chosen or cut[0] > chosen[-1][0]]
+        # Each part behind this one needs a snapshot, too.
+        behind = behind[: max(1, len(behind) - (parts - 1 - part))]
         if behind:
             chosen.append(min(behind, key=lambda cut: abs(work(cut[0]) - wanted)))
     marks = [(0, 0), *chosen, (end_icount, 0)]
