@@ -179,7 +179,8 @@ def dask(home: Home) -> Iterator[str]:
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": home.environment(), "cwd": home.work}
     started = [subprocess.Popen([*command, *scheduler], **quiet)]  # type: ignore[call-overload]  # the same for all
     try:
-        home.await_path(place)
+        # It is there before it is written; only the last brace stands at the beginning of a line.
+        home.await_bytes(place, b"\n}")
         started += [subprocess.Popen([*command, *worker], **quiet) for _ in range(2)]  # type: ignore[call-overload]
         address = str(json.loads(place.read_text())["address"])
         wait = f"from distributed import Client; Client({address!r}).wait_for_workers(2, timeout={TIMEOUT_S})"
