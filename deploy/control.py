@@ -121,9 +121,22 @@ class Control:
                 raise
         return newest
 
+    def heard(self, *, nodes: bool = False) -> Status | None:
+        """Ask, and the newest status that has come; where the connection is lost none has, and it is made anew."""
+        self.ask(nodes=nodes)
+        try:
+            return self.latest()
+        except ConnectionLost:
+            self.renew()
+            return None
+
     def wait(self, timeout_s: float) -> None:
-        """Wait for an answer, no longer than that."""
-        if not self._port.pending():
+        """Wait for an answer, no longer than that; what has become of the connection latest() tells."""
+        try:
+            pending = self._port.pending()
+        except ConnectionLost:
+            return
+        if not pending:
             select.select([self._port.wake_fd], [], [], timeout_s)
 
     def _open(self) -> Port:

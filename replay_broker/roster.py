@@ -6,14 +6,16 @@ Lives here: the barrier before the run.  Never here: sockets.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from machine.codec import MESSAGES, decode, name_of
+from machine.codec import MESSAGES, decode, name_of, type_of
 from machine.icount import CPU
 from machine.message import WIRE_VERSION, Hello, Ready
 
 if TYPE_CHECKING:
     from machine.frame import Frame
+
+_READY: Final = type_of(Ready)
 
 
 @dataclass(slots=True)
@@ -88,12 +90,13 @@ class Roster:
 
     def hear(self, member: Member, frame: Frame) -> None:
         """What a node says before the run: that it is Ready, and what is kept until all are."""
-        message = decode(frame.type, frame.payload)
-        if isinstance(message, Ready):
-            member.states = tuple((state.name, state.version) for state in message.states)
-            member.ready = True
-        else:
+        if frame.type != _READY:
             self._early.append((member.number, frame))
+            return
+        message = decode(frame.type, frame.payload)
+        assert isinstance(message, Ready)
+        member.states = tuple((state.name, state.version) for state in message.states)
+        member.ready = True
 
     def take_early(self) -> list[tuple[int, Frame]]:
         """What nodes have said in front of the run, by their numbers; kept no longer."""

@@ -129,12 +129,8 @@ def _await(
     """
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline and read_end(places) is None:
-        try:
-            control.ask()
-            status = control.latest()
-            if status is not None and wanted(status):
-                return status
-            control.wait(POLL_S)
-        except ConnectionLost:
-            control.renew()
+        status = control.heard()
+        if status is not None and wanted(status):
+            return status
+        control.wait(POLL_S)
     return None

@@ -227,8 +227,7 @@ class Listener:
             log.warning("%s", why)
             return
         self._poller.unregister(self._control.wake_fd)
-        self._control.close(0)
-        self._control = reach(self._places)
+        self._control.renew()
         self._poller.register(self._control.wake_fd, select.POLLIN)
         if self._end is None:
             self._horizon.lost(why)

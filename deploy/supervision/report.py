@@ -17,7 +17,6 @@ from deploy.control import Control, Remote
 from deploy.outcome import TERMINAL_STATES
 from deploy.supervision.configuration import LISTENER
 from deploy.supervision.daemon import Supervisor
-from machine.errors import ConnectionLost
 from machine.message import NodeState, NodeStatus, RunState, Status
 
 if TYPE_CHECKING:
@@ -122,14 +121,10 @@ def ask(places: ServicePlaces, timeout_s: float = ANSWER_S) -> Status | None:
     try:
         deadline = time.monotonic() + timeout_s
         while (left := deadline - time.monotonic()) > 0 and control.listening and read_end(places) is None:
-            try:
-                control.ask(nodes=True)
-                if (status := control.latest()) is not None:
-                    return status
-                control.wait(min(left, POLL_S))
-            except ConnectionLost:
-                # It leaves behind the run's end, which the listener of this host writes down.
-                control.renew()
+            # A broker that leaves does so behind the run's end, which the listener of this host writes down.
+            if (status := control.heard(nodes=True)) is not None:
+                return status
+            control.wait(min(left, POLL_S))
     finally:
         control.close(0)
     return None

@@ -19,7 +19,7 @@ from deploy.supervision.processes import ServiceOptions, plan_service
 from deploy.supervision.remains import remains
 from deploy.supervision.report import Facts, reach, read_end, write_facts
 from machine.board import render_board
-from machine.errors import EXIT_DONE, EXIT_FAILED, EXIT_UNREADABLE, EXIT_USAGE, ConnectionLost, MachineError
+from machine.errors import EXIT_DONE, EXIT_FAILED, EXIT_UNREADABLE, EXIT_USAGE, MachineError
 from machine.message import RunState
 
 if TYPE_CHECKING:
@@ -110,13 +110,7 @@ def _await_run(places: ServicePlaces, timeout_s: float) -> tuple[int, str]:
                 # Who was asked may have been killed, and another comes to the same place.
                 again_s = time.monotonic() + ASK_AGAIN_S
                 control.forget()
-            control.ask()
-            try:
-                status = control.latest()
-            except ConnectionLost:
-                control.close(0)
-                control = reach(places)
-                continue
+            status = control.heard()
             if status is not None and status.state is RunState.RUNNING:
                 return EXIT_DONE, ""
             if status is not None and status.state in TERMINAL_STATES:

@@ -59,16 +59,8 @@ class Running:
         if serial_pid:
             ports["serial0"] = self.node("serial0", pid=serial_pid, host="")
         for port in ports.values():
-            welcome = hear(port)
-            assert isinstance(welcome, m.Welcome)
-            port.number = welcome.number
-        for port in ports.values():
-            port.send(m.Ready(), BROKER, 0)
-        ports["cpu"].send(m.Sync(), BROKER, 0)
-        for name in NAMES[1:]:
-            assert hear(ports[name]) == m.Reset()
-            ports[name].send(m.Done(), BROKER, 0)
-        assert [hear(ports["cpu"]) for _ in range(2)] == [m.SyncPoint(), m.Grant()]
+            be_welcomed(port)
+        begin(ports)
         return ports
 
     def heir(self, name: str, dead: int = 4711, pid: int = 4711, host: str = "elsewhere") -> Port:
@@ -76,10 +68,7 @@ class Running:
         self.control.send(m.ProcessEnded(name, dead, "was killed by SIGKILL"), BROKER, 0)
         self.status()
         port = self.node(name, pid=pid, host=host)
-        welcome = hear(port)
-        assert isinstance(welcome, m.Welcome)
-        assert welcome.rebuild
-        port.number = welcome.number
+        assert be_welcomed(port).rebuild
         return port
 
     def status(self) -> m.Status:
@@ -116,6 +105,25 @@ def hear(port: Port) -> m.Message:
     frame = port.receive(PATIENCE_S)
     assert frame is not None, "the broker is silent"
     return decode(frame.type, frame.payload)
+
+
+def be_welcomed(port: Port) -> m.Welcome:
+    """A node is let in, and learns its number."""
+    welcome = hear(port)
+    assert isinstance(welcome, m.Welcome)
+    port.number = welcome.number
+    return welcome
+
+
+def begin(ports: dict[str, Port]) -> None:
+    """Every node is ready, and the devices are reset."""
+    for port in ports.values():
+        port.send(m.Ready(), BROKER, 0)
+    ports["cpu"].send(m.Sync(), BROKER, 0)
+    for name in NAMES[1:]:
+        assert hear(ports[name]) == m.Reset()
+        ports[name].send(m.Done(), BROKER, 0)
+    assert [hear(ports["cpu"]) for _ in range(2)] == [m.SyncPoint(), m.Grant()]
 
 
 def status_from(control: Port, *, nodes: bool = False) -> m.Status:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from machine import message as m
 from machine.icount import BROKER, CPU
-from tests.unit.replay_broker.serving import NAMES, PATIENCE_S, Running, fail_on_purpose, hear
+from tests.unit.replay_broker.serving import NAMES, PATIENCE_S, Running, be_welcomed, begin, fail_on_purpose, hear
 from tests.unit.replay_broker.stage import SERIAL
 
 if TYPE_CHECKING:
@@ -28,18 +28,25 @@ def test_a_process_whose_end_has_been_noticed_gets_its_last_word_at_once(tmp_pat
     running.close()
 
 
-def test_a_run_does_not_begin_with_a_process_that_was_ready_and_has_died(running: Running) -> None:
-    ports = {name: running.node(name) for name in ("cpu", "rtc0")}
+def ready_and_dead(running: Running, name: str, *said: m.Message) -> dict[str, Port]:
+    """Everybody has come; the one of that name, a process of this host, was ready, has said that, and has died."""
+    ports = {other: running.node(other) for other in NAMES if other != name}
     with subprocess.Popen(["sleep", "600"]) as process:
-        ports["serial0"] = running.node("serial0", pid=process.pid, host="")
+        ports[name] = running.node(name, pid=process.pid, host="")
         for port in ports.values():
-            assert isinstance(hear(port), m.Welcome)
-        ports["serial0"].send(m.Ready(), BROKER, 0)
-        while running.node_states()["serial0"] is not m.NodeState.READY:
+            be_welcomed(port)
+        for message in (m.Ready(), *said):
+            ports[name].send(message, BROKER, 0)
+        while running.node_states()[name] is not m.NodeState.READY:
             pass
         process.kill()
-        while running.node_states()["serial0"] is m.NodeState.READY:
-            pass
+    while running.node_states()[name] is not m.NodeState.MISSING:
+        pass
+    return ports
+
+
+def test_a_run_does_not_begin_with_a_process_that_was_ready_and_has_died(running: Running) -> None:
+    ports = ready_and_dead(running, "serial0")
     for name in ("cpu", "rtc0"):
         ports[name].send(m.Ready(), BROKER, 0)
     while running.node_states()["rtc0"] is not m.NodeState.READY:
@@ -83,28 +90,10 @@ def test_why_a_process_failed_ends_a_recording_that_already_waits_for_another(ru
 
 
 def test_what_a_process_said_before_a_run_that_it_did_not_live_to_see_is_forgotten(running: Running) -> None:
-    ports = {name: running.node(name) for name in ("serial0", "rtc0")}
-    with subprocess.Popen(["sleep", "600"]) as process:
-        ports["cpu"] = running.node("cpu", pid=process.pid, host="")
-        for port in ports.values():
-            assert isinstance(hear(port), m.Welcome)
-        for message in (m.Ready(), m.Sync()):
-            ports["cpu"].send(message, BROKER, 0)
-        while running.node_states()["cpu"] is not m.NodeState.READY:
-            pass
-        process.kill()
-    while running.node_states()["cpu"] is not m.NodeState.MISSING:
-        pass
+    ports = ready_and_dead(running, "cpu", m.Sync())
     ports["cpu"] = running.node("cpu")
-    assert isinstance(hear(ports["cpu"]), m.Welcome)
-    for name, port in ports.items():
-        port.number = NAMES.index(name) + CPU
-        port.send(m.Ready(), BROKER, 0)
-    ports["cpu"].send(m.Sync(), BROKER, 0)
-    for name in NAMES[1:]:
-        assert hear(ports[name]) == m.Reset()
-        ports[name].send(m.Done(), BROKER, 0)
-    assert [hear(ports["cpu"]) for _ in range(2)] == [m.SyncPoint(), m.Grant()]
+    be_welcomed(ports["cpu"])
+    begin(ports)
     assert running.status().state is m.RunState.RUNNING
     fail_on_purpose(ports["cpu"])
     running.end()
