@@ -84,6 +84,11 @@ class Board:
                 return slot
         raise BoardError(f"board {self.name} has no device {name}")
 
+    @property
+    def backends(self) -> dict[str, str]:
+        """The backend of each device."""
+        return {slot.name: slot.backend for slot in self.devices}
+
     def with_backend(self, name: str, backend: str) -> Board:
         """The same board with another backend behind one device."""
         self.device(name)

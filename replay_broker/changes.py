@@ -29,8 +29,7 @@ class BackendChanges:
 
     def words(self, session: Session | None) -> dict[str, str]:
         """Every device's backend, as it is now."""
-        board = session.board.devices if session is not None else ()
-        return {slot.name: slot.backend for slot in board} | self.backends
+        return ({} if session is None else session.board.backends) | self.backends
 
     def ask(self, node: str, word: str, done: Done) -> None:
         """A device has been asked; `done` hears why it did not, or ""."""

@@ -28,8 +28,8 @@ def releases(recording: Recording, last: int, board: Board) -> tuple[tuple[int, 
 
     `board` goes on with it: only what is the same device on both is let go of.
     """
-    there = _sinks(board)
-    sinks = [sink for sink in _sinks(recording.board) if sink in there]
+    there = find_sinks(board, board.backends)
+    sinks = [sink for sink in find_sinks(recording.board, recording.board.backends) if sink in there]
     nodes = {sink.node for sink in sinks}
     down: dict[Sink, dict[int, None]] = {sink: {} for sink in sinks}
     for frame in recording.frames() if sinks else ():
@@ -42,10 +42,6 @@ def releases(recording: Recording, last: int, board: Board) -> tuple[tuple[int, 
     return tuple(
         (sink.node, sink.input(Event(EV_KEY, code, 0) for code in codes)) for sink, codes in down.items() if codes
     )
-
-
-def _sinks(board: Board) -> list[Sink]:
-    return find_sinks(board, {slot.name: slot.backend for slot in board.devices})
 
 
 def _follow(message: HostInput, sinks: Iterable[Sink], down: dict[Sink, dict[int, None]]) -> None:

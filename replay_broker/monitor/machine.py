@@ -186,7 +186,7 @@ class Machine:
         if self.host.mode is RunMode.REPLAY_LOG:
             # What the recording's devices had: here there are none.
             return {slot.name: "" for slot in self.board.devices}
-        return {slot.name: slot.backend for slot in self.board.devices} | self.host.backends
+        return self.board.backends | self.host.backends
 
     def sinks(self) -> list[Sink]:
         """The machine's input devices."""
