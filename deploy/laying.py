@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from deploy.environment import node_environment, runtime_directory
 from deploy.progress import Progress, Screen
-from deploy.replaying import built_files
+from deploy.replayable import built_files
 from deploy.scratch import scratch
 from machine.board import render_board
 from machine.errors import MachineError, UsageError

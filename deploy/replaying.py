@@ -5,20 +5,15 @@ from __future__ import annotations
 import typing
 
 from deploy.devices import NO_WORDS, DeviceWords, with_listeners
-from deploy.environment import cache_directory
 from deploy.plan import Launch
+from deploy.replayable import replayable
 from deploy.snapshotting import nearest_snapshot
-from machine.errors import EXIT_DONE, LogError, UsageError
+from machine.errors import EXIT_DONE, UsageError
 from machine.message import RunMode, RunState
-from machine.recording.facts import check_versions
-from machine.recording.files import board_here
-from machine.recording.reader import Recording
-from machine.recording.snapshots.store import SnapshotStore
 
 if typing.TYPE_CHECKING:
-    from pathlib import Path
-
     from deploy.outcome import Outcome
+    from machine.recording.reader import Recording
 
 
 def plan_replay(
@@ -44,39 +39,16 @@ def plan_replay(
             raise UsageError(
                 f"--{option} {goal} is outside the recording, which goes from {first} to {end_icount}{before}"
             )
-    if recording.facts.redacted:
-        channels = ", ".join(recording.facts.redacted)
-        raise LogError(f"{recording.path}: its bytes have been redacted ({channels}); it can be read, not replayed")
-    check_versions(recording.facts)
     live = devices == "live" or bool(words.given())
-    board = board_here(recording, built_files)
+    board = replayable(recording)
     if live:
         board = with_listeners(board, words)
     mode = RunMode.REPLAY_LIVE if live else RunMode.REPLAY_LOG
     snapshot = recording.facts.snapshot
-    if snapshot and not SnapshotStore(recording.path, recording.facts.id).holds(snapshot):
-        raise LogError(f"{recording.path}: the snapshot that it begins with is missing: number {snapshot}")
     if seek is not None:
         nodes = ("cpu", *(slot.name for slot in board.devices)) if live else ("cpu",)
         until, snapshot = seek, nearest_snapshot(recording, seek, nodes) or snapshot
     return Launch(board, mode, recording.path, until, end_icount, snapshot=snapshot)
-
-
-def built_files() -> tuple[Path, ...]:
-    """The files of the built guest, which an unpacked recording may mean."""
-    # Imported here: most recordings have their files where they were.
-    from deploy.guest import find_guest  # noqa: PLC0415
-
-    guest = find_guest(cache_directory())
-    return () if guest is None else (guest.kernel, guest.initrd)
-
-
-def unclosed(recording: Recording) -> str:
-    """What the user is told of a recording without an end; "" of any other."""
-    if recording.clean_end or recording.facts.cut is not None:
-        return ""
-    extent = f"whole up to instruction {recording.end_icount:,}, message {recording.messages:,}"
-    return f"{recording.path} was not closed, the run was cut short: it is {extent}"
 
 
 def damage_behind(recording: Recording, outcome: Outcome) -> str:

@@ -10,15 +10,21 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from deploy.environment import import_path
 from machine.errors import MachineError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
+    from typing import TextIO
 
     from deploy.analysis.work import Task
+
+    Answers = Callable[[], list[dict[str, Any]]]
+    """Waits for what becomes of parts that have been begun; in their order."""
 
 
 class Crew:
@@ -46,8 +52,15 @@ class Crew:
             self._process.terminate()
         self._process.wait()
 
-    def work(self, task: Task) -> dict[str, Any]:
-        """Replay a part, waiting for it; from any thread.  MachineError if it could not be replayed."""
+    @contextmanager
+    def at_work(self, tasks: Sequence[Task]) -> Iterator[Answers]:
+        """Parts that are replayed side by side from now on.  MachineError if one cannot be."""
+        with ExitStack() as stack:
+            pipes = [stack.enter_context(self._order(task)) for task in tasks]
+            yield lambda: [_answer(task, pipe.read()) for task, pipe in zip(tasks, pipes, strict=True)]
+
+    def _order(self, task: Task) -> TextIO:
+        """Have a part replayed; where its answer comes out."""
         segment = task.segment
         order = {
             "recording": task.recording,
@@ -57,19 +70,23 @@ class Crew:
             "analysis": task.analysis,
         }
         ours, theirs = os.pipe()
-        with open(ours, encoding="utf-8") as pipe:
-            try:
-                socket.send_fds(self._orders, [json.dumps(order).encode()], [theirs])
-                os.close(theirs)
-                said = pipe.read()
-            except OSError as error:
-                raise MachineError(f"{_where(task)}: nobody is there to replay them: {error.strerror}") from error
-        if not said:
-            raise MachineError(f"{_where(task)}: the process that replayed them has died")
-        found: dict[str, Any] = json.loads(said)
-        if "failed" in found:
-            raise MachineError(f"{_where(task)}: {found['failed']}")
-        return found
+        try:
+            socket.send_fds(self._orders, [json.dumps(order).encode()], [theirs])
+        except OSError as error:
+            os.close(ours)
+            raise MachineError(f"{_where(task)}: nobody is there to replay them: {error.strerror}") from error
+        finally:
+            os.close(theirs)
+        return open(ours, encoding="utf-8")
+
+
+def _answer(task: Task, said: str) -> dict[str, Any]:
+    if not said:
+        raise MachineError(f"{_where(task)}: the process that replayed them has died")
+    found: dict[str, Any] = json.loads(said)
+    if "failed" in found:
+        raise MachineError(f"{_where(task)}: {found['failed']}")
+    return found
 
 
 def _where(task: Task) -> str:

@@ -1,4 +1,4 @@
-"""Spreads tasks over processes of this host, or over a Dask cluster; answers come back in the order of the tasks.
+"""Has tasks worked on by a Dask cluster, as a crew does on this host; and how many can work here and there.
 
 Lives here: who works.  Never here: what the work is.
 """
@@ -6,50 +6,45 @@ Lives here: who works.  Never here: what the work is.
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from deploy.analysis.work import work
 from machine.errors import MachineError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
-    from deploy.analysis.crew import Crew
+    from deploy.analysis.crew import Answers
     from deploy.analysis.work import Task
 
-    Spread = Callable[[Sequence[Task]], list[dict[str, Any]]]
-    """Has tasks done; their answers, in order."""
+    Spread = Callable[[Sequence[Task]], AbstractContextManager[Answers]]
+    """Has tasks begun, so that there is time for something else before one waits for them."""
 
 CONNECT_S: Final = 10
-
-
-def here(jobs: int, crew: Crew) -> Spread:
-    """So many processes at a time on this host."""
-
-    def spread(tasks: Sequence[Task]) -> list[dict[str, Any]]:
-        # A thread each, that waits for its process.
-        with ThreadPoolExecutor(jobs) as pool:
-            return list(pool.map(crew.work, tasks))
-
-    return spread
 
 
 def on_cluster(address: str) -> Spread:
     """On the workers of a Dask scheduler, `tcp://HOST:PORT`; UsageError if it is not there or has none."""
 
-    def spread(tasks: Sequence[Task]) -> list[dict[str, Any]]:
+    @contextmanager
+    def spread(tasks: Sequence[Task]) -> Iterator[Answers]:
         with _connect(address) as client:
             futures = client.map(work, tasks, pure=False)
-            try:
-                answers: list[dict[str, Any]] = client.gather(futures)
-            except MachineError:
-                raise
-            except Exception as error:
-                raise MachineError(f"--scheduler {address}: a worker failed: {error}") from error
-            return answers
+            yield lambda: _gathered(client, futures, address)
 
     return spread
+
+
+def _gathered(client: Any, futures: Any, address: str) -> list[dict[str, Any]]:  # noqa: ANN401  # Dask has no types
+    try:
+        answers: list[dict[str, Any]] = client.gather(futures)
+    except MachineError:
+        raise
+    except Exception as error:
+        raise MachineError(f"--scheduler {address}: a worker failed: {error}") from error
+    return answers
 
 
 def workers_of(address: str) -> int:
@@ -58,7 +53,7 @@ def workers_of(address: str) -> int:
         return sum(int(threads) for threads in client.nthreads().values())
 
 
-def _connect(address: str) -> Any:  # noqa: ANN401  # Dask has no types
+def _connect(address: str) -> Any:  # noqa: ANN401  # as above
     try:
         from distributed import Client  # noqa: PLC0415  # an optional dependency
     except ImportError as error:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from deploy.analysis.segments import ANEW_NS, PAGE_NS, Work, plan_segments
-from deploy.analysis.spread import here, on_cluster, own_jobs, workers_of
+from deploy.analysis.spread import on_cluster, own_jobs, workers_of
 from deploy.analysis.work import Task
-from deploy.replaying import plan_replay
+from deploy.replayable import replayable
 from machine.board import render_board
 from machine.errors import UsageError
 from machine.recording.format import RESUMABLE_FORMAT
@@ -43,7 +42,7 @@ class Verification:
 
 def tasks_of(recording: Recording, parts: int, analysis: tuple[str, ...] = ()) -> tuple[Task, ...]:
     """The parts of a recording as tasks; one, if it has no snapshots.  ChangedGuest, LogError if it cannot be."""
-    board = plan_replay(recording, "log").board
+    board = replayable(recording)
     heads: tuple[Head, ...] = ()
     if recording.facts.format >= RESUMABLE_FORMAT:
         heads = SnapshotStore(recording.path, recording.facts.id).list()
@@ -69,7 +68,8 @@ def run_in_parts(
 ) -> list[dict[str, Any]]:
     """The answers of all parts, in order, from processes of this host or a cluster's.  UsageError, MachineError."""
     spread, tasks = _plan(recording, jobs, workers, analysis)
-    return spread(tasks)
+    with spread(tasks) as answers:
+        return answers()
 
 
 def _plan(
@@ -80,8 +80,7 @@ def _plan(
     if isinstance(workers, str):
         spread, parts = on_cluster(workers), jobs or workers_of(workers)
     else:
-        parts = jobs or own_jobs()
-        spread = here(parts, workers)
+        spread, parts = workers.at_work, jobs or own_jobs()
     return spread, tasks_of(recording, parts, analysis)
 
 
@@ -89,11 +88,11 @@ def verify_in_parts(recording: Recording, jobs: int | None, workers: Crew | str)
     """Replay all parts; the first difference of the first part that has one is the recording's."""
     started = time.monotonic()
     spread, tasks = _plan(recording, jobs, workers)
-    with ThreadPoolExecutor(1) as aside:
-        summary = aside.submit(recording.summary)
-        answers = spread(tasks)
-        seconds = round(time.monotonic() - started, 3)
-        return put_together(recording, answers, summary.result(), seconds)
+    with spread(tasks) as answers:
+        # Meanwhile: in a long log it takes a while.
+        summary = recording.summary()
+        found = answers()
+    return put_together(recording, found, summary, round(time.monotonic() - started, 3))
 
 
 def put_together(

@@ -14,7 +14,8 @@ from deploy.bisection.symbols import Symbols
 from deploy.launch import launch
 from deploy.library import open_recording
 from deploy.reading_options import add_devices, add_json, add_recording
-from deploy.replaying import plan_replay, unclosed
+from deploy.replayable import unclosed
+from deploy.replaying import plan_replay
 from deploy.reporting import complain, put, say
 from machine.errors import EXIT_DIVERGED, EXIT_DONE, EXIT_UNREADABLE, UsageError
 

@@ -21,7 +21,7 @@ from deploy.options import (
     gdb_place,
     monitor_arguments,
 )
-from deploy.replaying import built_files
+from deploy.replayable import built_files
 from deploy.reporting import complain, say
 from deploy.resolve import check_terminal
 from deploy.snapshotting import add_snapshot_options, snapshot_arguments

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from deploy.archive import PACKED_SUFFIX, pack
 from deploy.library import open_recording
 from deploy.reading_options import add_recording
-from deploy.replaying import built_files
+from deploy.replayable import built_files
 from deploy.reporting import complain, put, say
 from machine.errors import EXIT_DONE, EXIT_UNREADABLE
 from machine.recording.layout import SUFFIX

@@ -11,7 +11,8 @@ from deploy.launch import launch
 from deploy.library import open_recording
 from deploy.options import add_device_options, add_gdb, add_monitor_options, device_words, gdb_place, monitor_arguments
 from deploy.reading_options import add_devices, add_json, add_recording
-from deploy.replaying import damage_behind, plan_replay, unclosed
+from deploy.replayable import unclosed
+from deploy.replaying import damage_behind, plan_replay
 from deploy.reporting import complain, put, say
 from machine.errors import EXIT_DONE, EXIT_UNREADABLE, UsageError
 from machine.message import RunState

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.archive import PACKED_SUFFIX, unpack
-from deploy.replaying import built_files
+from deploy.replayable import built_files
 from deploy.reporting import complain, put
 from machine.errors import EXIT_DONE, ChangedGuest
 from machine.recording.files import locate

@@ -41,7 +41,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _in_one_pass(options: argparse.Namespace) -> int:
     from deploy.launch import launch  # noqa: PLC0415
-    from deploy.replaying import damage_behind, plan_replay, unclosed  # noqa: PLC0415
+    from deploy.replayable import unclosed  # noqa: PLC0415
+    from deploy.replaying import damage_behind, plan_replay  # noqa: PLC0415
 
     recording = open_recording(options.recording)
     outcome = launch(plan_replay(recording, options.devices))
@@ -64,7 +65,7 @@ def _in_one_pass(options: argparse.Namespace) -> int:
 def _in_parts(options: argparse.Namespace, workers: Crew | str) -> int:
     """The same answer, from parts that were replayed side by side."""
     from deploy.analysis.verification import verify_in_parts  # noqa: PLC0415
-    from deploy.replaying import unclosed  # noqa: PLC0415
+    from deploy.replayable import unclosed  # noqa: PLC0415
 
     if options.devices == "live":
         raise UsageError("--jobs and --scheduler replay from the log: leave out --devices live")

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from deploy.analysis.crew import Crew
+from deploy.analysis.segments import Segment
+from deploy.analysis.work import Task
 from machine.board import render_board
+from machine.errors import MachineError
 from machine.recording.files import board_here
 from machine.recording.reader import Recording
 from tests.harness.guests import BARE, DMACOPY, guest
@@ -19,7 +26,6 @@ from tests.harness.machine import TIMEOUT_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.harness.machine import Home
 
@@ -101,6 +107,39 @@ def test_a_part_that_cannot_be_replayed_says_why(home: Home, recording: Path) ->
     assert done.exit_code == 1, done.stderr
     assert re.search(r"instructions [\d,]+ to [\d,]+: \S+/00000001\.pages: frame 0 is", done.complaint)
     assert done.stdout == ""
+
+
+def children() -> set[int]:
+    """The processes that this one has started."""
+    tasks = Path("/proc/self/task").iterdir()
+    return {int(child) for task in tasks for child in (task / "children").read_text().split()}
+
+
+def kill_at_work(crew: Crew, forker: int, recording: Path) -> None:
+    """Have a part replayed by processes that are killed."""
+    with crew.at_work([Task(str(recording), "", Segment(0, 1, 0, EVERY))]) as answers:
+        os.kill(forker, signal.SIGKILL)
+        answers()
+
+
+def test_a_part_whose_process_has_died_is_named(recording: Path) -> None:
+    before = children()
+    with Crew() as crew:
+        (forker,) = children() - before
+        # Stopped, it lets the order lie.
+        os.kill(forker, signal.SIGSTOP)
+        with pytest.raises(MachineError, match="0 to 3,000,000: the process that replayed them has died"):
+            kill_at_work(crew, forker, recording)
+
+
+def test_a_part_that_nobody_is_there_for_is_named(recording: Path) -> None:
+    before = children()
+    with Crew() as crew:
+        (forker,) = children() - before
+        os.kill(forker, signal.SIGKILL)
+        os.waitid(os.P_PID, forker, os.WEXITED | os.WNOWAIT)
+        with pytest.raises(MachineError, match="0 to 3,000,000: nobody is there to replay them: Broken pipe"):
+            kill_at_work(crew, forker, recording)
 
 
 def test_coverage_by_symbol_is_the_same_in_any_number_of_parts(home: Home, recording: Path) -> None:
