@@ -16,7 +16,8 @@ from machine.vmstate import encode
 if TYPE_CHECKING:
     from machine.recording.snapshots.part import Part
 
-LEVEL: Final = 1
+LEVEL: Final = -1
+"""Of zstd: unpacked a quarter faster than level 1's, packed a sixth faster, and 2 to 7 % larger (a Debian guest)."""
 FRAME_BYTES: Final = FRAME_PAGES * PAGE_BYTES
 
 
