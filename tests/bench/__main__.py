@@ -132,7 +132,7 @@ def main() -> int:
             "broker": lambda: measure_broker(place),
             "reverse": lambda: measure_reverse(place),
             "machine": lambda: measure_machine(place, rounds),
-            "service": lambda: measure_service(place, rounds),
+            "service": lambda: measure_service(place, guest, rounds),
             "rebuild": lambda: measure_rebuild(place),
             "snapshots": lambda: measure_snapshots(place, rounds),
             "bisect": lambda: measure_bisect(place, rounds),

@@ -18,13 +18,15 @@ from machine.icount import BROKER, FIRST_DEVICE
 from machine.keys import KeyRing
 from machine.message import WIRE_VERSION, Access, AccessKind, Done, Grant, Hello, MmioAccess, Ready, Sync, Welcome
 from machine.port import Port
-from tests.bench.boot import BOOT, CONSOLE, COUNT, Workload, run_command
+from tests.bench.boot import BOOT, CONSOLE, COUNT, Workload, netboot, run_command
 from tests.bench.machine import ASLEEP, IDLE_S, idle_s
 from tests.bench.process import dejavm, measure
 from tests.harness.guests import BARE
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from deploy.guest import Guest
 
 BLOCK: Final = 100
 """Accesses in a row, before the other kind has its turn."""
@@ -92,13 +94,13 @@ class Far:
                 return
 
 
-def measure_service(directory: Path, rounds: int) -> dict[str, float | int]:
+def measure_service(directory: Path, guest: Guest, rounds: int) -> dict[str, float | int]:
     """All figures of services."""
     return {
         **_starts(directory, rounds),
         **_idle(directory),
         **_accesses(directory),
-        **_parts(directory, rounds),
+        **_parts(directory, guest, rounds),
     }
 
 
@@ -138,9 +140,10 @@ def _accesses(directory: Path) -> dict[str, float]:
     return {**medians, "far / local": round(statistics.median(ratios), 3)}
 
 
-def _parts(directory: Path, rounds: int) -> dict[str, float]:
-    """The boot, and one that goes on, verified in one pass, by one worker and by two."""
-    return {name: value for workload in (BOOT, COUNT) for name, value in _verified(directory, workload, rounds).items()}
+def _parts(directory: Path, guest: Guest, rounds: int) -> dict[str, float]:
+    """Boots, and one that goes on, verified in one pass, by one worker and by two."""
+    workloads = (BOOT, netboot(guest, directory), COUNT)
+    return {name: value for workload in workloads for name, value in _verified(directory, workload, rounds).items()}
 
 
 def _verified(directory: Path, workload: Workload, rounds: int) -> dict[str, float]:
