@@ -94,11 +94,14 @@ class Past:
                     yield message
 
     def _undelivered(self, before: Journal) -> list[HostInput]:
-        """The inputs in a journal that the log does not have."""
+        """The inputs in a journal that the log does not have.  MachineError if there was no room for one of them."""
         kept = before.submitted_after(0)
         # What the journal does not have any more has been delivered long ago.
-        forgotten = kept[0][0] - 1 if kept else 0
-        had = Counter(islice(self.inputs(before.base), forgotten, None))
+        forgotten = kept[0][0] - 1 if kept else before.missed
+        delivered = self.inputs(before.base)
+        if len(list(islice(delivered, forgotten))) < before.missed:
+            raise MachineError(f"{before.path}: there was no room for input that the log does not have either")
+        had = Counter(delivered)
         left = _without([message for _, message in kept], had)
         # What was said again at a pace has had another delay.
         paced: Counter[HostInput] = Counter()

@@ -4,10 +4,15 @@ Theory of operation.  A file of the running machine's directory, mapped; the pag
 whatever ends it.  Everything is written first and counts from the store of one word on, so there is no moment at which
 the file says something half.  In it: the model's state as of in front of some message (two places in turn), what has
 been read of guest memory since, what the backend has brought, and what the host made of each output.
+
+A store into a hole of a mapped file ends the process where the file system is full (SIGBUS, mmap(2)).  So nothing is
+stored before the host has given room for it.  Where it gives none the journal has a gap until the next state is kept,
+and says so: the device runs on, but nobody can stand in for it meanwhile.
 """
 
 from __future__ import annotations
 
+import logging
 import mmap
 import os
 import struct
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+log = logging.getLogger("dejavm")
 WORD: Final = 8
 PAGE: Final = 4096
 RESULTS: Final = 4096
@@ -34,6 +40,8 @@ SLOTS_AT: Final = INPUTS_AT + INPUTS_BYTES
 SLOT_BYTES: Final = 1 << 26
 """Room for a state and for what is read until the next; the file has holes where nothing was written."""
 FILE_BYTES: Final = SLOTS_AT + 2 * SLOT_BYTES
+STEP: Final = 1 << 16
+"""Room is asked for so many bytes at a time: a power of two."""
 DUE_MESSAGES: Final = 1000
 DUE_BYTES: Final = 4 << 20
 """A new state is kept after so many messages, or bytes said, heard and read."""
@@ -41,9 +49,13 @@ MODE: Final = 0o600
 NEVER: Final = 1 << 62
 """The number of no input."""
 
-_ACTIVE, _BEGUN, _INPUTS_END, _PEEKED, _STAGE, _BASE = range(6)
+_ACTIVE, _BEGUN, _INPUTS_END, _PEEKED, _STAGE, _BASE, _MISSED, _GAP = range(8)
 _SEQ, _STATE, _MEMORY, _READS, _INPUTS, _OUTPUTS, _WAITING, _OWES = range(8)
 _SLOT_HEAD: Final = PAGE
+_INPUTS_REGION: Final = 0
+"""Those of the slots have the slots' numbers."""
+_REGIONS: Final = (INPUTS_AT, SLOTS_AT, SLOTS_AT + SLOT_BYTES)
+"""Where those parts begin that are given room as they fill."""
 _READ: Final = struct.Struct("<QQ")
 _TRAILER: Final = struct.Struct("<QQII")
 """Behind the bytes of an input: its number, delay, event, length."""
@@ -77,14 +89,22 @@ class Journal:
         try:
             if new:
                 path.unlink(missing_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
             try:
-                os.ftruncate(descriptor, FILE_BYTES)
-                self._map = mmap.mmap(descriptor, FILE_BYTES)
-            finally:
-                os.close(descriptor)
+                os.ftruncate(self._fd, FILE_BYTES)
+                os.posix_fallocate(self._fd, 0, INPUTS_AT + STEP)
+                for start in _REGIONS[1:]:
+                    os.posix_fallocate(self._fd, start, STEP)
+                self._map = mmap.mmap(self._fd, FILE_BYTES)
+            except OSError:
+                os.close(self._fd)
+                raise
         except OSError as error:
             raise MachineError(f"{path}: cannot keep a journal: {error.strerror}") from error
+        self._rooms = [start + STEP for start in _REGIONS]
+        """How far the host has given room in each of them."""
+        self._lacked = (_INPUTS_REGION, 0)
+        """The newest part for which it had none."""
         self._bytes = memoryview(self._map)
         self._words = self._bytes.cast("Q")
         self._messages = 0
@@ -93,6 +113,14 @@ class Journal:
         """How far what was read has been told again."""
         if not self._words[_ACTIVE]:
             self.keep(Kept())
+
+    @classmethod
+    def left(cls, path: Path) -> Journal:
+        """That of a process that has died, to be gone on with; MachineError if there is not all that this takes."""
+        journal = cls(path, new=False)
+        if journal.gap:
+            raise MachineError(f"{path}: there was no room for what a process that takes over must know")
+        return journal
 
     @classmethod
     def behind(cls, path: Path, base: int, unsaid: Sequence[HostInput], *, looked: bool) -> Journal:
@@ -123,11 +151,27 @@ class Journal:
         self._words.release()
         self._bytes.release()
         self._map.close()
+        os.close(self._fd)
 
     def close(self) -> None:
         """Nobody will come: remove the file."""
         self._path.unlink(missing_ok=True)
         self.forget()
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
+    @property
+    def gap(self) -> bool:
+        """There was no room for something that a successor must know."""
+        return bool(self._words[_GAP])
+
+    @property
+    def missed(self) -> int:
+        """The number of the newest input for which there was no room; 0 for none."""
+        return int(self._words[_MISSED])
 
     # State.
 
@@ -142,12 +186,15 @@ class Journal:
         self._weight += size
 
     def keep(self, kept: Kept) -> None:
-        """Keep a state; what was read before it is forgotten."""
+        """Keep a state; what was read before it is forgotten, and what was missed is not needed any more."""
         slot = 2 if self._words[_ACTIVE] == 1 else 1
         at = self._slot(slot) + _SLOT_HEAD
         end = at + len(kept.state) + len(kept.backend)
         if end > self._slot(slot) + SLOT_BYTES:
             raise MachineError(f"a state of {len(kept.state)} bytes does not fit the journal")
+        self._messages = self._weight = 0
+        if not (self._room(slot, end) and self._room(*self._lacked)):
+            return
         self._bytes[at:end] = kept.state + kept.backend
         head = self._slot(slot) // WORD
         values = (
@@ -156,8 +203,10 @@ class Journal:
         for number, value in enumerate(values):
             self._words[head + number] = value
         self._words[_ACTIVE] = slot
-        self._messages = self._weight = 0
         self._told = 0
+        if self._words[_GAP]:
+            self._words[_GAP] = 0
+            log.warning("%s: there is room again: another process can stand in for this one", self._path)
 
     def kept(self) -> Kept:
         """The newest state."""
@@ -183,11 +232,14 @@ class Journal:
         after = end + _READ.size + len(data)
         if at + after > (self._head * WORD) + SLOT_BYTES:
             raise MachineError("one message of the guest's has a device read more of memory than its journal holds")
+        self._weight += len(data)
+        # Behind a gap it is of no use.
+        if self._words[_GAP] or not self._room(self._words[_ACTIVE], at + after):
+            return
         _READ.pack_into(self._map, at + end, address, len(data))
         self._bytes[at + end + _READ.size : at + after] = data
         self._words[self._head + _READS] = after
         self._told = after
-        self._weight += len(data)
 
     def read_again(self, address: int, size: int, node: str, icount: int) -> bytes | None:
         """What was there when a predecessor looked; None behind its last look.  Divergence if it looked elsewhere."""
@@ -208,18 +260,21 @@ class Journal:
         """An input is about to be said."""
         record = message.data + _TRAILER.pack(number, message.delay_ns, message.event, len(message.data))
         end = self._words[_INPUTS_END]
+        if not self._room(_INPUTS_REGION, INPUTS_AT + min(end % INPUTS_BYTES + len(record), INPUTS_BYTES)):
+            self._words[_MISSED] = number
+            return
         self._put(end, record[-INPUTS_BYTES:])
         self._words[_INPUTS_END] = end + len(record)
 
     def submitted_after(self, number: int) -> list[tuple[int, HostInput]]:
-        """Inputs with higher numbers, in order, as far back as they are kept."""
+        """Inputs with higher numbers, in order, as far back as they are kept, and not beyond one that was missed."""
         found: list[tuple[int, HostInput]] = []
         last = self._words[_INPUTS_END]
         end = last
         while end >= _TRAILER.size:
             each, delay_ns, event, size = _TRAILER.unpack(self._get(end - _TRAILER.size, _TRAILER.size))
             start = end - _TRAILER.size - size
-            if each <= number or start < 0 or last - start > INPUTS_BYTES:
+            if each <= max(number, self._words[_MISSED]) or start < 0 or last - start > INPUTS_BYTES:
                 break
             found.append((each, HostInput(HostEvent(event), self._get(start, size), delay_ns)))
             end = start
@@ -229,7 +284,8 @@ class Journal:
     def last_input(self) -> int:
         """The number of the newest input; 0 for none."""
         end = self._words[_INPUTS_END]
-        return int(_TRAILER.unpack(self._get(end - _TRAILER.size, _TRAILER.size))[0]) if end else 0
+        newest = int(_TRAILER.unpack(self._get(end - _TRAILER.size, _TRAILER.size))[0]) if end else 0
+        return max(newest, self.missed)
 
     @property
     def peeked(self) -> int:
@@ -281,6 +337,25 @@ class Journal:
     def _reads_at(self) -> int:
         head = self._head
         return head * WORD + _SLOT_HEAD + self._words[head + _STATE] + self._words[head + _MEMORY]
+
+    def _room(self, region: int, end: int) -> bool:
+        """Whether bytes of a region, up to `end`, may be stored; if not, there is a gap from now on."""
+        start = self._rooms[region]
+        if end <= start:
+            return True
+        end = min((end + STEP - 1) & -STEP, FILE_BYTES)
+        try:
+            os.posix_fallocate(self._fd, start, end - start)
+        except OSError as error:
+            self._lacked = (region, end)
+            if not self._words[_GAP]:
+                self._words[_GAP] = 1
+                log.warning(
+                    "%s: %s; make room: until then the run ends if this process dies", self._path, error.strerror
+                )
+            return False
+        self._rooms[region] = end
+        return True
 
     @staticmethod
     def _slot(number: int) -> int:

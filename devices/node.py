@@ -121,7 +121,7 @@ class Surroundings:
         if welcome.mode is RunMode.RECORD and may_be_kept():
             path = run_directory() / f"journal-{name}"
             if past is None:
-                self.journal = Journal(path, new=not welcome.rebuild)
+                self.journal = Journal.left(path) if welcome.rebuild else Journal(path, new=True)
             else:
                 relives = make(arguments.board.device(name).backend).relives
                 self.journal = past.journal(path, relives=relives)

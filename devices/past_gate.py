@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from devices.gate import LiveGate, Past
+from machine.errors import MachineError
 from machine.message import BackendResult, HostEvent, HostInput, HostOutput
 
 if TYPE_CHECKING:
@@ -126,11 +127,13 @@ class PastGate:
         self._live.close()
 
     def present(self, message: Present) -> None:
-        """The past is over.  BackendError if the host's side cannot be had again."""
+        """The past is over.  BackendError if the host's side cannot be had again, MachineError if input is lost."""
         self._is_past = False
         if message.backend:
             self._live.replace(self._make(message.backend))
         relives = self.backend.relives
+        if not relives and self._journal.missed > message.inputs:
+            raise MachineError(f"{self._journal.path}: there was no room for input that the broker has not had")
         known = self._relived if relives else self._journal.submitted_after(message.inputs)
         unsaid = [said for number, said in known if number > message.inputs]
         inputs = self._inputs if relives else max(message.inputs, self._journal.last_input)

@@ -43,7 +43,7 @@ class Horizon:
         self._lost_s, self._why = self._clock(), why
         log.warning("%s; %s", why, "another broker is waited for" if self._awaits else "it is waited for")
         if self._awaits:
-            self._places.returning.write_text(f"{why}; another broker is waited for\n")
+            self._places.say_returning(f"{why}; another broker is waited for")
 
     def seen(self) -> bool:
         """A broker has spoken; whether it was out of sight before."""

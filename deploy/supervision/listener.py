@@ -23,6 +23,7 @@ from deploy.outcome import TERMINAL_STATES
 from deploy.plan import BROKER
 from deploy.supervision.daemon import Supervisor
 from deploy.supervision.horizon import Horizon
+from deploy.supervision.last_word import LastWord
 from deploy.supervision.place import ServicePlaces
 from deploy.supervision.report import reach
 from deploy.supervision.returning import Returning
@@ -150,6 +151,9 @@ class Listener:
         self._store = FdStore(places.directory)
         """What processes that die leave to those that supervisor starts in their place."""
         self._end: End | None = None
+        self._last_word = LastWord(places)
+        self._said = ""
+        """Of why it has ended, in the diagnostics."""
         self._exits: dict[str, str] = {}
         self._broker_gone_s: float | None = None
         self._cleared = False
@@ -189,6 +193,7 @@ class Listener:
                 continue
             self._hear()
             self._clear_away()
+            self._last_word.write_again()
 
     def _return(self, returning: Returning) -> None:
         """One more step; where there is no way back the machine ends."""
@@ -280,9 +285,10 @@ class Listener:
     def _write(self, end: End) -> None:
         self._end = end
         end.exits = dict(self._exits)
-        part = self._places.end.with_suffix(".part")
-        part.write_text(json.dumps(asdict(end)))
-        part.replace(self._places.end)
+        if end.detail != self._said:
+            self._said = end.detail
+            log.warning("the run has ended: %s", end.detail)
+        self._last_word.write(json.dumps(asdict(end)))
 
 
 def _end_of(status: Status) -> End:

@@ -69,6 +69,18 @@ class ServicePlaces(Places):
         """What is said of a machine that has no broker and will have one; there meanwhile."""
         return self.directory / "returning"
 
+    def say_returning(self, why: str) -> None:
+        """There is no broker, and will be one; where there is no room for the reason, that alone."""
+        with suppress(OSError):
+            self.returning.write_text(f"{why}\n")
+
+    def read_returning(self) -> str:
+        """Why there is no broker and will be one; "" if that is not so."""
+        try:
+            return self.returning.read_text().strip() or "another broker is waited for"
+        except OSError:
+            return ""
+
     def forget_earlier(self) -> None:
         """Remove the last word of an earlier run in this directory: one from before supervisor has started."""
         with suppress(FileNotFoundError):

@@ -133,9 +133,9 @@ def ask(places: ServicePlaces, timeout_s: float = ANSWER_S) -> Status | None:
 def report(places: ServicePlaces) -> Report:
     """Everything that is known of a machine."""
     end = read_end(places)
-    status = None if end is not None or _read_returning(places) else ask(places)
+    status = None if end is not None or places.read_returning() else ask(places)
     # Read behind the answer: the broker may have died over the question.
-    returning = _read_returning(places) if status is None else ""
+    returning = places.read_returning() if status is None else ""
     left = places.supervisor_pid() is None
     programs = [] if left else _programs(places)
     own = tuple(program for program in programs if program.name != LISTENER)
@@ -145,13 +145,6 @@ def report(places: ServicePlaces) -> Report:
 def _programs(places: ServicePlaces) -> list[Program]:
     with Supervisor.of(places) as supervisor:
         return supervisor.programs()
-
-
-def _read_returning(places: ServicePlaces) -> str:
-    try:
-        return places.returning.read_text().strip()
-    except OSError:
-        return ""
 
 
 def lines(found: Report) -> list[str]:

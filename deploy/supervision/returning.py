@@ -55,7 +55,7 @@ class Returning:
 
     def begin(self) -> None:
         """The broker was killed."""
-        self._places.returning.write_text("its broker was killed; it is taken back to where its recording ends\n")
+        self._places.say_returning("its broker was killed; it is taken back to where its recording ends")
         log.warning("the broker was killed; the machine is taken back to where its recording ends")
         (self._places.directory / DIED).touch()
         self._leaving = True

@@ -5,6 +5,7 @@ Lives here: the steps; a start that fails leaves nothing.  Never here: the words
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 BEYOND_S: Final = 15.0
 """How much longer than the broker waits for its nodes we wait for the broker's word."""
 POLL_S: Final = 0.02
+PROCESS_BYTES: Final = 320 << 10
+"""A process's journal as it begins (devices/journal.py), and its first diagnostics."""
 ASK_AGAIN_S: Final = 2.0
 
 
@@ -90,8 +93,20 @@ def _write(places: ServicePlaces, start: Start) -> None:
         places.machine.write_text(render_board(start.launch.board))
         places.configuration.write_text(render(service))
         write_facts(places, start.facts)
+        _try_room(places, len(processes) * PROCESS_BYTES)
     except OSError as error:
         raise MachineError(f"{places.directory}: cannot write the machine: {error.strerror}") from error
+
+
+def _try_room(places: ServicePlaces, size: int) -> None:
+    """OSError now, and not from each process in its own words, if the host has no room for what they will keep."""
+    trial = places.directory / "room"
+    descriptor = os.open(trial, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    finally:
+        os.close(descriptor)
+        trial.unlink()
 
 
 def _await_run(places: ServicePlaces, timeout_s: float) -> tuple[int, str]:
