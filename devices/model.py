@@ -218,8 +218,8 @@ class Backend(Protocol):
     def passed(self, data: bytes, icount: int, *, inbound: bool) -> None:
         """Data has gone to the device (`inbound`) or has been handed over by it; called in every mode, for captures."""
 
-    def waiting(self) -> bool:
-        """Whether the machine must not start yet because the other side has not appeared."""
+    def waiting(self) -> str:
+        """What the machine must wait for before it starts, and what to do, `a client on PLACE; ...`; "" for nothing."""
 
     def write_again(self, data: bytes) -> BackendResult:
         """As write(), for bytes that a predecessor was giving to the host when it died."""

@@ -6,6 +6,7 @@ Never here: what a register or a byte means.
 
 from __future__ import annotations
 
+import logging
 import select
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from machine.frame import Frame
     from machine.port import Port
 
+log = logging.getLogger("dejavm")
 READABLE: Final = select.POLLIN | select.POLLHUP | select.POLLERR | select.POLLNVAL
 WRITABLE: Final = select.POLLOUT | select.POLLHUP | select.POLLERR | select.POLLNVAL
 """A descriptor in trouble is ready for whatever tells the backend so."""
@@ -195,6 +197,8 @@ class Shell:
         self._context = ShellContext(self._link, self._gate, self._memory)
         self._poller = select.poll()
         self._polled: list[tuple[int, bool, bool]] = []
+        self._awaited = ""
+        """For whom the machine waits, as the user has been told."""
         self._blank = encode(model.state)
         """What it remembers before its power-on."""
 
@@ -209,12 +213,20 @@ class Shell:
             # start in has come with the welcome.
             while (frame := self._link.next()) is not None:
                 self.handle(frame)
-            if not ready and not self._gate.backend.waiting():
-                announce_ready(port, type(self._model.state))
-                ready = True
+            ready = ready or self._begin(port)
             self._gate.served()
             if not self._link.pending():
                 self._wait()
+
+    def _begin(self, port: Port) -> bool:
+        """Say Ready, unless the backend waits for somebody: that is said to the user instead, once."""
+        awaited = self._gate.backend.waiting()
+        if not awaited:
+            announce_ready(port, type(self._model.state))
+        elif awaited != self._awaited:
+            log.warning("waits for %s", awaited)
+        self._awaited = awaited
+        return not awaited
 
     def handle(self, frame: Frame) -> None:
         """One message: the model acts, every effect goes out, the answer last.  RemoteWireError if it is no message."""

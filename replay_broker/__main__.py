@@ -14,10 +14,11 @@ from machine.errors import MachineError
 from machine.leaving import leave
 from machine.message import RunMode
 from machine.node import Diagnostics, add_metrics, die_with_parent, start_diagnostics
+from replay_broker.barrier import HELLO_TIMEOUT_S
 from replay_broker.making import MODES, SessionMaker
 from replay_broker.monitor.monitor import Monitor
 from replay_broker.roster import Roster
-from replay_broker.server import HELLO_TIMEOUT_S, Server
+from replay_broker.server import Server
 from replay_broker.sockets import Sockets, make_room
 
 if TYPE_CHECKING:
@@ -39,7 +40,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--until", type=int, default=None, metavar="ICOUNT", help="where the CPU was told to stop")
     parser.add_argument("--host", default="", help="what this host is called")
     parser.add_argument(
-        "--hello-timeout", type=float, default=HELLO_TIMEOUT_S, metavar="S", help="how long nodes may take"
+        "--hello-timeout", type=float, default=HELLO_TIMEOUT_S, metavar="S", help="how long nodes may take to come"
+    )
+    parser.add_argument(
+        "--ready-timeout", type=float, default=None, metavar="S", help="and until they are ready (default: for ever)"
     )
     parser.add_argument(
         "--remote", metavar="HOST:PORT", help="where other hosts reach this one; control is a port higher"
@@ -106,7 +110,7 @@ def main(argv: Sequence[str]) -> int:
         server.door.loads = maker.loads()
         server.door.continued = maker.continued
         diagnostics.icount = lambda: server.session.icount if server.session is not None else 0
-        server.hello_timeout_s = options.hello_timeout
+        server.barrier.allow(options.hello_timeout, None if maker.continued[0] else options.ready_timeout)
         server.census.host = options.host or server.census.host
         if options.remote is not None:
             from replay_broker.supplies import Supplies  # noqa: PLC0415  # only a machine of several hosts has any

@@ -100,8 +100,9 @@ class Census:
         return max(0, icount) * NS_PER_S // span_ns, max(0, messages) * NS_PER_S // span_ns
 
     def status(
-        self, session: Session | None, outcome: Outcome | None, mode: m.RunMode, refused: int, *, nodes: bool
-    ) -> m.Status:
+        self, session: Session | None, outcome: Outcome | None, mode: m.RunMode, refused: int, waiting_for: str, *,
+        nodes: bool,
+    ) -> m.Status:  # fmt: skip
         """How the machine is, whose broker `refused` so many messages; with `nodes`, how each process is."""
         alive = m.RunState.STARTING if session is None else m.RunState.RUNNING
         rates = self.rates(session) if session is not None and outcome is None else (0, 0)
@@ -114,7 +115,7 @@ class Census:
             digest=outcome.digest if outcome else b"",
             detail=outcome.detail if outcome else "",
             power_off_reason=outcome.reason if outcome else m.PowerOffReason.OUTSIDE,
-            waiting_for="" if outcome else self.waiting_for(),
+            waiting_for="" if outcome else waiting_for,
             refused=refused,
             icount_per_s=rates[0],
             messages_per_s=rates[1],

@@ -84,9 +84,9 @@ class Roster:
         """Nodes that have not said Hello."""
         return [member.name for member in self.members.values() if member.identity is None]
 
-    def all_ready(self) -> bool:
-        """Whether the run can start."""
-        return all(member.ready for member in self.members.values())
+    def unready(self) -> list[str]:
+        """Nodes that have not said Ready."""
+        return [member.name for member in self.members.values() if not member.ready]
 
     def hear(self, member: Member, frame: Frame) -> None:
         """What a node says before the run: that it is Ready, and what is kept until all are."""

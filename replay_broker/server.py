@@ -15,6 +15,7 @@ from machine.errors import Divergence, LogError, MachineError, RemoteWireError
 from machine.frame import Frame
 from machine.icount import CPU
 from machine.port import frames_of
+from replay_broker.barrier import Barrier
 from replay_broker.census import Census
 from replay_broker.changes import BackendChanges
 from replay_broker.clients import Clients
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from replay_broker.sockets import Sockets, Taken
     from replay_broker.travel import Travel
 
-HELLO_TIMEOUT_S: Final = 60.0
 REPLAYS: Final = (m.RunMode.REPLAY_LOG, m.RunMode.REPLAY_LIVE)
 _PAGES_TAKEN: Final = type_of(m.PagesTaken)
 _HELLO: Final = type_of(m.Hello)
@@ -93,7 +93,7 @@ class Server:
         self.census = Census(roster)
         self.census.backends = lambda: self._changes.words(self.session)
         self.relay = Relay(self.outbox.queue, self.census.relayed)
-        self.hello_timeout_s = HELLO_TIMEOUT_S
+        self.barrier = Barrier(roster)
         self._scrape: ScrapeServer | None = None
 
     def run(self) -> None:
@@ -102,7 +102,6 @@ class Server:
         if self._monitor is not None:
             self._monitor.attach(self)
             self._sockets.watch(self._monitor.descriptor)
-        started = time.monotonic()
         if self._scrape is not None:
             self._sockets.watch(self._scrape.descriptor)
         while not self._over():
@@ -120,7 +119,7 @@ class Server:
                 self._safely(self._look_for_deaths)
             self._drain(self._sockets.control(), self._clients.take)
             self._prepare_once()
-            self._tick(started)
+            self._tick()
             if self._monitor is not None:
                 self._serve_monitor(self._monitor, ready=self._sockets.is_ready(self._monitor.descriptor))
         if self._monitor is not None:
@@ -203,7 +202,7 @@ class Server:
         if self.session is not None and self.outcome is None:
             self._safely(self.session.write_down)
 
-    def _tick(self, started: float) -> None:
+    def _tick(self) -> None:
         self._turns.taken()
         if self.leave_wanted:
             self.leave_wanted, self._dismissed = False, True
@@ -211,10 +210,10 @@ class Server:
             self.quit()
         if self.outcome is not None:
             return
-        missing = self._roster.missing()
-        if self.session is None and missing and time.monotonic() - started > self.hello_timeout_s:
-            self._fail(MachineError(f"not here after {self.hello_timeout_s:.0f} s: {', '.join(missing)}"))
-        if self.session is not None:
+        if self.session is None:
+            if late := self.barrier.look():
+                self._fail(MachineError(late))
+        else:
             self.census.tick(self.session)
             self._safely(self._tick_session)
             self._notice_end()
@@ -301,7 +300,7 @@ class Server:
 
     def _on_ready(self, member: Member, frame: Frame) -> None:
         self._roster.hear(member, frame)
-        if self._roster.all_ready():
+        if not self._roster.unready():
             self.session = self._begin(self.outbox.queue)
             self.door.loads = {}  # who comes from now on stands in for another
             self.taker, self.travel = self.make_taker(), self.make_travel()
@@ -369,7 +368,8 @@ class Server:
 
     def status(self, *, nodes: bool = False) -> m.Status:
         """How the machine is; with `nodes`, how each of its processes is."""
-        return self.census.status(self.session, self.outcome, self.mode, self.refused, nodes=nodes)
+        waiting_for = self.barrier.waiting_for() if self.session is None else self.census.waiting_for()
+        return self.census.status(self.session, self.outcome, self.mode, self.refused, waiting_for, nodes=nodes)
 
     # Ends, and what goes out.
 

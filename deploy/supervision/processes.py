@@ -55,7 +55,7 @@ def _reaching(argv: tuple[str, ...], options: ServiceOptions) -> tuple[str, ...]
 def _extra(name: str, index: int, options: ServiceOptions) -> list[str]:
     placement, host, words = options.placement, options.host, []
     if name == BROKER:
-        words += ["--supervised", "--hello-timeout", f"{options.wait_s:g}"]
+        words += ["--supervised", "--hello-timeout", f"{options.wait_s:g}", "--ready-timeout", f"{options.wait_s:g}"]
         if placement.hosts:
             words += ["--remote", placement.broker_bus, "--keys", str(options.keys)]
     elif placement.hosts:

@@ -89,9 +89,9 @@ class BackendBase:
     def passed(self, data: bytes, icount: int, *, inbound: bool) -> None:
         """Nothing is captured."""
 
-    def waiting(self) -> bool:
+    def waiting(self) -> str:
         """Nobody has to appear."""
-        return False
+        return ""
 
     def wants_quit(self) -> bool:
         """Nobody is there to ask."""

@@ -98,8 +98,8 @@ class MuxBackend(CharBackend):
             self._hang_up()
         return True
 
-    def waiting(self) -> bool:
-        """Whether nobody is there yet to type."""
+    def waiting(self) -> str:
+        """Somebody to type, while nobody is there."""
         return self._inner.waiting()
 
     def wants_quit(self) -> bool:

@@ -107,9 +107,10 @@ class StreamBackend(CharBackend):
                 with contextlib.suppress(OSError):
                     os.unlink(self.address.path)
 
-    def waiting(self) -> bool:
+    def waiting(self) -> str:
         """A server told to wait has seen nobody yet."""
-        return self.address.server and self.address.wait and not self._ever_opened
+        waits = self.address.server and self.address.wait and not self._ever_opened
+        return f"a client on {self.address}; connect one, or say wait=off" if waits else ""
 
     def descriptors(self, room: int) -> Sequence[tuple[int, bool, bool]]:
         """The peer as far as there is room; without a peer the listener."""

@@ -153,9 +153,9 @@ class UsbBackend(BackendBase):
         if data and (plug := self._plugs.get(data[0])) is not None:
             plug.port.passed(data[HEAD_BYTES if inbound else 1 :], icount, inbound=inbound)
 
-    def waiting(self) -> bool:
-        """One of the ports waits."""
-        return any(plug.port.waiting() for plug in self._plugs.values())
+    def waiting(self) -> str:
+        """What the first of the ports waits for that does."""
+        return next((awaited for plug in self._plugs.values() if (awaited := plug.port.waiting())), "")
 
     def wants_quit(self) -> bool:
         """One of the ports' users wants to."""

@@ -126,9 +126,9 @@ class Port:
     def passed(self, data: bytes, icount: int, *, inbound: bool) -> None:
         """Data has gone to the device or has been handed over by it, heads taken off."""
 
-    def waiting(self) -> bool:
-        """Whether the machine must not start yet."""
-        return False
+    def waiting(self) -> str:
+        """What the machine must wait for before it starts; "" for nothing."""
+        return ""
 
     def wants_quit(self) -> bool:
         """Whether the user wants to end the run."""

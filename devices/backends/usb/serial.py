@@ -71,8 +71,8 @@ class SerialPort(Port):
         """For a capture of the line."""
         self._line.passed(data, icount, inbound=inbound)
 
-    def waiting(self) -> bool:
-        """Whether the line waits for its other end."""
+    def waiting(self) -> str:
+        """The line's other end, while it waits for that."""
         return self._line.waiting()
 
     def wants_quit(self) -> bool:

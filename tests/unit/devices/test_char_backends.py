@@ -208,7 +208,7 @@ def test_a_server_says_where_it_listens(opened: Opened, capfd: pytest.CaptureFix
 
 
 def test_a_server_waits_for_its_first_peer(server: HostLoop) -> None:
-    assert server.backend.waiting()
+    assert server.backend.waiting() == f"a client on {stream(server).address}; connect one, or say wait=off"
     assert server.backend.write(b"dropped") == BackendResult(7)
     with connect(server):
         server.until(lambda: server.kinds() == [HostEvent.OPENED])

@@ -216,9 +216,13 @@ def test_ready_waits_for_the_peer_a_server_waits_for(device: Devices, tmp_path: 
     broker = device(f"unix:{tmp_path}/line,server=on")
     broker.welcome()
     with socket.socket(socket.AF_UNIX) as user:
-        while "listening on" not in broker.errors.read_text():
+        while "or say" not in broker.errors.read_text():
             assert broker.process.poll() is None
         assert broker.silent()
+        assert broker.errors.read_text().splitlines() == [
+            f"serial0: listening on unix:{tmp_path}/line",
+            f"serial0: waits for a client on unix:{tmp_path}/line; connect one, or say wait=off",
+        ]
         user.connect(f"{tmp_path}/line")
         (ready,) = broker.receive()
         assert ready == Ready((StateVersion("serial16550", 1),))

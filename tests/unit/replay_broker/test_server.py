@@ -11,7 +11,7 @@ import zmq
 from machine import message as m
 from machine.codec import encode, encode_header
 from machine.icount import BROKER, CPU
-from replay_broker import server as server_module
+from replay_broker import barrier
 from tests.unit.replay_broker.serving import PATIENCE_S, Running, fail_on_purpose, hear
 from tests.unit.replay_broker.stage import RTC, SERIAL, frame_of
 
@@ -67,7 +67,7 @@ def test_a_second_claim_of_a_name_is_refused_and_the_first_stays(running: Runnin
 
 
 def test_the_barrier_names_who_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_module, "HELLO_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(barrier, "HELLO_TIMEOUT_S", 0.0)
     running = Running(tmp_path)
     status = running.end()
     assert (status.state, status.detail) == (m.RunState.FAILED, "not here after 0 s: cpu, serial0, rtc0")
