@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import signal
 from typing import NoReturn
 
 from deploy import cli
 from deploy.reporting import open_streams
-from machine.leaving import leave
+from machine.errors import EXIT_INTERRUPTED
+from machine.leaving import die_of, leave
 
 
 def main() -> NoReturn:
-    """Run the command line to its end and leave with its exit code."""
+    """Run the command line to its end and leave with its exit code; interrupted, of the signal itself.
+
+    A shell that runs a script goes on behind a program that has taken Ctrl-C for an end in order.
+    """
     open_streams()
-    leave(cli.main())
+    exit_code = cli.main()
+    if exit_code == EXIT_INTERRUPTED:
+        die_of(signal.SIGINT)
+    leave(exit_code)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 import os
 import select
+import signal
 import sys
 from typing import TYPE_CHECKING, Final
 
 from deploy.parser import Parser
 from deploy.reporting import complain, put
-from machine.errors import EXIT_DONE, EXIT_FAILED, MachineError
+from machine.errors import EXIT_DONE, Interrupted, MachineError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,12 +53,25 @@ HELP: Final = "help"
 """`dejavm help`, `dejavm help COMMAND`: as with --help."""
 EPILOG: Final = (
     "exit codes: 0 done, 1 the guest or a process failed, 2 usage, 3 the replay diverged or the recordings differ, "
-    "4 unreadable recording"
+    "4 unreadable recording, 130 interrupted"
 )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one subcommand; its exit code.  Every expected failure is one line on standard error."""
+    """Run one subcommand; its exit code.  Every expected failure is one line on standard error.
+
+    Of EXIT_INTERRUPTED the caller makes a death by SIGINT.
+    """
+    try:
+        return _run(argv)
+    except KeyboardInterrupt:
+        # A second one ends us at once.  Who reads our output may never again, and what we hold is no result.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        _drop_output()
+        return _failed(Interrupted("interrupted"))
+
+
+def _run(argv: Sequence[str] | None) -> int:
     words = sys.argv[1:] if argv is None else argv
     if list(words) == [VERSION]:
         return _say_version()
@@ -68,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser(asked)
     if asked is not None and asked not in COMMANDS:
         parser.refuse_command(asked, COMMANDS)
-    options = parser.parse_args(words)
+    options = parser.parse(words)
     if others is not None:
         options.arguments = others
     command = _module(options.command)
@@ -81,8 +95,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error, BrokenPipeError) and _is_unheard():
             return EXIT_DONE
         return _failed(MachineError(_what_failed(error)))
-    except KeyboardInterrupt:
-        return EXIT_FAILED
     return code
 
 
@@ -102,6 +114,7 @@ def build_parser(asked: str | None) -> Parser:
     for name, summary in COMMANDS.items():
         subcommand = subcommands.add_parser(name, help=summary, epilog=EPILOG, allow_abbrev=False)
         if name == asked:
+            parser.at_work = subcommand
             command = _module(name)
             subcommand.description = command.__doc__
             command.configure(subcommand)

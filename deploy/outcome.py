@@ -48,7 +48,7 @@ def judge(mode: RunMode, status: Status, exit_codes: Mapping[str, int], seconds:
         case RunState.ENDED:
             code, lines = _judge_power_off(status)
         case RunState.STOPPED:
-            pass
+            lines = [status.detail] if status.detail else []
         case RunState.DIVERGED:
             code, lines = EXIT_DIVERGED, [status.detail or "the replay is not what was recorded"]
         case _:

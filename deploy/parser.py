@@ -10,11 +10,21 @@ from deploy.reporting import complain
 from machine.errors import EXIT_USAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
 class Parser(argparse.ArgumentParser):
     """Says what is wrong with the arguments, and where to read on, in one line; exit code 2."""
+
+    at_work: Parser | None = None
+    """The subcommand's, where one was asked for."""
+
+    def parse(self, words: Sequence[str]) -> argparse.Namespace:
+        """parse_args(), but what nobody knows is told with the subcommand that does not know it."""
+        options, others = self.parse_known_args(words)
+        if others:
+            (self.at_work or self).error(f"unrecognized arguments: {' '.join(others)}")
+        return options
 
     def error(self, message: str) -> NoReturn:
         """See above; argparse would print how the command is used first."""

@@ -8,7 +8,7 @@ from deploy.devices import NO_WORDS, DeviceWords, with_listeners
 from deploy.plan import Launch
 from deploy.replayable import replayable
 from deploy.snapshotting import nearest_snapshot
-from machine.errors import EXIT_DONE, UsageError
+from machine.errors import EXIT_DONE, Interrupted, UsageError
 from machine.message import RunMode, RunState
 
 if typing.TYPE_CHECKING:
@@ -49,6 +49,13 @@ def plan_replay(
         nodes = ("cpu", *(slot.name for slot in board.devices)) if live else ("cpu",)
         until, snapshot = seek, nearest_snapshot(recording, seek, nodes) or snapshot
     return Launch(board, mode, recording.path, until, end_icount, snapshot=snapshot)
+
+
+def refuse_interrupted(recording: Recording, outcome: Outcome, goal: int | None = None) -> None:
+    """Interrupted, if the user has ended the replay before it came to its goal, by default the end."""
+    status = outcome.status
+    if status.state is RunState.STOPPED and (goal is None or status.icount < goal):
+        raise Interrupted(f"{recording.path}: interrupted; it is bit-exact as far as instruction {status.icount:,}")
 
 
 def damage_behind(recording: Recording, outcome: Outcome) -> str:

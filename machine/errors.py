@@ -12,12 +12,20 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_DIVERGED = 3
 EXIT_UNREADABLE = 4
+EXIT_INTERRUPTED = 130
+"""What a shell tells of a program that SIGINT has ended."""
 
 
 class MachineError(Exception):
     """Something expected went wrong; its text is one line that says what, where and what to do."""
 
     exit_code: ClassVar[int] = EXIT_FAILED
+
+
+class Interrupted(MachineError):
+    """The user has interrupted what was no run."""
+
+    exit_code = EXIT_INTERRUPTED
 
 
 class UsageError(MachineError):

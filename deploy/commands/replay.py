@@ -12,7 +12,7 @@ from deploy.library import open_recording
 from deploy.options import add_device_options, add_gdb, add_monitor_options, device_words, gdb_place, monitor_arguments
 from deploy.reading_options import add_devices, add_json, add_recording
 from deploy.replayable import unclosed
-from deploy.replaying import damage_behind, plan_replay
+from deploy.replaying import damage_behind, plan_replay, refuse_interrupted
 from deploy.reporting import complain, put, say
 from machine.errors import EXIT_DONE, EXIT_UNREADABLE, UsageError
 from machine.message import RunState
@@ -53,6 +53,8 @@ def run(options: argparse.Namespace) -> int:
     outcome = launch(replace(planned, monitor=monitor_arguments(options), gdb=place))
     for line in outcome.lines:
         complain(line)
+    if planned.until is not None:
+        refuse_interrupted(recording, outcome, planned.until)
     if outcome.exit_code == EXIT_DONE:
         if options.json:
             facts = {"icount": outcome.status.icount, "digest": outcome.status.digest.hex()}

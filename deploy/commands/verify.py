@@ -42,12 +42,13 @@ def run(options: argparse.Namespace) -> int:
 def _in_one_pass(options: argparse.Namespace) -> int:
     from deploy.launch import launch  # noqa: PLC0415
     from deploy.replayable import unclosed  # noqa: PLC0415
-    from deploy.replaying import damage_behind, plan_replay  # noqa: PLC0415
+    from deploy.replaying import damage_behind, plan_replay, refuse_interrupted  # noqa: PLC0415
 
     recording = open_recording(options.recording)
     outcome = launch(plan_replay(recording, options.devices))
     for line in outcome.lines:
         complain(line)
+    refuse_interrupted(recording, outcome)
     damage = damage_behind(recording, outcome)
     if outcome.exit_code in (EXIT_DONE, EXIT_DIVERGED):
         facts = {**verdict(outcome), "clean_end": recording.clean_end}

@@ -107,3 +107,28 @@ def test_a_second_signal_ends_the_run_by_force(home: Home) -> None:
     assert done.exit_code == EXIT_FAILED
     assert "force" in done.complaint
     assert Recording.open(path).messages > 0
+
+
+def test_a_run_whose_line_waits_for_somebody_says_so_and_can_be_ended(home: Home) -> None:
+    path = home.work / "a.dejavm"
+    running = home.start("record", "bare", "--kernel", guest("echo"), "--serial", "unix:s,server=on", "-o", path)
+    assert running.process.stderr is not None
+    lines = iter(running.process.stderr.readline, b"")
+    assert b"serial0: waits for a client on unix:s; connect one, or say wait=off\n" in lines
+    running.signal(signal.SIGINT)
+    done = running.finish()
+    assert (done.exit_code, done.complaint) == (0, "dejavm: ended before it began")
+    assert sorted(home.work.iterdir()) == []
+
+
+def test_a_command_that_is_no_run_dies_of_an_interrupt(home: Home) -> None:
+    recording = home.record("bare", "--kernel", guest("chatter"), "--serial", "null")
+    # Whoever runs the tests in the background may have it ignored.
+    running = home.start_argv(["env", "--default-signal=INT", *home.argv("dump", recording, "--json")])
+    assert running.process.stdout is not None
+    # It has more to say than the pipe holds, and nobody reads on: it cannot have come to its end.
+    assert running.process.stdout.readline().startswith(b"{")
+    running.signal(signal.SIGINT)
+    running.process.wait(DEADLINE_S * 6)
+    done = running.finish()
+    assert (done.exit_code, done.complaint) == (-signal.SIGINT, "dejavm: interrupted")

@@ -62,7 +62,8 @@ def launcher(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeLauncher:
         (["help", "recrod"], "recrod is no command, record is one; see: dejavm --help"),
         (["replay", "--until", "soon"], "invalid int value: 'soon'; see: dejavm replay --help"),
         (["run", "--sleep", "maybe"], "invalid choice"),
-        (["info", "--jso"], "unrecognized arguments"),
+        (["info", "--jso"], "unrecognized arguments: --jso; see: dejavm info --help"),
+        (["down", "one", "two"], "unrecognized arguments: two; see: dejavm down --help"),
         (["up", "--wait", "nan"], "argument --wait: nan is no time in seconds"),
         (["up", "--wait", "-1"], "argument --wait: -1 is no time in seconds"),
         (["down", "--timeout", "inf"], "argument --timeout: inf is no time in seconds"),
@@ -265,3 +266,25 @@ def test_what_the_host_refuses_is_told_by_its_name(
     monkeypatch.setattr(run, "run", refuse)
     assert cli.main(["run"]) == 1
     assert capsys.readouterr().err == "dejavm: /there: Permission denied\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "at", "exit_code"),
+    [
+        (["verify"], 1500, 130),
+        (["replay"], 1500, 0),
+        (["replay", "--until", "2000"], 1500, 130),
+        (["replay", "--until", "2000"], 2000, 0),
+    ],
+)
+def test_a_replay_that_is_interrupted_has_not_done_what_was_asked(
+    words: list[str], at: int, exit_code: int, launcher: FakeLauncher, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    path = str(write(tmp_path / "x.dejavm"))
+    launcher.outcome = Outcome(Status(RunState.STOPPED, at, 4000, 9, 5), 0)
+    assert cli.main([words[0], path, *words[1:]]) == exit_code
+    said = capsys.readouterr()
+    complaint = f"dejavm: {path}: interrupted; it is bit-exact as far as instruction 1,500\n"
+    assert (complaint in said.err) == (exit_code == 130)
+    assert "bit-exact" not in said.out
