@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from deploy.naming import add_name, name_of
 from deploy.parser import seconds
 from deploy.reporting import complain, put
 from deploy.supervision.ending import end_machine
@@ -18,7 +19,7 @@ PATIENCE_S: Final = 20.0
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
-    parser.add_argument("name", nargs="?", metavar="NAME", help="the machine (default: the only one)")
+    add_name(parser, "the only one")
     parser.add_argument(
         "--timeout", type=seconds, default=PATIENCE_S, metavar="S",
         help=f"how long the guest may take behind its power key ({PATIENCE_S:.0f}; 0: do not press it)",
@@ -27,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """End it; nothing of it is left."""
-    places = find(options.name)
+    places = find(name_of(options), "dejavm down")
     ended = end_machine(places, options.timeout, complain)
     how = "the guest has switched off" if ended.powered_off else ended.state.lower() or "it was gone already"
     put(f"{places.name} is down: {how}")

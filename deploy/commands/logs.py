@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from deploy.host_signals import EndingSignals
 from deploy.reporting import put
-from deploy.supervision.diagnostics import in_order, log_files
-from deploy.supervision.place import find
+from deploy.supervision.diagnostics import Stream
+from deploy.supervision.place import everybody, find
 from machine.errors import EXIT_DONE, UsageError
 
 if TYPE_CHECKING:
     import argparse
 
+HINT: Final = "{0} is a machine, not a process; print its diagnostics with: dejavm logs --name {0}"
 LOOK_S: Final = 0.2
 
 
@@ -27,17 +28,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print what there is, then what comes."""
-    places = find(options.name)
-    files = log_files(places.logs, options.node)
-    if not files:
-        known = ", ".join(sorted(path.stem for path in places.logs.glob("*.log")))
-        raise UsageError(f"{places.name} has no process {options.node} here (it has: {known})")
+    if options.name is None and options.node is not None:
+        _refuse_machine(options.node)
+    places = find(options.name, "dejavm logs --name")
+    stream = Stream(places.logs, options.node)
+    if options.node is not None and options.node not in places.processes:
+        raise UsageError(f"{places.name} has no process {options.node} here (it has: {', '.join(places.processes)})")
     with EndingSignals() as signals:
         while True:
             last = not options.follow or signals.drain() > 0 or not places.directory.exists()
-            for line in in_order(files, to_the_end=last):
+            for line in stream.take(to_the_end=last):
                 put(str(line))
             sys.stdout.flush()
             if last:
                 return EXIT_DONE
             select.select([signals.fd], [], [], LOOK_S)
+
+
+def _refuse_machine(node: str) -> None:
+    """UsageError if that is no process of any machine, but the name of one."""
+    machines = everybody()
+    if node in (places.name for places in machines) and not any(node in places.processes for places in machines):
+        raise UsageError(HINT.format(node))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from deploy.naming import add_name, name_of
 from deploy.reading_options import add_json
 from deploy.reporting import put, say
 from deploy.supervision.place import everybody, find
@@ -17,13 +18,14 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
-    parser.add_argument("name", nargs="?", metavar="NAME", help="one machine (default: all)")
+    add_name(parser, "all")
     add_json(parser, "a list of machines, each with its nodes")
 
 
 def run(options: argparse.Namespace) -> int:
     """List them."""
-    machines = [find(options.name)] if options.name is not None else everybody()
+    name = name_of(options)
+    machines = [find(name, "dejavm ps")] if name is not None else everybody()
     reports = [report(places) for places in machines]
     if options.json:
         put(json.dumps([plain(found) for found in reports]))

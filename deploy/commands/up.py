@@ -43,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=seconds,
         default=START_S,
         metavar="S",
-        help=f"how long its processes may take to come ({START_S:.0f})",
+        help=f"how long its processes may take to come and to be ready ({START_S:.0f})",
     )
     parser.add_argument(
         "--metrics", type=port, nargs="?", const=0, metavar="PORT",
@@ -64,9 +64,7 @@ def run(options: argparse.Namespace) -> int:
     service = ServiceOptions(options.wait, options.metrics, placement=placement, host=options.host, keys=keys)
     name = options.name if options.name is not None else name_of_board(board.name)
     start = Start(launch, _facts(launch, service, own), str(Path.cwd()), import_path(), service)
-    started = start_machine(name, start)
-    for line in started.diagnostics:
-        say(line)
+    started = start_machine(name, start, say)
     if started.exit_code != EXIT_DONE:
         complain(f"{name}: {started.detail}")
         return started.exit_code

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 STAMP: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) ([\w-]+) (\d+): (.*)", re.DOTALL)
@@ -31,6 +31,11 @@ class Line(NamedTuple):
     node: str
     icount: str
     text: str
+
+    @property
+    def brief(self) -> str:
+        """As a command prints it whose processes say it now."""
+        return f"{self.node}: {self.text}"
 
     def __str__(self) -> str:
         """As `dejavm logs` prints it."""
@@ -82,15 +87,17 @@ class LogFile:
     def _parse(self, raw: bytes, written: datetime) -> Line:
         """`written`: when the file was, for what is said before anything with a stamp."""
         text = raw.decode(errors="replace").rstrip("\r")
+        # What has no stamp is often said with the node's name, as it is for a command that waits for the run's end.
+        bare = text.removeprefix(f"{self._node}: ")
         if (match := STAMP.fullmatch(text)) is not None:
             self._last = Line(match[1], match[2], match[3], match[4])
         elif self._node == SUPERVISOR and (match := SUPERVISOR_STAMP.fullmatch(text)) is not None:
             at = datetime.strptime(match[1], "%Y-%m-%d %H:%M:%S,%f").astimezone(UTC)
             self._last = Line(_stamp(at), self._node, UNKNOWN, match[2])
         elif self._last is not None:
-            return self._last._replace(text=text)
+            return self._last._replace(text=bare)
         else:
-            return Line(_stamp(written), self._node, UNKNOWN, text)
+            return Line(_stamp(written), self._node, UNKNOWN, bare)
         return self._last
 
 
@@ -98,13 +105,22 @@ def _stamp(at: datetime) -> str:
     return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}Z"
 
 
-def log_files(directory: Path, node: str | None) -> list[LogFile]:
-    """The files of all nodes, or of one; supervisor's own is not a node's, and only told who names it."""
-    paths = sorted(directory.glob("*.log"))
-    return [LogFile(path) for path in paths if path.stem == node or (node is None and path.stem != SUPERVISOR)]
+class Stream:
+    """What all nodes write, or one; supervisor's own is not a node's, and only told who names it."""
 
+    def __init__(self, directory: Path, node: str | None = None) -> None:
+        self._directory = directory
+        self._node = node
+        self._files: dict[str, LogFile] = {}
 
-def in_order(files: Iterable[LogFile], *, to_the_end: bool = False) -> list[Line]:
-    """What has come in all files since the last look, by time; one process's lines stay in their order."""
-    found = [(line.time, line) for file in files for line in file.take(to_the_end=to_the_end)]
-    return [line for _, line in sorted(found, key=lambda pair: pair[0])]
+    def take(self, *, to_the_end: bool = False) -> list[Line]:
+        """What has come since the last look, by time; one process's lines stay in their order.
+
+        `to_the_end`: see LogFile.take().
+        """
+        for path in sorted(self._directory.glob("*.log")):
+            wanted = path.stem == self._node or (self._node is None and path.stem != SUPERVISOR)
+            if wanted and path.stem not in self._files:
+                self._files[path.stem] = LogFile(path)
+        found = [(line.time, line) for file in self._files.values() for line in file.take(to_the_end=to_the_end)]
+        return [line for _, line in sorted(found, key=lambda pair: pair[0])]

@@ -55,6 +55,11 @@ class ServicePlaces(Places):
         return self.directory / "logs"
 
     @property
+    def processes(self) -> list[str]:
+        """Those that have written something, or are about to, by name."""
+        return sorted(path.stem for path in self.logs.glob("*.log"))
+
+    @property
     def facts(self) -> Path:
         """What `up` was asked for."""
         return self.directory / "up.json"
@@ -122,18 +127,24 @@ def claim(name: str) -> ServicePlaces:
     return places
 
 
-def find(name: str | None) -> ServicePlaces:
-    """The machine of that name, or the only one there is; UsageError if there is none or no only one."""
+def find(name: str | None, naming: str) -> ServicePlaces:
+    """The machine of that name, or the only one there is; UsageError if there is none or no only one.
+
+    `naming` is what stands in front of a machine's name on the command line, `dejavm down`.
+    """
     known = everybody()
+    if not known:
+        raise UsageError(f"no machine {name + ' ' if name else ''}is up here; start one with: dejavm up")
+    names = ", ".join(places.name for places in known)
     if name is not None:
         places = next((places for places in known if places.name == name), None)
         if places is None:
-            names = ", ".join(places.name for places in known) or "none"
-            raise UsageError(f"no machine {name} is up here (there are: {names})")
+            of = next((places.name for places in known if name in places.processes), "")
+            hint = f"{name} is a process of {of}" if of else f"there are: {names}"
+            raise UsageError(f"no machine {name} is up here ({hint})")
         return places
     if len(known) != 1:
-        names = ", ".join(places.name for places in known)
-        raise UsageError(f"say which machine: {names}" if known else "no machine is up here; start one with: dejavm up")
+        raise UsageError(f"say which machine, one of {names}: {naming} {known[0].name}")
     return known[0]
 
 

@@ -192,6 +192,7 @@ def _headline(found: Report) -> str:
     status = found.status
     words = [f"{found.name}:", "held by a debugger," if found.state == DEBUGGED else found.state]
     if status is not None and status.waiting_for:
+        words[-1] = words[-1].removesuffix(",") + ","
         words.append(f"waiting for {status.waiting_for},")
     if status is not None and status.state not in TERMINAL_STATES:
         words.append(f"board {found.facts.board}, {found.facts.mode}, {status.messages:,} messages")

@@ -14,16 +14,18 @@ from deploy.host_signals import deaf, dying_as_interrupt, held_back
 from deploy.outcome import TERMINAL_STATES
 from deploy.supervision import daemon
 from deploy.supervision.configuration import Service, render
-from deploy.supervision.diagnostics import in_order, log_files
+from deploy.supervision.diagnostics import Stream
 from deploy.supervision.place import claim, give_back
 from deploy.supervision.processes import ServiceOptions, plan_service
 from deploy.supervision.remains import remains
 from deploy.supervision.report import Facts, reach, read_end, write_facts
 from machine.board import render_board
-from machine.errors import EXIT_DONE, EXIT_FAILED, EXIT_UNREADABLE, EXIT_USAGE, MachineError
+from machine.errors import EXIT_DONE, EXIT_FAILED, EXIT_UNREADABLE, EXIT_USAGE, Interrupted, MachineError
 from machine.message import RunState
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from deploy.plan import Launch
     from deploy.supervision.place import ServicePlaces
 
@@ -32,6 +34,8 @@ BEYOND_S: Final = 15.0
 POLL_S: Final = 0.02
 PROCESS_BYTES: Final = 320 << 10
 """A process's journal as it begins (devices/journal.py), and its first diagnostics."""
+LOOK_S: Final = 0.2
+"""Between two looks at what the processes have written."""
 ASK_AGAIN_S: Final = 2.0
 
 
@@ -48,37 +52,60 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """How it went: the exit code, why not, and what the processes have written."""
+    """How it went: the exit code, and why not."""
 
     exit_code: int
     detail: str
-    diagnostics: tuple[str, ...]
 
 
-def start_machine(name: str, start: Start) -> Started:
-    """Start the machine; when the guest does not come to run, everything is gone again.  MachineError, UsageError."""
+def start_machine(name: str, start: Start, say: Callable[[str], None]) -> Started:
+    """Start the machine; when the guest does not come to run, everything is gone again.  MachineError, UsageError.
+
+    `say` is told each line that a process writes, at once: one may want its user to do something first.
+    """
     # Held back until whoever is interrupted clears away.
     with dying_as_interrupt(), held_back() as let_come:
         places = claim(name)
         try:
             let_come()
-            started = _start(places, start)
+            started = _start(places, start, say)
         except BaseException as error:
             _clear(places)
             if isinstance(error, KeyboardInterrupt):
-                raise MachineError(f"{name}: interrupted before its guest ran; nothing of it is left") from None
+                raise Interrupted(f"{name}: interrupted before its guest ran; nothing of it is left") from None
             raise
         if started.exit_code != EXIT_DONE:
             _clear(places)
     return started
 
 
-def _start(places: ServicePlaces, start: Start) -> Started:
+def _start(places: ServicePlaces, start: Start, say: Callable[[str], None]) -> Started:
     _write(places, start)
     daemon.start(places)
-    exit_code, detail = _await_run(places, start.options.wait_s + BEYOND_S)
-    diagnostics = tuple(f"{line.node}: {line.text}" for line in in_order(log_files(places.logs, None), to_the_end=True))
-    return Started(exit_code, detail, diagnostics)
+    diagnostics = _Diagnostics(places, say)
+    started = Started(*_await_run(places, start.options.wait_s + BEYOND_S, diagnostics.look))
+    diagnostics.tell(to_the_end=True)
+    return started
+
+
+class _Diagnostics:
+    """Tells what the processes write while they start."""
+
+    def __init__(self, places: ServicePlaces, say: Callable[[str], None]) -> None:
+        self._stream = Stream(places.logs)
+        self._say = say
+        self._look_at_s = 0.0
+
+    def look(self) -> None:
+        """Tell what is new, if it is time to look again."""
+        if (now_s := time.monotonic()) >= self._look_at_s:
+            self._look_at_s = now_s + LOOK_S
+            self.tell()
+
+    def tell(self, *, to_the_end: bool = False) -> None:
+        """Tell what is new."""
+        for line in self._stream.take(to_the_end=to_the_end):
+            self._say(line.brief)
 
 
 def _write(places: ServicePlaces, start: Start) -> None:
@@ -109,8 +136,8 @@ def _try_room(places: ServicePlaces, size: int) -> None:
         trial.unlink()
 
 
-def _await_run(places: ServicePlaces, timeout_s: float) -> tuple[int, str]:
-    """Exit code and detail, once the guest runs or it is known that it will not."""
+def _await_run(places: ServicePlaces, timeout_s: float, look: Callable[[], None]) -> tuple[int, str]:
+    """Exit code and detail, once the guest runs or it is known that it will not; `look` is called meanwhile."""
     control = reach(places)
     again_s = 0.0
     deadline = time.monotonic() + timeout_s
@@ -130,6 +157,7 @@ def _await_run(places: ServicePlaces, timeout_s: float) -> tuple[int, str]:
                 return EXIT_DONE, ""
             if status is not None and status.state in TERMINAL_STATES:
                 deadline = min(deadline, time.monotonic() + BEYOND_S)  # the listener writes it down
+            look()
             control.wait(POLL_S)
     finally:
         control.close(0)

@@ -118,7 +118,7 @@ def _idle(directory: Path) -> dict[str, float]:
     console = directory / "asleep.txt"
     asleep = ("--append", f"{CONSOLE} dejavm.run={quote(ASLEEP, safe='')}", "--serial", f"file:{console}")
     measure(dejavm("up", "debian", *MORE, *asleep, "--record", "-o", "asleep.dejavm", "--name", "bench"), directory)
-    places = find("bench")
+    places = find("bench", "dejavm ps")
     used = idle_s(places.supervisor_pid() or 0, console)
     measure(dejavm("down", "bench", "--timeout", "0"), directory)
     return {"idle % of a core, supervised": round(100 * sum(used.values()) / IDLE_S, 2)}

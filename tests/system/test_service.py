@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -201,7 +202,37 @@ def test_up_that_is_interrupted_leaves_nothing(home: Home, number: signal.Signal
     )
     starting.signal(number)
     done = starting.finish()
-    assert (done.exit_code, done.complaint) == (1, "dejavm: m: interrupted before its guest ran; nothing of it is left")
+    complaint = "dejavm: m: interrupted before its guest ran; nothing of it is left"
+    assert (done.exit_code, done.complaint) == (-signal.SIGINT, complaint)
+    assert home.left_behind() == []
+
+
+def test_up_says_for_whom_it_waits_while_it_waits_and_so_does_ps(home: Home) -> None:
+    machine = Service(home, "m")
+    starting = home.start("up", "bare", "--kernel", guest("echo"), "--serial", "unix:s,server=on", "--name", "m")
+    assert starting.process.stderr is not None
+    said = [starting.process.stderr.readline() for _ in range(2)]
+    assert said == [
+        b"serial0: listening on unix:s\n", b"serial0: waits for a client on unix:s; connect one, or say wait=off\n",
+    ]  # fmt: skip
+    waiting = machine.await_ps(lambda ps: ps["waiting_for"].startswith("serial0 ("))
+    assert (waiting["state"], waiting["nodes"][2]["state"]) == ("starting", "starting")
+    assert "waits for a client" in home.run("logs", "serial0").stdout
+    with socket.socket(socket.AF_UNIX) as line:
+        home.call(line, home.work / "s")
+        done = starting.finish()
+        assert (done.exit_code, done.stdout, done.stderr) == (0, "m is up: 4 processes\n", "")
+        assert machine.ps()["waiting_for"] == ""
+    machine.down()
+
+
+def test_up_waits_no_longer_than_it_is_told_and_leaves_nothing(home: Home) -> None:
+    words = ("--kernel", guest("echo"), "--serial", "unix:s,server=on", "--record", "-o", "a.dejavm", "--wait", "3")
+    done = home.run("up", "bare", *words)
+    assert done.exit_code == 1
+    # On a busy host it may not even have come.
+    assert re.fullmatch(r"dejavm: bare: not (ready|here) after 3 s: .*serial0.*", done.complaint)
+    assert not (home.work / "a.dejavm").exists()
     assert home.left_behind() == []
 
 

@@ -20,7 +20,7 @@ from supervisor.loggers import LevelsByName, LogRecord, RotatingFileHandler
 from deploy.plan import Launch, Places, plan_processes
 from deploy.supervision import daemon, ending
 from deploy.supervision.configuration import Service, render
-from deploy.supervision.diagnostics import in_order, log_files
+from deploy.supervision.diagnostics import Stream
 from deploy.supervision.example import BOARD, FOLDER, example_configuration
 from deploy.supervision.listener import Event, EventStream, manner_of
 from deploy.supervision.place import ServicePlaces
@@ -193,27 +193,28 @@ def test_diagnostics_of_many_processes_are_in_the_order_of_their_time(tmp_path: 
     )
     (tmp_path / "nic0.log").write_text("2026-01-01T00:00:02.000Z nic0 150: two\n")
     (tmp_path / "supervisord.log").write_text("no node's\n")
-    files = log_files(tmp_path, None)
-    assert [(line.node, line.icount, line.text) for line in in_order(files)] == [
+    stream = Stream(tmp_path)
+    assert [(line.node, line.icount, line.text) for line in stream.take()] == [
         ("cpu", "100", "one"), ("cpu", "100", "Traceback"), ("nic0", "150", "two"), ("cpu", "300", "three"),
     ]  # fmt: skip
     with (tmp_path / "cpu.log").open("a") as file:
         file.write("01-01T00:00:04.000Z cpu 400: four\n")
-    assert [line.text for line in in_order(files, to_the_end=True)] == ["four"]
-    assert [line.node for line in in_order(log_files(tmp_path, "nic0"), to_the_end=True)] == ["nic0"]
+    (tmp_path / "late.log").write_text("2026-01-01T00:00:05.000Z late 1: five\n")
+    assert [line.text for line in stream.take(to_the_end=True)] == ["four", "five"]
+    assert [line.node for line in Stream(tmp_path, "nic0").take(to_the_end=True)] == ["nic0"]
 
 
 def test_no_line_is_lost_when_supervisor_begins_a_new_file(tmp_path: Path) -> None:
     handler = RotatingFileHandler(str(tmp_path / "cpu.log"), maxBytes=200, backupCount=1)
     handler.setFormat("%(message)s")
-    said, heard, follower = 0, [], log_files(tmp_path, "cpu")
+    said, heard, follower = 0, [], Stream(tmp_path, "cpu")
     for batch in (1, 5, 1, 5, 0):
         for _ in range(batch):
             said += 1
             handler.emit(LogRecord(LevelsByName.INFO, f"2026-01-01T00:00:01.000Z cpu {said}: line\n"))
-        heard += [line.icount for line in in_order(follower, to_the_end=not batch)]
+        heard += [line.icount for line in follower.take(to_the_end=not batch)]
     # Who looks only now has what was put aside, too.
-    late = [line.icount for line in in_order(log_files(tmp_path, "cpu"), to_the_end=True)]
+    late = [line.icount for line in Stream(tmp_path, "cpu").take(to_the_end=True)]
     handler.close()
     assert (tmp_path / "cpu.log.1").exists()
     assert heard == [str(number) for number in range(1, said + 1)]
@@ -222,13 +223,13 @@ def test_no_line_is_lost_when_supervisor_begins_a_new_file(tmp_path: Path) -> No
 
 
 def test_every_line_says_who_and_where_also_what_nobody_has_stamped(tmp_path: Path) -> None:
-    (tmp_path / "nic0.log").write_text("No module named nic\nhalf a li")
+    (tmp_path / "nic0.log").write_text("No module named nic\nnic0: listening\nhalf a li")
     (tmp_path / "supervisord.log").write_text("2026-01-01 00:00:02,345 INFO spawned: 'cpu' with pid 7\nmore\n")
-    lines = in_order(log_files(tmp_path, None), to_the_end=True)
+    lines = Stream(tmp_path).take(to_the_end=True)
     assert [(line.node, line.icount, line.text) for line in lines] == [
-        ("nic0", "-", "No module named nic"), ("nic0", "-", "half a li"),
+        ("nic0", "-", "No module named nic"), ("nic0", "-", "listening"), ("nic0", "-", "half a li"),
     ]  # fmt: skip
-    own = in_order(log_files(tmp_path, "supervisord"), to_the_end=True)
+    own = Stream(tmp_path, "supervisord").take(to_the_end=True)
     assert [(line.node, line.icount, line.text) for line in own] == [
         ("supervisord", "-", "INFO spawned: 'cpu' with pid 7"), ("supervisord", "-", "more"),
     ]  # fmt: skip
@@ -248,7 +249,7 @@ def test_the_table_says_of_each_process_what_is_known() -> None:
     )  # fmt: skip
     facts = Facts("debian", "record", "/r.dejavm", "here", 0, ("broker", "cpu", "nic0"))
     headline, _, _, cpu, nic = lines(Report("m", facts, status, None, ()))
-    assert "waiting for nic0 (12 s)" in headline
+    assert " running, waiting for nic0 (12 s), " in headline
     assert "(3 refused)" in headline
     assert cpu.split() == ["cpu", "ready", "here", "2", "1,234,567", "50.0", "9", "0"]
     assert nic.split() == ["nic0", "awaited", "there", "3", "1", "2", "user"]

@@ -1,0 +1,57 @@
+"""How the commands are told which machine is meant, and what they say when they are not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deploy import cli
+from deploy.supervision import place
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def two_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One and two, of which nothing is left but their directories."""
+    monkeypatch.setattr(place, "machines_directory", lambda: tmp_path)
+    for name in ("one", "two"):
+        logs = tmp_path / name / "logs"
+        logs.mkdir(parents=True)
+        for process in ("cpu", "rtc0", "supervisord"):
+            (logs / f"{process}.log").write_text(f"{process} of {name}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ("logs two", "two is a machine, not a process; print its diagnostics with: dejavm logs --name two"),
+        ("logs cpu", "say which machine, one of one, two: dejavm logs --name one"),
+        ("logs nic0 --name one", "one has no process nic0 here (it has: cpu, rtc0, supervisord)"),
+        ("logs two --name one", "one has no process two here (it has: cpu, rtc0, supervisord)"),
+        ("down", "say which machine, one of one, two: dejavm down one"),
+        ("down cpu", "no machine cpu is up here (cpu is a process of one)"),
+        ("ps three", "no machine three is up here (there are: one, two)"),
+        ("ps one --name two", "which machine, one or two? name one"),
+    ],
+)
+@pytest.mark.usefixtures("two_machines")
+def test_a_name_that_is_none_or_another_s_is_told_with_what_there_is(
+    words: str, complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(words.split()) == 2
+    assert capsys.readouterr() == ("", f"dejavm: {complaint}\n")
+
+
+@pytest.mark.usefixtures("two_machines")
+def test_each_command_takes_the_name_as_up_does(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["ps", "--name", "two"]) == 0
+    assert capsys.readouterr().out.startswith("two: ")
+    assert cli.main(["logs", "--name", "two", "cpu"]) == 0
+    assert capsys.readouterr().out.endswith("cpu of two\n")
+    assert cli.main(["down", "--name", "two"]) == 0
+    assert cli.main(["down", "one"]) == 0
+    assert cli.main(["down"]) == 2
+    assert capsys.readouterr().err.endswith("dejavm: no machine is up here; start one with: dejavm up\n")
