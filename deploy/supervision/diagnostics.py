@@ -81,8 +81,12 @@ class LogFile:
     def _read(self, file: BinaryIO) -> Iterator[Line]:
         *whole, self._partial = (self._partial + file.read()).split(b"\n")
         written = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
-        for raw in whole:
-            yield self._parse(raw, written)
+        lines = [self._parse(raw, written) for raw in whole]
+        for i in range(len(lines) - 1, 0, -1):
+            # What has been said before anything with a stamp was said before that.
+            if lines[i - 1].icount == UNKNOWN and lines[i - 1].time > lines[i].time:
+                lines[i - 1] = lines[i - 1]._replace(time=lines[i].time)
+        yield from lines
 
     def _parse(self, raw: bytes, written: datetime) -> Line:
         """`written`: when the file was, for what is said before anything with a stamp."""

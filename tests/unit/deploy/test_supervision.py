@@ -237,6 +237,15 @@ def test_every_line_says_who_and_where_also_what_nobody_has_stamped(tmp_path: Pa
     assert own[0].time.endswith(":02.345Z")
 
 
+def test_what_is_said_before_anything_with_a_stamp_comes_before_it(tmp_path: Path) -> None:
+    stamped = "2026-01-01T00:00:01.000Z nic0 0: waits for a client"
+    (tmp_path / "nic0.log").write_text(f"nic0: listening\nnic0: on two sockets\n{stamped}\n")
+    (tmp_path / "cpu.log").write_text("2026-01-01T00:00:02.000Z cpu 100: later\n")
+    lines = Stream(tmp_path).take(to_the_end=True)
+    assert [line.text for line in lines] == ["listening", "on two sockets", "waits for a client", "later"]
+    assert {line.time for line in lines[:3]} == {"2026-01-01T00:00:01.000Z"}
+
+
 def test_the_table_says_of_each_process_what_is_known() -> None:
     nodes = (
         NodeStatus("broker", NodeState.READY, "here", 1, waiting=2),
