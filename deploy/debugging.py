@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from deploy.bisection.symbols import is_elf, read_map
 from deploy.environment import node_environment, runtime_directory
 from deploy.replaying import plan_replay
-from deploy.scratch import scratch
+from deploy.scratch import put_file, scratch
 from deploy.symbol_elf import symbol_elf
 from machine.board import render_board
 from machine.errors import EXIT_DONE, EXIT_USAGE, MachineError, UsageError
@@ -84,9 +84,9 @@ def debug(recording: Recording, until: int | None, program: str, symbols: str | 
     if shutil.which(program) is None:
         raise UsageError(f"{program} is not installed; on Debian: apt install gdb-multiarch")
     with scratch(runtime_directory()) as (directory, _):
-        commands, place = directory / "commands", directory / "gdb"
+        place = directory / "gdb"
         names = f"file {_known(symbols, directory)}\n" if symbols else ""
-        commands.write_text(f"{COMMANDS}{names}target remote {place}\n")
+        commands = put_file(directory / "commands", f"{COMMANDS}{names}target remote {place}\n")
         with _server(recording, f"unix:{place}", until, "--once", "--quiet"):
             # Ctrl-C is gdb's: it interrupts the machine.
             before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -103,13 +103,12 @@ def _known(symbols: str, directory: Path) -> str:
     try:
         if is_elf(symbols):
             return symbols
-        path = directory / "symbols.elf"
-        path.write_bytes(symbol_elf(read_map(symbols)))
+        content = symbol_elf(read_map(symbols))
     except OSError as error:
         raise UsageError(f"{symbols}: cannot read symbols: {error.strerror}") from error
     except ValueError as error:
         raise UsageError(f"{symbols}: neither an ELF file nor a System.map: {error}") from error
-    return str(path)
+    return str(put_file(directory / "symbols.elf", content))
 
 
 def _heed_interrupts() -> None:
@@ -121,8 +120,7 @@ def _server(recording: Recording, address: str, until: int | None, *options: str
     """The server's process, which listens; MachineError if it does not, with what it says on standard error."""
     planned = plan_replay(recording, "log", until=until)
     with scratch(runtime_directory()) as (place, _):
-        board = place / "machine.toml"
-        board.write_text(render_board(planned.board))
+        board = put_file(place / "machine.toml", render_board(planned.board))
         reading, writing = os.pipe()
         argv = [sys.executable, "-P", "-m", "cpu_node.gdbstub", str(recording.path.absolute()), "--board", str(board)]
         argv += ["--gdb", address, "--ready", str(writing), *options]

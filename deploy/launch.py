@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Final
 from deploy.children import Child, Children
 from deploy.environment import runtime_directory
 from deploy.host_signals import EndingSignals
-from deploy.outcome import TERMINAL_STATES, Death, Outcome, judge, judge_death
+from deploy.outcome import TERMINAL_STATES, Death, Outcome, judge, judge_death, manner_of
 from deploy.plan import BROKER, Launch, Places, ProcessPlan, plan_processes
 from deploy.progress import Progress, Screen
-from deploy.scratch import scratch
+from deploy.scratch import put_file, scratch
 from deploy.terminal import KeptTerminal, is_owned
 from machine.board import render_board
 from machine.errors import EXIT_FAILED, MachineError
@@ -137,15 +137,8 @@ def _places(run: Launch) -> Iterator[tuple[Places, int]]:
     """The running machine's own directory, for as long as it runs, and the descriptor that keeps it."""
     with scratch(runtime_directory()) as (directory, keeper):
         places = Places(directory)
-        _write_machine(run, places)
+        put_file(places.machine, render_board(run.board))
         yield places, keeper
-
-
-def _write_machine(run: Launch, places: Places) -> None:
-    try:
-        places.machine.write_text(render_board(run.board))
-    except OSError as error:
-        raise MachineError(f"{places.machine}: cannot write the machine: {error.strerror}") from error
 
 
 class _Watch:
@@ -222,6 +215,7 @@ class _Watch:
         if not rebuilds or child.name == BROKER or (child.exit_code or 0) >= 0:
             return False
         self._noticed.pop(child.name, None)
+        self._screen.line(f"{child.name}, process {child.process.pid}, {manner_of(child.exit_code or 0)}")
         self._children.restart(child)
         return True
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from deploy.environment import node_environment, runtime_directory
 from deploy.progress import Progress, Screen
 from deploy.replayable import built_files
-from deploy.scratch import scratch
+from deploy.scratch import put_file, scratch
 from machine.board import render_board
 from machine.errors import MachineError, UsageError
 from machine.recording.facts import check_versions
@@ -38,8 +38,7 @@ def make_snapshots(recording: Recording, every: int) -> None:
     progress, started_s = Progress(recording.end_icount), time.monotonic()
     screen = Screen(sys.stderr, owned=False)
     with scratch(runtime_directory()) as (directory, _):
-        path = directory / "machine.toml"
-        path.write_text(render_board(board))
+        path = put_file(directory / "machine.toml", render_board(board))
         argv = [sys.executable, "-P", "-m", "cpu_node.timeline.laying", str(recording.path.absolute())]
         argv += ["--board", str(path), "--every", str(every)]
         process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=node_environment(directory))

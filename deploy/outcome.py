@@ -58,7 +58,7 @@ def judge(mode: RunMode, status: Status, exit_codes: Mapping[str, int], seconds:
 
 def judge_death(death: Death, status: Status, seconds: float) -> Outcome:
     """The outcome of a run of which a process ended and the broker has not told why."""
-    text = f"{death.name} {_manner(death.exit_code)}"
+    text = f"{death.name} {manner_of(death.exit_code)}"
     if death.last_line:
         text += f"; its last line: {death.last_line}"
     known = death.exit_code in (EXIT_USAGE, EXIT_DIVERGED, EXIT_UNREADABLE)
@@ -84,10 +84,13 @@ def _failure_code(exit_codes: Mapping[str, int]) -> int:
     return EXIT_FAILED
 
 
-def _manner(exit_code: int) -> str:
+def manner_of(exit_code: int) -> str:
+    """How a process has ended; `exit_code` is negative for a signal."""
     if exit_code >= 0:
         return f"ended with exit code {exit_code} in the middle of the run"
     try:
-        return f"was killed by {signal.Signals(-exit_code).name}"
+        name = signal.Signals(-exit_code).name
     except ValueError:
         return f"was killed by signal {-exit_code}"
+    # mmap(2): what our processes map is as long as they take it to be.
+    return f"was killed by {name}" + (": the host had no room for a page of memory" if name == "SIGBUS" else "")

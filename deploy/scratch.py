@@ -4,7 +4,7 @@ Theory of operation.  In each there is a file that is locked (flock(2)) as long 
 one that made the directory, and those that it hands the descriptor on to.  Who is killed cannot clear away; so whoever
 makes a directory removes those beside it whose file nobody has locked any more.
 
-Lives here: making, finding and removing them.  Never here: what is in them.
+Lives here: making, finding, filling and removing them.  Never here: what is in them.
 """
 
 from __future__ import annotations
@@ -40,6 +40,15 @@ def scratch(base: Path) -> Iterator[tuple[Path, int]]:
     finally:
         shutil.rmtree(directory, ignore_errors=True)
         os.close(keeper)
+
+
+def put_file(path: Path, content: str | bytes) -> Path:
+    """A file in such a directory; MachineError names it where the host has no room."""
+    try:
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise MachineError(f"{path}: cannot write: {error.strerror}") from error
+    return path
 
 
 def sweep(base: Path) -> None:

@@ -44,9 +44,13 @@ class RingWriter:
         descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
         try:
             size = HEADER.size + capacity
+            # A store where the host has no room would end the process.
             os.posix_fallocate(descriptor, 0, size)
             self._map = mmap.mmap(descriptor, size)
             self._inode = os.fstat(descriptor).st_ino
+        except OSError:
+            new.unlink()
+            raise
         finally:
             os.close(descriptor)
         HEADER.pack_into(self._map, 0, MAGIC, capacity, 0, 0, 0)

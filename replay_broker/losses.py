@@ -31,7 +31,11 @@ LAST_WORD_S: Final = 5.0
 """How long who started a process may take to say how it ended, where it is not rebuilt."""
 TRIES: Final = 3
 """Deaths at one message, or before a successor was as far as its predecessor."""
+BARREN: Final = 10
+"""Deaths of a node's processes in a row, each within a minute of the one before, and in all that time no message."""
+BARREN_S: Final = 60.0
 MS: Final = 1000
+_HINT: Final = "has the host no memory left? it is not rebuilt again"
 LOST: Final = "DEJAVM_NODE_LOST"
 BACK: Final = "DEJAVM_NODE_BACK"
 
@@ -47,6 +51,23 @@ class Loss:
     doomed: bool = False
 
 
+@dataclass(slots=True)
+class _Barren:
+    """Deaths that follow each other and no message between."""
+
+    messages: int
+    last_s: float = 0.0
+    times: int = 0
+
+    def count(self, messages: int) -> int:
+        """Another one."""
+        now_s = time.monotonic()
+        goes_on = messages != self.messages or now_s - self.last_s > BARREN_S
+        self.times = 1 if goes_on else self.times + 1
+        self.messages, self.last_s = messages, now_s
+        return self.times
+
+
 class Losses:
     """Who has died, and who stands in; `tell` takes each event's name and data."""
 
@@ -58,6 +79,7 @@ class Losses:
         self._lost: dict[int, Loss] = {}
         self._deaths: dict[int, tuple[int, int]] = {}
         """By node number: the message it died at last, and how often in a row."""
+        self._barren: dict[int, _Barren] = {}
         self._epoll = select.epoll()
         self.rebuilt: Counter[str] = Counter()
         """How often another process has stood in for a node's."""
@@ -116,8 +138,11 @@ class Losses:
         """Since when a node has to be missing for a last word to be all that there is time for."""
         return time.monotonic() - self._patience_s + (0.0 if self.final else LAST_WORD_S)
 
-    def lose(self, member: Member, at: Frame | None, icount: int) -> None:
-        """A node's process has died while it was at a message, or at none.  MachineError if that was once too often."""
+    def lose(self, member: Member, at: Frame | None, icount: int, messages: int) -> None:
+        """A node's process has died while it was at a message, or at none.  MachineError if that was once too often.
+
+        `messages`: how many the run has had.
+        """
         number = member.number
         again = self._lost.pop(number, None)
         seq = at.seq if at is not None else 0
@@ -130,6 +155,9 @@ class Losses:
         self._tell(LOST, {"node": member.name, "pid": member.pid, "icount": icount})
         if times >= TRIES:
             raise MachineError(f"{member.name} has died {times} times {describe(at)}; it is not rebuilt again")
+        barren = self._barren.setdefault(number, _Barren(messages))
+        if barren.count(messages) >= BARREN:
+            raise MachineError(f"{member.name} has died {BARREN} times, and in between nothing went on; {_HINT}")
 
     def is_lost(self, number: int) -> bool:
         """Whether a node has no process that is as far as it was."""

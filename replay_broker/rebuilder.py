@@ -130,10 +130,11 @@ class Rebuilder:
         self._postponed = [(device, frame) for device, frame in self._postponed if device is not member]
         if member.number == CPU:
             self._lose_cpu(session)
-            self.losses.lose(member, None, session.icount)
+            self.losses.lose(member, None, session.icount, session.messages)
         else:
             self._host.relay.forget(member.number)
-            self.losses.lose(member, session.pasts[member.number].unanswered, session.icount)
+            at = session.pasts[member.number].unanswered
+            self.losses.lose(member, at, session.icount, session.messages)
         return True
 
     def _lose_cpu(self, session: LastingSession) -> None:

@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from deploy.environment import node_environment, runtime_directory
-from deploy.scratch import scratch
+from deploy.scratch import put_file, scratch
 from machine.board import render_board
 from machine.errors import EXIT_USAGE, MachineError, UsageError
 
@@ -34,10 +34,10 @@ class Runner:
         options = [word for name, value in perturbation.items() for word in (f"--{name.replace('_', '-')}", str(value))]
         self._rest = ExitStack()
         place, _ = self._rest.enter_context(scratch(runtime_directory()))
-        (place / "machine.toml").write_text(render_board(board))
+        there = put_file(place / "machine.toml", render_board(board))
         argv = [sys.executable, "-P", "-m", "cpu_node.timeline", str(recording.absolute())]
         self._process = subprocess.Popen(
-            [*argv, "--board", str(place / "machine.toml"), "--snapshot", str(snapshot), *options],
+            [*argv, "--board", str(there), "--snapshot", str(snapshot), *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=node_environment(place),

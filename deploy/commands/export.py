@@ -70,6 +70,7 @@ def _output(name: str) -> Iterator[IO[bytes]]:
     path = Path(name)
     if path.is_file():
         raise UsageError(f"{name}: exists already; give the file another name with -o")
+    is_new = not path.exists()
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
     except OSError as error:
@@ -80,4 +81,6 @@ def _output(name: str) -> Iterator[IO[bytes]]:
     except BrokenPipeError:
         raise
     except OSError as error:
+        if is_new:
+            path.unlink(missing_ok=True)
         raise MachineError(f"{name}: cannot write: {error.strerror}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from devices.model import Backend, Submit
 
+log = logging.getLogger("dejavm")
+
 MODE = 0o644
 PLACE_BYTES = 8
 
@@ -28,6 +31,8 @@ class FileBackend(CharBackend):
         self._path = path
         self._descriptor = -1
         self._blocked = False
+        self._refused = False
+        """The last write has failed."""
         self._is_file = False
 
     def open(self, submit: Submit) -> None:
@@ -85,6 +90,9 @@ class FileBackend(CharBackend):
     def write(self, data: bytes) -> BackendResult:
         """Append; a full disk is an error in the result."""
         result = write_nonblocking(self._descriptor, data)
+        if result.error and not self._refused:
+            log.warning("%s: %s; what cannot be written is lost", self._path, os.strerror(result.error))
+        self._refused = bool(result.error)
         self._blocked = result.accepted < len(data) and not result.error
         return result
 

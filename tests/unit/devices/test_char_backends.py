@@ -89,8 +89,11 @@ def test_a_file_is_emptied_and_then_holds_the_output(opened: Opened, tmp_path: P
     assert path.read_bytes() == b"one" + b"two" * 5000
 
 
-def test_a_full_disk_is_an_error_in_the_result(opened: Opened) -> None:
-    assert opened("file:/dev/full").backend.write(b"x") == BackendResult(0, errno.ENOSPC)
+def test_a_full_disk_is_an_error_in_the_result_and_said_once(opened: Opened, caplog: pytest.LogCaptureFixture) -> None:
+    backend = opened("file:/dev/full").backend
+    for _ in range(3):
+        assert backend.write(b"x") == BackendResult(0, errno.ENOSPC)
+    assert caplog.messages == ["/dev/full: No space left on device; what cannot be written is lost"]
 
 
 def test_a_file_that_cannot_be_made_is_named(opened: Opened, tmp_path: Path) -> None:
