@@ -71,16 +71,16 @@ class Past:
 
         return cls(welcome.continued_seq, frames)
 
-    def journal(self, path: Path, *, relives: bool) -> Journal:
+    def journal(self, path: Path, backend: Backend) -> Journal:
         """A journal for the present, with what the last process had brought beyond the past.
 
-        `relives`: the backend says that again by itself.
+        Without it, where the backend says that again by itself, or has it gone with what had said it.
         """
         unsaid: list[HostInput] = []
         looked = True
         if path.exists():
             before = Journal(path, new=False)
-            unsaid = [] if relives else self._undelivered(before)
+            unsaid = [] if backend.relives or backend.replugs else self._undelivered(before)
             looked = before.last_input >= before.peeked
             before.forget()
         return Journal.behind(path, self.seq, unsaid, looked=looked)

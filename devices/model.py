@@ -156,6 +156,13 @@ class Backend(Protocol):
         """
 
     @property
+    def replugs(self) -> bool:
+        """Whether everything is pulled out and plugged in again behind a killed broker.
+
+        What had been brought, and nobody has had, is then said for something that is not there any more: it is dropped.
+        """
+
+    @property
     def pace_ns(self) -> int:
         """Virtual time between one input and the next of those that are said again behind a killed broker.
 

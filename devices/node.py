@@ -125,8 +125,7 @@ class Surroundings:
             if past is None:
                 self.journal = Journal.left(path) if welcome.rebuild else Journal(path, new=True)
             else:
-                relives = make(arguments.board.device(name).backend).relives
-                self.journal = past.journal(path, relives=relives)
+                self.journal = past.journal(path, make(arguments.board.device(name).backend))
             self.memory = JournalledMemory(self.memory, self.journal, link, name)
             self._estate = estate = BackendEstate(self.journal, name)
             self.make = lambda word: _heir(make(word), estate.another())

@@ -21,6 +21,11 @@ class BackendBase:
         return False
 
     @property
+    def replugs(self) -> bool:
+        """What had been brought is for whoever reads the line."""
+        return False
+
+    @property
     def pace_ns(self) -> int:
         """What is said again may all be said at once."""
         return 0

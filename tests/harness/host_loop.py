@@ -30,6 +30,12 @@ class HostLoop:
         self.backend.open(self._submit)
         return self
 
+    def resume(self) -> HostLoop:
+        """Have the backend stand in for one whose process has died."""
+        self.backend.recall(b"", self._submit)
+        assert self.backend.resume(self._submit, owes=False)
+        return self
+
     @property
     def received(self) -> bytes:
         """The bytes submitted so far."""

@@ -7,8 +7,8 @@ import socket
 from typing import TYPE_CHECKING, Final
 
 from devices.backends.net.framed_socket import FramedSocket, PeerGoneError
-from devices.backends.net.retry import Retry
 from devices.backends.net.wire import Wire
+from devices.backends.retry import Retry
 from machine.errors import BackendError
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ Never here: what a message means to what is plugged in.
 
 from __future__ import annotations
 
+import logging
 import select
 import time
 from typing import TYPE_CHECKING, Final
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from devices.model import Run, Submit
+
+log = logging.getLogger("dejavm")
 
 Words = tuple[str, ...]
 """What is in each port, from port 1 on."""
@@ -65,6 +68,13 @@ class UsbBackend(BackendBase):
         """The device has been powered on and no recording is being replayed: its wishes are carried out."""
         self._said = 0
         """Bytes of data submitted."""
+        self._resumed = False
+        """The machine has run with this controller before."""
+
+    @property
+    def replugs(self) -> bool:
+        """Nothing of what is plugged in outlives its process."""
+        return True
 
     @property
     def unrecordable(self) -> str:
@@ -87,6 +97,24 @@ class UsbBackend(BackendBase):
             raise
         for _, plug in sorted(self._plugs.items()):
             plug.link.release()
+
+    def resume(self, submit: Submit, *, owes: bool) -> bool:
+        """Pull everything out and plug it in again.  What cannot be had leaves its port empty."""
+        super().open(submit)
+        self._resumed = True
+        for data in self.parting():
+            submit(HostEvent.CLOSED, data, 0)
+        new, self._new = self._new, {}
+        for number, word in self._numbered(self._words):
+            new[number].come_again()
+            try:
+                (plug,) = self._open_ports({number: word}, {number: new[number]}).values()
+            except BackendError as reason:
+                log.warning("not plugged in again: %s", reason)
+                continue
+            self._plugs[number] = plug
+            plug.link.release()
+        return True
 
     def parting(self) -> Sequence[bytes]:
         """Every port."""
@@ -154,7 +182,9 @@ class UsbBackend(BackendBase):
             plug.port.passed(data[HEAD_BYTES if inbound else 1 :], icount, inbound=inbound)
 
     def waiting(self) -> str:
-        """What the first of the ports waits for that does."""
+        """What the first of the ports waits for that does; "" once the machine has run."""
+        if self._resumed:
+            return ""
         return next((awaited for plug in self._plugs.values() if (awaited := plug.port.waiting())), "")
 
     def wants_quit(self) -> bool:

@@ -95,6 +95,9 @@ class Port:
     def attach(self, run: Run) -> None:
         """Called once, before open()."""
 
+    def come_again(self) -> None:
+        """Called before open() where it had been plugged in by a process that has died: the host may not know yet."""
+
     def open(self, link: PortLink) -> None:
         """Take hold of what is to be plugged in; BackendError names what cannot be had."""
 

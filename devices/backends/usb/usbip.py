@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from devices.backends.retry import Retry
 from devices.backends.usb.port import Port, PortLink
 from devices.backends.usb.usbip_client import UsbipClient
 from devices.backends.usb.usbip_protocol import BUSID_BYTES, DEFAULT_PORT, ProtocolError
@@ -49,6 +50,9 @@ KEEPALIVE: Final = (
     (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 25_000),
 )
 """A server that is cut off is noticed after 25 s, though a device may have nothing to say for hours (tcp(7))."""
+
+AGAIN_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Before each try to have a device back: a server may take a while to notice that its user has died, and refuses it."""
 
 Address = tuple[int, Any]
 """Address family and socket address."""
@@ -88,9 +92,15 @@ class UsbipPort(Port):
         self._socket: socket.socket | None = None
         self._connecting = False
         self._client = UsbipClient(place.busid)
+        self._retry: Retry[list[Address]] | None = None
+        self._tries_left = 0
         self._trouble = ""
         self._behind = False
         """It has been said that the server is behind."""
+
+    def come_again(self) -> None:
+        """It is tried some times."""
+        self._tries_left = len(AGAIN_S)
 
     def open(self, link: PortLink) -> None:
         """Set out for the server; whether it is there shows later."""
@@ -116,6 +126,9 @@ class UsbipPort(Port):
         """Let the server have its device back."""
         self._trouble = self._trouble or "closed"
         self._addresses.clear()
+        if self._retry is not None:
+            self._retry.close()
+            self._retry = None
         if self._lane is not None:
             self._lane.end(_nothing, finish=False)
             self._lane = None
@@ -125,12 +138,18 @@ class UsbipPort(Port):
 
     def descriptors(self, room: int) -> Sequence[tuple[int, bool, bool]]:
         """The socket: what comes was asked for, so it needs no room."""
+        if self._retry is not None and self._retry.running:
+            return [(self._retry.descriptor, True, False)]
         if self._socket is None:
             return ()
         return [(self._socket.fileno(), not self._connecting, self._connecting or bool(self._client.outgoing))]
 
     def ready(self, descriptor: int, readable: bool, writable: bool, room: int) -> None:
         """Go on with whatever the socket allows."""
+        if self._retry is not None and self._retry.running:
+            if descriptor == self._retry.descriptor and (addresses := self._retry.take()) is not None:
+                self._found(addresses, 0)
+            return
         if self._socket is None or descriptor != self._socket.fileno():
             return
         if self._connecting:
@@ -235,14 +254,27 @@ class UsbipPort(Port):
         self._send()
 
     def _lose(self, why: str) -> None:
-        """Unplug it for good, or give up plugging it in."""
+        """Unplug it for good, or give up plugging it in, if there is no try left."""
         was_there = self._link.plugged
+        if self._tries_left and not was_there:
+            self._try_again()
+            return
         self._trouble = f"{self._place}: {why}"
         # Whoever asked for it is told by an error, as long as he waits.
         if self._link.released:
             log.warning("%s: %s: %s", self._link.where, "unplugged" if was_there else "not plugged in", self._trouble)
         self.close()
         self._link.unplug()
+
+    def _try_again(self) -> None:
+        """With another connection, a while from now."""
+        self._tries_left -= 1
+        self._drop_socket()
+        self._client = UsbipClient(self._place.busid)
+        if self._retry is None:
+            host, port = self._place.host, self._place.port
+            self._retry = Retry(lambda: _look_up(host, port), _nothing, AGAIN_S)
+        self._retry.begin()
 
 
 def _look_up(host: str, port: int) -> list[Address]:
@@ -262,7 +294,7 @@ def _has_peer(connection: socket.socket) -> bool:
     return True
 
 
-def _nothing() -> None:
+def _nothing(*_: object) -> None:
     """A lookup leaves nothing to give back."""
 
 

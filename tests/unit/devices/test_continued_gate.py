@@ -63,7 +63,7 @@ def gate_of(
 ) -> tuple[ContinuedGate, Heard]:
     """A gate at the end of its past, and what it has said."""
     link = Heard()
-    journal = past.journal(directory / "journal", relives=backend.relives)
+    journal = past.journal(directory / "journal", backend)
     gate = ContinuedGate(link, backend, journal, past)  # type: ignore[arg-type]
     gate.open()
     gate.loaded()
@@ -119,7 +119,7 @@ def test_what_nobody_has_had_is_said_as_the_device_has_room(tmp_path: Path) -> N
     before.forget()
     link = Heard()
     past = Past(0, lambda: iter(()))
-    journal = past.journal(tmp_path / "journal", relives=False)
+    journal = past.journal(tmp_path / "journal", NullBackend("serial0"))
     gate = ContinuedGate(link, NullBackend("serial0"), journal, past)  # type: ignore[arg-type]
     gate.open()
     gate.loaded()
@@ -202,7 +202,7 @@ def test_a_server_that_had_waited_for_somebody_goes_on_waiting(tmp_path: Path, m
         # Somebody whom it does not come to let in any more.
         peer.connect(str(place))
         past = Past(0, lambda: iter(()))
-        journal = past.journal(path, relives=False)
+        journal = past.journal(path, NullBackend("serial0"))
         successor = StreamBackend(StreamAddress(path=str(place), server=True), "serial0")
         successor.keep(Keeping(journal, kept))
         gate = ContinuedGate(Heard(), successor, journal, past)  # type: ignore[arg-type]
@@ -216,3 +216,23 @@ def test_a_server_that_had_waited_for_somebody_goes_on_waiting(tmp_path: Path, m
         gate.close()
     dead.close()
     journal.close()
+
+
+class Replugged(NullBackend):
+    """A backend of which everything is pulled out and plugged in again."""
+
+    @property
+    def replugs(self) -> bool:
+        """It does."""
+        return True
+
+
+def test_what_was_brought_for_something_that_is_pulled_out_is_not_said_again(tmp_path: Path) -> None:
+    before = Journal(tmp_path / "journal", new=True)
+    # More than the device ever has room for would keep everything behind it waiting for good.
+    before.submit(1, HostInput(HostEvent.DATA, bytes(1 << 16)))
+    before.forget()
+    gate, link = gate_of(tmp_path, Replugged("usb0"), past_of(Done()))
+    assert link.inputs() == []
+    assert gate.room(16) == 16
+    gate.close()

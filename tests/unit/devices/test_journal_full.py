@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import pytest
 
+from devices.backends import create_backend
 from devices.backends.char.null import NullBackend
 from devices.continued_gate import Past
 from devices.journal import INPUTS_AT, INPUTS_BYTES, PAGE, STEP, Journal, Kept
@@ -164,8 +165,8 @@ def who_takes_over() -> None:
             gate.present(Present(inputs=number - 1))
         past = Past(0, lambda: iter(()))
         with pytest.raises(MachineError, match=r"/j: there was no room for input that the log does not have either"):
-            past.journal(path, relives=False)
-        assert past.journal(path, relives=True).submitted_after(0) == []
+            past.journal(path, backend)
+        assert past.journal(path, create_backend("usb", "none", "usb0")).submitted_after(0) == []
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devices.backends.base import BackendBase
+from devices.backends.char.null import NullBackend
 from devices.backends.input.script import InputScriptBackend
 from devices.continued_gate import ContinuedGate, Past
 from devices.gate import LiveGate
@@ -122,7 +123,7 @@ class Typed:
 def unsaid(typed: Typed, last: int) -> list[HostInput]:
     """What is said again where the log ends behind a message."""
     typed.journal.forget()
-    behind = typed.past(last).journal(typed.path, relives=False)
+    behind = typed.past(last).journal(typed.path, NullBackend("serial0"))
     found = [message for _, message in behind.submitted_after(0)]
     behind.forget()
     return found
@@ -177,7 +178,7 @@ def test_what_was_said_again_at_a_pace_is_known_as_the_same(tmp_path: Path) -> N
     # The broker dies again, behind the first of them.
     paced = frame_of(HostInput(HostEvent.DATA, b"a", 100), BROKER, SERIAL, 10, last + 1)
     past = Past(last + 1, lambda: iter([*typed.past(last).frames(), paced]))
-    journal = past.journal(typed.path, relives=False)
+    journal = past.journal(typed.path, NullBackend("serial0"))
     assert [message.data for _, message in journal.submitted_after(0)] == [b"b", b"a"]
     journal.close()
 
@@ -191,8 +192,9 @@ def test_a_script_does_not_take_the_monitors_key_for_its_own(tmp_path: Path) -> 
     typed.sync()
     past = typed.past(typed.recorded.ledger.messages)
     link = Spoken(Recorded().power_on())
-    journal = past.journal(tmp_path / "journal", relives=True)
-    gate = ContinuedGate(link, InputScriptBackend(str(tmp_path / "s"), "input0"), journal, past)  # type: ignore[arg-type]
+    script = InputScriptBackend(str(tmp_path / "s"), "input0")
+    journal = past.journal(tmp_path / "journal", script)
+    gate = ContinuedGate(link, script, journal, past)  # type: ignore[arg-type]
     gate.open()
     gate.loaded()
     gate.handled(ROOM)

@@ -326,3 +326,24 @@ def test_what_the_guest_sees_is_always_what_the_last_good_word_says(
             result = loop.backend.write(output)
             assert 0 <= result.accepted <= len(output)
     loop.backend.close()
+
+
+def test_behind_a_death_everything_is_pulled_out_and_what_can_be_had_is_plugged_in_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    line = f"serial,unix:{tmp_path}/line,server=on"
+    backend = create_backend("usb", f"kbd;storage,file={tmp_path}/gone;none;{line}", "usb0")
+    loop = HostLoop(backend).resume()
+    try:
+        assert backend.replugs
+        pulled_out = [*range(1, PORTS + 1)]
+        assert said(loop) == [*pulled_out, Plugged(1, Kind.KEYBOARD), Plugged(4, Kind.SERIAL)]
+        assert f"not plugged in again: usb0 port 2: cannot open image {tmp_path}/gone" in caplog.text
+        # The machine has run before: nobody is waited for.
+        assert not backend.waiting()
+        (tmp_path / "gone").write_bytes(bytes(512))
+        loop.events.clear()
+        assert backend.take_word(f"kbd;storage,file={tmp_path}/gone;none;{line}")
+        assert said(loop) == [Plugged(2, Kind.STORAGE, StorageDescription(512, 512))]
+    finally:
+        backend.close()
