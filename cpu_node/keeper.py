@@ -14,6 +14,7 @@ from cpu_node.loader import load_guest
 from cpu_node.staging import Staging
 from cpu_node.state import LoopState, NodeState
 from machine import vmstate
+from machine.errors import NoRoom
 from machine.message import Load, Saved
 
 if TYPE_CHECKING:
@@ -67,9 +68,16 @@ class Keeper:
         self.power_on()
 
     def save(self, loop: LoopState, *, whole: bool = False) -> Saved:
-        """The state, and the memory that has changed since the last time, or the `whole`, in a copy of its own."""
+        """The state, and the memory that has changed since the last time, or the `whole`, in a copy of its own.
+
+        Where the host has no room for that, why; the next one is whole.
+        """
         self._staging.whole = whole = whole or self._staging.whole
-        granules = self._staging.take()
+        try:
+            granules = self._staging.take()
+        except NoRoom as error:
+            self._staging.whole = True
+            return Saved(b"", refused=str(error))
         state = vmstate.encode(states.save(self._cpu, self._bus, loop))
         return Saved(state, self._staging.path, self._staging.granule, granules, whole)
 

@@ -10,7 +10,7 @@ from array import array
 from typing import TYPE_CHECKING, Final
 
 from cpu_node import _engine
-from machine.errors import MachineError
+from machine.errors import NoRoom
 
 if TYPE_CHECKING:
     from cpu_node.memory import GuestMemory
@@ -42,7 +42,7 @@ class Staging:
     def take(self) -> bytes:
         """Copy what has changed since the last time, or since begin(); the granules' numbers, 4 bytes each.
 
-        MachineError if the host has no room for it.
+        NoRoom if the host has none for it.
         """
         size = self._memory.size
         try:
@@ -52,7 +52,9 @@ class Staging:
             for first, last in _runs(granules):
                 self._copy(first * self.granule, min(size, (last + 1) * self.granule))
         except OSError as error:
-            raise MachineError(f"cpu: no room for a copy of memory: {error.strerror}") from error
+            if self._fd >= 0:
+                os.ftruncate(self._fd, 0)
+            raise NoRoom(f"cpu: no room for a copy of memory: {error.strerror}") from error
         self.whole = False
         numbers = array("I", granules)
         return numbers.tobytes()

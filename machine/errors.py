@@ -64,6 +64,10 @@ class ConnectionLost(Unheard):
     """The connection to a broker on another host has ended; it, or another, may come to the same place."""
 
 
+class NoRoom(MachineError):
+    """The host has no memory for a copy of the guest's."""
+
+
 class StateError(MachineError):
     """Saved state does not fit: unknown, of another version, out of range or left over."""
 

@@ -20,7 +20,10 @@ class Save(MessageStruct):
 
 
 class Saved(MessageStruct):
-    """What a node remembers; the CPU's memory is in a file, whole or what has changed since the last time."""
+    """What a node remembers; the CPU's memory is in a file, whole or what has changed since the last time.
+
+    `refused`: why the CPU has none.
+    """
 
     state: bytes
     staging: str = ""
@@ -29,6 +32,7 @@ class Saved(MessageStruct):
     whole: bool = False
     front: bool = False
     virtual_ns: int = 0
+    refused: str = ""
 
 
 class SavedPages(MessageStruct):

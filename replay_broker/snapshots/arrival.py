@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from machine.errors import MachineError, RemoteWireError
+from machine.errors import NoRoom, RemoteWireError
 from machine.parts import unpack_part
 from machine.recording.snapshots.snapshot import PAGE_BYTES
 
@@ -35,7 +35,7 @@ class Arrival:
         self._clean = False
 
     def take(self, part: SavedPages) -> None:
-        """Put a part away; RemoteWireError if it is none of this memory, MachineError if the host has no room."""
+        """Put a part away; RemoteWireError if it is none of this memory, NoRoom if the host has none."""
         data = memoryview(unpack_part(part, self._memory))
         size = len(data)
         if size % PAGE_BYTES or part.offset % PAGE_BYTES:
@@ -46,7 +46,7 @@ class Arrival:
             while done < size:
                 done += os.pwrite(self._fd, data[done:], part.offset + done)
         except OSError as error:
-            raise MachineError(f"no room for a copy of the guest's memory: {error.strerror}") from error
+            raise NoRoom(f"no room for a copy of the guest's memory: {error.strerror}") from error
 
     def close(self) -> None:
         """It is not needed any more."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from machine.codec import decode
-from machine.errors import RemoteWireError
+from machine.errors import NoRoom, RemoteWireError
 from machine.icount import CPU
 from machine.message import PagesTaken, Pause, Proceed, Save, Saved, SavedPages
 from machine.recording.snapshots.snapshot import NodeState, Snapshot
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from replay_broker.snapshots.process import StoreProcess
 
 log = logging.getLogger("dejavm")
-MOST_FAILURES: Final = 3
-"""Snapshots by period that may fail one after the other before no more are tried."""
+LONGEST_WAIT: Final = 64
+"""Periods between two that are tried, at most, while each fails; the first time it is two."""
 
 SETTLE_S: Final = 10.0
 """How long what is being written may take when somebody waits for it."""
@@ -69,6 +69,8 @@ class Taker:
         self._every_ns = every_ns
         self._next_ns: int | None = None
         self._failures = 0
+        self._skips = 0
+        """Periods that pass without a snapshot."""
         self._waiting: deque[Request] = deque()
         self._request: Request | None = None
         self._asking = False
@@ -87,6 +89,8 @@ class Taker:
         self._asked_ns = self._pause_ns = 0
         self.taken = 0
         self.failed = 0
+        self._lacks = ""
+        """Why what the CPU tells on another host of its memory is put away nowhere."""
         self.stood_ns = 0
         """How long the CPU has stood to tell its state, and for the others to tell theirs."""
         self._stands_ns: int | None = None
@@ -116,11 +120,14 @@ class Taker:
                 self._next_ns = now_ns + self._every_ns
             elif now_ns >= self._next_ns:
                 self._next_ns = now_ns + self._every_ns
-                if not self._waiting and not self._asking and not self._writing:
+                if self._skips:
+                    self._skips -= 1
+                elif not self._waiting and not self._asking and not self._writing:
                     self.request("", self._heed)
         if self._waiting and not self._asking and not self._writing and session.may_save():
             self._request = self._waiting.popleft()
             self._asking = session.saving = True
+            self._lacks = ""
             if self._arrival is not None:
                 self._arrival.begin()
             self._asked_ns = time.monotonic_ns()
@@ -172,13 +179,20 @@ class Taker:
             raise RemoteWireError("cpu has told memory that nobody asked for")
         if self._arrival is None:
             self._arrival = Arrival(session.board.memory)
-        self._arrival.take(part)
+        if not self._lacks:
+            try:
+                self._arrival.take(part)
+            except NoRoom as error:
+                self._lacks = str(error)
         self._send(PagesTaken(), CPU)
 
     def _on_saved(self, session: Session, frame: Frame, message: Saved, now_ns: int) -> None:
         """The last one lets the CPU run on."""
         if not self._asking or frame.source in self._told or (frame.source != CPU and CPU not in self._told):
             # A device that was asked again has told it twice, or late, when the CPU had died that it stood for.
+            return
+        if frame.source == CPU and (why := message.refused or self._lacks):
+            self._refuse(session, why, now_ns)
             return
         self._told[frame.source] = message
         if frame.source == CPU:
@@ -191,15 +205,25 @@ class Taker:
                     self._send(Save(), number)
         if len(self._told) == len(self._nodes):
             self._submit(session)
-            self._asking = False
-            if self._woken is not None and session.stands_awake():
-                self._send(Pause(on=True), CPU)
-            self._send(Proceed(), CPU)
-            self._pause_ns = time.monotonic_ns() - self._asked_ns
-            assert self._stands_ns is not None
-            self.stood_ns += now_ns - self._stands_ns
-            self._stands_ns = None
-            session.saved()
+            self._let_go(session, now_ns)
+
+    def _let_go(self, session: Session, now_ns: int) -> None:
+        """The CPU has stood for long enough."""
+        self._asking = False
+        if self._woken is not None and session.stands_awake():
+            self._send(Pause(on=True), CPU)
+        self._send(Proceed(), CPU)
+        self._pause_ns = time.monotonic_ns() - self._asked_ns
+        assert self._stands_ns is not None
+        self.stood_ns += now_ns - self._stands_ns
+        self._stands_ns = None
+        session.saved()
+
+    def _refuse(self, session: Session, why: str, now_ns: int) -> None:
+        """The host has no room for the CPU's memory: there is no snapshot, and the next one is of all of it."""
+        self._base = None
+        self._let_go(session, now_ns)
+        self._conclude(Written(0, error=why))
 
     def ask_again(self, number: int) -> None:
         """A node's process has died, and another stands in for it: it may not have been asked."""
@@ -283,21 +307,24 @@ class Taker:
                 self._deleting.popleft()(written.error)
                 continue
             self._writing = False
-            request, self._request = self._request, None
             if self._follows:
                 # What the CPU tells next as changed would be a change of what is not there.
                 self._base = None if written.error else written.number
             self._follows = False
-            self.taken += not written.error
-            self.failed += bool(written.error)
-            if request is not None:
-                request.done(replace(written, pause_ns=self._pause_ns, moved=self._woken is not None))
+            self._conclude(written)
+
+    def _conclude(self, written: Written) -> None:
+        """That one is there, or never will be."""
+        request, self._request = self._request, None
+        self.taken += not written.error
+        self.failed += bool(written.error)
+        if request is not None:
+            request.done(replace(written, pause_ns=self._pause_ns, moved=self._woken is not None))
 
     def _heed(self, written: Written) -> None:
-        """What became of one by period: a full disk is said, and after some time no more are tried."""
+        """What became of one by period: a full disk is said, and tried again after ever more periods."""
         self._failures = self._failures + 1 if written.error else 0
-        if written.error:
-            log.warning("no snapshot: %s", written.error)
-        if self._failures >= MOST_FAILURES:
-            log.warning("no more snapshots are tried")
-            self._every_ns = None
+        if written.error and self._every_ns is not None:
+            wait = min(1 << self._failures, LONGEST_WAIT)
+            self._skips = wait - 1
+            log.warning("no snapshot, the next is tried in %g s: %s", wait * self._every_ns / 1e9, written.error)

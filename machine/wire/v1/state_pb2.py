@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bmachine/wire/v1/state.proto\x12\x0fmachine.wire.v1\"\x15\n\x04Save\x12\r\n\x05whole\x18\x01 \x01(\x08\"|\n\x05Saved\x12\r\n\x05state\x18\x01 \x01(\x0c\x12\x0f\n\x07staging\x18\x02 \x01(\t\x12\x0f\n\x07granule\x18\x03 \x01(\r\x12\x10\n\x08granules\x18\x04 \x01(\x0c\x12\r\n\x05whole\x18\x05 \x01(\x08\x12\r\n\x05\x66ront\x18\x06 \x01(\x08\x12\x12\n\nvirtual_ns\x18\x07 \x01(\x04\"*\n\nSavedPages\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\x0c\n\nPagesTaken\"8\n\x04Load\x12\r\n\x05state\x18\x01 \x01(\x0c\x12\x11\n\trecording\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\r\"\t\n\x07Proceedb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bmachine/wire/v1/state.proto\x12\x0fmachine.wire.v1\"\x15\n\x04Save\x12\r\n\x05whole\x18\x01 \x01(\x08\"\x8d\x01\n\x05Saved\x12\r\n\x05state\x18\x01 \x01(\x0c\x12\x0f\n\x07staging\x18\x02 \x01(\t\x12\x0f\n\x07granule\x18\x03 \x01(\r\x12\x10\n\x08granules\x18\x04 \x01(\x0c\x12\r\n\x05whole\x18\x05 \x01(\x08\x12\r\n\x05\x66ront\x18\x06 \x01(\x08\x12\x12\n\nvirtual_ns\x18\x07 \x01(\x04\x12\x0f\n\x07refused\x18\x08 \x01(\t\"*\n\nSavedPages\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"\x0c\n\nPagesTaken\"8\n\x04Load\x12\r\n\x05state\x18\x01 \x01(\x0c\x12\x11\n\trecording\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\r\"\t\n\x07Proceedb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,14 +33,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SAVE']._serialized_start=48
   _globals['_SAVE']._serialized_end=69
-  _globals['_SAVED']._serialized_start=71
-  _globals['_SAVED']._serialized_end=195
-  _globals['_SAVEDPAGES']._serialized_start=197
-  _globals['_SAVEDPAGES']._serialized_end=239
-  _globals['_PAGESTAKEN']._serialized_start=241
-  _globals['_PAGESTAKEN']._serialized_end=253
-  _globals['_LOAD']._serialized_start=255
-  _globals['_LOAD']._serialized_end=311
-  _globals['_PROCEED']._serialized_start=313
-  _globals['_PROCEED']._serialized_end=322
+  _globals['_SAVED']._serialized_start=72
+  _globals['_SAVED']._serialized_end=213
+  _globals['_SAVEDPAGES']._serialized_start=215
+  _globals['_SAVEDPAGES']._serialized_end=257
+  _globals['_PAGESTAKEN']._serialized_start=259
+  _globals['_PAGESTAKEN']._serialized_end=271
+  _globals['_LOAD']._serialized_start=273
+  _globals['_LOAD']._serialized_end=329
+  _globals['_PROCEED']._serialized_start=331
+  _globals['_PROCEED']._serialized_end=340
 # @@protoc_insertion_point(module_scope)

@@ -11,7 +11,7 @@ class Save(_message.Message):
     def __init__(self, whole: _Optional[bool] = ...) -> None: ...
 
 class Saved(_message.Message):
-    __slots__ = ("state", "staging", "granule", "granules", "whole", "front", "virtual_ns")
+    __slots__ = ("state", "staging", "granule", "granules", "whole", "front", "virtual_ns", "refused")
     STATE_FIELD_NUMBER: _ClassVar[int]
     STAGING_FIELD_NUMBER: _ClassVar[int]
     GRANULE_FIELD_NUMBER: _ClassVar[int]
@@ -19,6 +19,7 @@ class Saved(_message.Message):
     WHOLE_FIELD_NUMBER: _ClassVar[int]
     FRONT_FIELD_NUMBER: _ClassVar[int]
     VIRTUAL_NS_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
     state: bytes
     staging: str
     granule: int
@@ -26,7 +27,8 @@ class Saved(_message.Message):
     whole: bool
     front: bool
     virtual_ns: int
-    def __init__(self, state: _Optional[bytes] = ..., staging: _Optional[str] = ..., granule: _Optional[int] = ..., granules: _Optional[bytes] = ..., whole: _Optional[bool] = ..., front: _Optional[bool] = ..., virtual_ns: _Optional[int] = ...) -> None: ...
+    refused: str
+    def __init__(self, state: _Optional[bytes] = ..., staging: _Optional[str] = ..., granule: _Optional[int] = ..., granules: _Optional[bytes] = ..., whole: _Optional[bool] = ..., front: _Optional[bool] = ..., virtual_ns: _Optional[int] = ..., refused: _Optional[str] = ...) -> None: ...
 
 class SavedPages(_message.Message):
     __slots__ = ("offset", "data")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,7 +17,7 @@ from machine.icount import CPU
 from machine.recording.snapshots.snapshot import NodeState
 from replay_broker.snapshots.process import StoreProcess, Written
 from replay_broker.snapshots.state import BrokerState, PendingInput
-from replay_broker.snapshots.taker import MOST_FAILURES, Taker
+from replay_broker.snapshots.taker import LONGEST_WAIT, Taker
 from tests.unit.replay_broker.stage import RTC, SERIAL, Recorded, frame_of, say
 
 if TYPE_CHECKING:
@@ -119,6 +121,45 @@ def test_what_a_device_tells_late_of_a_snapshot_that_was_given_up_is_in_no_other
     assert snapshot.nodes == tuple(NodeState(NODES[n], b"state of %d" % n) for n in (CPU, SERIAL, RTC))
 
 
+def test_a_cpu_without_room_for_a_copy_runs_on_and_the_next_snapshot_is_of_all_memory() -> None:
+    scene = Scene()
+    scene.taker.loaded(7)
+    scene.taker.request("here", scene.heard.append)
+    assert scene.tick() == [(m.Save(), CPU)]
+    refused = m.Saved(b"", refused="cpu: no room")
+    scene.taker.hear(scene.session, frame_of(refused, CPU, 0, 500), 100)
+    assert scene.asked == [(m.Proceed(), CPU)]
+    assert [(written.number, written.error) for written in scene.heard] == [(0, "cpu: no room")]
+    assert (scene.store.jobs, scene.taker.failed) == ([], 1)
+    scene.asked.clear()
+    scene.taker.request("again", scene.heard.append)
+    assert scene.tick() == [(m.Save(whole=True), CPU)]
+    scene.all_saved()
+    ((snapshot, _, base),) = scene.store.jobs
+    assert (snapshot.label, base) == ("again", None)
+
+
+def test_a_broker_without_room_for_a_distant_cpu_s_memory_takes_the_rest_of_it_and_makes_no_snapshot(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scene = Scene()
+    part = m.SavedPages(4096, zstandard.compress(b"x" * 4096))
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    scene.taker.request("here", scene.heard.append)
+    scene.tick()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", refuse)
+        for _ in range(2):
+            scene.taker.hear(scene.session, frame_of(part, CPU, 0, 0), 100)
+        scene.taker.hear(scene.session, frame_of(m.Saved(b"state", "", 4096, b"\1\0\0\0", True), CPU, 0, 500), 100)
+    assert scene.asked == [(m.PagesTaken(), CPU)] * 2 + [(m.Proceed(), CPU)]
+    assert [w.error for w in scene.heard] == ["no room for a copy of the guest's memory: Cannot allocate memory"]
+    scene.taker.close()
+
+
 def test_nothing_of_it_is_logged() -> None:
     scene = Scene()
     before = list(scene.ledger.frames)
@@ -168,17 +209,27 @@ def test_behind_one_that_could_not_be_written_all_memory_is_asked_for() -> None:
     assert [written.error for written in scene.heard] == ["no space"]
 
 
-def test_a_period_asks_again_and_again_and_gives_up_when_the_disk_stays_full() -> None:
+def test_a_period_asks_again_after_ever_more_time_while_the_disk_is_full(caplog: pytest.LogCaptureFixture) -> None:
     scene = Scene(PERIOD_NS)
     assert scene.tick(0) == []
-    now_ns = 0
-    for number in range(1, MOST_FAILURES + 1):
-        now_ns += PERIOD_NS
-        assert scene.tick(now_ns) == [(m.Save(whole=True), CPU)]
+    period = 0
+    for wait in (1, 2, 4, 8, 16, 32, LONGEST_WAIT, LONGEST_WAIT):
+        for _ in range(wait - 1):
+            period += 1
+            assert scene.tick(period * PERIOD_NS) == []
+        period += 1
+        assert scene.tick(period * PERIOD_NS) == [(m.Save(whole=True), CPU)]
         scene.all_saved()
-        scene.store.done = [Written(number, error="no space")]
-        scene.tick(now_ns)
-    assert scene.tick(now_ns + PERIOD_NS) == []
+        scene.store.done = [Written(1, error="no space")]
+        scene.tick(period * PERIOD_NS)
+    assert caplog.messages[1] == "no snapshot, the next is tried in 4e-06 s: no space"
+    period += LONGEST_WAIT
+    for late in range(LONGEST_WAIT):
+        scene.tick((period - LONGEST_WAIT + 1 + late) * PERIOD_NS)
+    scene.all_saved()
+    scene.store.done = [Written(2)]
+    scene.tick(period * PERIOD_NS)
+    assert scene.tick((period + 1) * PERIOD_NS) == [(m.Save(), CPU)]
 
 
 def test_one_by_period_that_the_end_of_the_run_overtakes_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
