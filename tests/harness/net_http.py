@@ -1,4 +1,4 @@
-"""A web server on the host's loopback that sends one file, at once or when a test lets it go on."""
+"""A web server on the host's loopback (or elsewhere) that sends one file, at once or when a test lets it go on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ DEADLINE_S: Final = 90.0
 class WebServer:
     """What has been asked of it, and how far it may go; `port` is where it listens."""
 
-    def __init__(self, content: bytes, first: int | None, pace: threading.Semaphore | None, pieces: int) -> None:
+    def __init__(
+        self, content: bytes, first: int | None, pace: threading.Semaphore | None, pieces: int, host: str
+    ) -> None:
         self.content = content
         self.requests: list[str] = []
         self.first = len(content) if first is None else first
@@ -53,7 +55,7 @@ class WebServer:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class's name for it
                 """Nothing is said."""
 
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http = ThreadingHTTPServer((host, 0), Handler)
         self.port = int(self.http.server_address[1])
 
     @property
@@ -64,10 +66,14 @@ class WebServer:
 
 @contextmanager
 def serving(
-    content: bytes, first: int | None = None, pace: threading.Semaphore | None = None, pieces: int = 1
+    content: bytes,
+    first: int | None = None,
+    pace: threading.Semaphore | None = None,
+    pieces: int = 1,
+    host: str = "127.0.0.1",
 ) -> Iterator[WebServer]:
     """A server for as long as the block runs; with `pace` the file goes in pieces, each when it may."""
-    server = WebServer(content, first, pace, pieces)
+    server = WebServer(content, first, pace, pieces, host)
     thread = threading.Thread(target=server.http.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
