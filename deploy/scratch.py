@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from deploy.host_signals import held_back
 from machine.errors import MachineError
 
 if TYPE_CHECKING:
@@ -30,16 +31,20 @@ IN_USE: Final = "in-use"
 def scratch(base: Path) -> Iterator[tuple[Path, int]]:
     """A private directory in `base`, which is gone afterwards, and the descriptor that keeps it; MachineError."""
     sweep(base)
-    try:
-        directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
-        keeper = _lock(directory)
-    except OSError as error:
-        raise MachineError(f"{base}: cannot make the machine's directory: {error.strerror}") from error
-    try:
-        yield directory, keeper
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
-        os.close(keeper)
+    # One that is not marked yet, or half removed, is found by nobody.
+    with held_back() as let_come:
+        try:
+            directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
+            keeper = _lock(directory)
+        except OSError as error:
+            raise MachineError(f"{base}: cannot make the machine's directory: {error.strerror}") from error
+        try:
+            let_come()
+            yield directory, keeper
+        finally:
+            with held_back():
+                shutil.rmtree(directory, ignore_errors=True)
+                os.close(keeper)
 
 
 def put_file(path: Path, content: str | bytes) -> Path:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from deploy.host_signals import deaf, dying_as_interrupt, held_back
 from deploy.outcome import TERMINAL_STATES
 from deploy.supervision import daemon
-from deploy.supervision.configuration import Service, render
+from deploy.supervision.configuration import LISTENER, Service, render
 from deploy.supervision.diagnostics import Stream
 from deploy.supervision.place import claim, give_back
 from deploy.supervision.processes import ServiceOptions, plan_service
@@ -105,7 +105,9 @@ class _Diagnostics:
     def tell(self, *, to_the_end: bool = False) -> None:
         """Tell what is new."""
         for line in self._stream.take(to_the_end=to_the_end):
-            self._say(line.brief)
+            # What the listener has to say is how it ended, which its user is told anyway.
+            if line.node != LISTENER:
+                self._say(line.brief)
 
 
 def _write(places: ServicePlaces, start: Start) -> None:

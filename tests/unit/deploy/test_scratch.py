@@ -26,6 +26,41 @@ with scratch(Path(sys.argv[1])) as (directory, keeper):
 """
 
 
+INTERRUPTED = """
+import os, shutil, signal, sys, tempfile
+from pathlib import Path
+from deploy.scratch import scratch
+
+base = Path(sys.argv[1])
+signal.signal(signal.SIGINT, signal.default_int_handler)
+at = {"make": tempfile.mkdtemp, "remove": shutil.rmtree}
+
+def interrupted(what, *args, **more):
+    os.kill(os.getpid(), signal.SIGINT)
+    found = at[what](*args, **more)
+    os.kill(os.getpid(), signal.SIGINT)
+    return found
+
+for what in at:
+    try:
+        if what == "make":
+            tempfile.mkdtemp = lambda *args, **more: interrupted("make", *args, **more)
+        else:
+            tempfile.mkdtemp, shutil.rmtree = at["make"], lambda *args, **more: interrupted("remove", *args, **more)
+        with scratch(base):
+            assert what == "remove"
+    except KeyboardInterrupt:
+        print(what, list(base.iterdir()))
+"""
+
+
+def test_an_interrupt_while_one_is_made_or_removed_leaves_none(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, str(tmp_path)], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert (done.stdout, done.stderr) == ("make []\nremove []\n", "")
+
+
 def test_a_directory_is_private_and_gone_afterwards(tmp_path: Path) -> None:
     with scratch(tmp_path) as (directory, _):
         assert directory.stat().st_mode & 0o777 == 0o700
