@@ -213,7 +213,7 @@ def _new_slot(board: Board, kind: str, number: int) -> DeviceSlot:
     if kind == "serial":
         first = next((slot for slot in board.devices if slot.kind == kind), None)
         if first is None:
-            raise UsageError(f"board {board.name} has no serial line to take a second one after")
+            raise UsageError(f"board {board.name} has no device of kind serial, which --serial could change")
         return replace(first, name=name, address=_free_address(board, SERIAL_BASE), irq=_free_irq(board, 13))
     address = _free_address(board, VIRTIO_BASE)
     return DeviceSlot(name, kind, address, _free_irq(board, 1), compatible=("virtio,mmio",))

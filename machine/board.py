@@ -216,11 +216,13 @@ def check_board(board: Board, source: str) -> None:
 
 
 def _check_names(board: Board, source: str) -> None:
-    seen: set[str] = {"broker", "cpu"}
+    seen: set[str] = set()
     for slot in board.devices:
         where = f"{source}: device.{slot.name}.name"
         if not re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", slot.name):
             raise BoardError(f"{where}: a name is small letters, digits, - and _, such as serial0")
+        if slot.name in ("broker", "cpu"):
+            raise BoardError(f"{where}: the {slot.name} is there without being named; give the device another")
         if slot.name in seen:
             raise BoardError(f"{where}: used twice")
         seen.add(slot.name)

@@ -7,9 +7,9 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from deploy.host_signals import EndingSignals
-from deploy.reporting import put
+from deploy.reporting import complain, put
 from deploy.supervision.diagnostics import Stream
-from deploy.supervision.place import everybody, find
+from deploy.supervision.place import DESERTED, everybody, find
 from machine.errors import EXIT_DONE, UsageError
 
 if TYPE_CHECKING:
@@ -36,10 +36,13 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"{places.name} has no process {options.node} here (it has: {', '.join(places.processes)})")
     with EndingSignals() as signals:
         while True:
-            last = not options.follow or signals.drain() > 0 or not places.directory.exists()
+            deserted = places.is_deserted()
+            last = not options.follow or signals.drain() > 0 or deserted or not places.directory.exists()
             for line in stream.take(to_the_end=last):
                 put(str(line))
             sys.stdout.flush()
+            if deserted:
+                complain(f"{places.name}: {DESERTED.format(places.name)}")
             if last:
                 return EXIT_DONE
             select.select([signals.fd], [], [], LOOK_S)

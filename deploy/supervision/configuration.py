@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from deploy.plan import ProcessPlan
 
 LISTENER: Final = "listener"
+SUPERVISOR: Final = "supervisord"
 BROKER_PRIORITY: Final = 999
 NODE_PRIORITY: Final = 500
 STOP_S: Final = 15
@@ -46,7 +47,7 @@ chmod = 0700
 
 [supervisord]
 identifier = {name}
-logfile = %(here)s/logs/supervisord.log
+logfile = %(here)s/logs/{supervisor}.log
 logfile_maxbytes = 1MB
 logfile_backups = 1
 pidfile = %(here)s/supervisord.pid
@@ -114,9 +115,11 @@ def render(service: Service) -> str:
     if service.import_path:
         environment["PYTHONPATH"] = _checked(service.import_path).replace("%", "%%")
     pairs = ",".join(f'{key}="{value}"' for key, value in environment.items())
-    parts = [_HEAD.format(name=service.name, environment=pairs)]
+    parts = [_HEAD.format(name=service.name, supervisor=SUPERVISOR, environment=pairs)]
     parts += [_program(process, service.directory) for process in service.processes]
     names = [process.name for process in service.processes]
+    if taken := {LISTENER, SUPERVISOR}.intersection(names):
+        raise UsageError(f"device.{taken.pop()}.name: a service has a process of that name itself; give it another")
     go_on = ("--go-on", service.go_on) if service.go_on else ("--await-broker",) if service.awaits else ()
     command = (service.python, "-P", "-m", "deploy.supervision.listener", "--directory", HERE, *go_on, *names)
     parts.append(_EVENTS.format(name=LISTENER, command=_command(command)))

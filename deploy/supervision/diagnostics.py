@@ -12,12 +12,13 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
+from deploy.supervision.configuration import SUPERVISOR
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 STAMP: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) ([\w-]+) (\d+): (.*)", re.DOTALL)
-SUPERVISOR: Final = "supervisord"
 SUPERVISOR_STAMP: Final = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) (.*)", re.DOTALL)
 """supervisord's own lines have the host's local time, and know of no guest."""
 UNKNOWN: Final = "-"

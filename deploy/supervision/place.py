@@ -21,6 +21,7 @@ from machine.errors import MachineError, UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
+DESERTED: Final = "its supervisor has gone; clear it away with: dejavm down {0}"
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,19}")
 """Short: the sockets' paths have 108 characters, and supervisor adds some of its own."""
 
@@ -91,6 +92,10 @@ class ServicePlaces(Places):
         with suppress(FileNotFoundError):
             if self.end.stat().st_mtime_ns < self.pid_file.stat().st_mtime_ns:
                 self.end.unlink()
+
+    def is_deserted(self) -> bool:
+        """Whether its supervisor was there and has gone, and nobody clears it away."""
+        return self.pid_file.exists() and self.supervisor_pid() is None
 
     def supervisor_pid(self) -> int | None:
         """The living supervisor's process, if there is one."""

@@ -17,6 +17,7 @@ from deploy.control import Control, Remote
 from deploy.outcome import TERMINAL_STATES
 from deploy.supervision.configuration import LISTENER
 from deploy.supervision.daemon import Supervisor
+from deploy.supervision.place import DESERTED
 from machine.message import NodeState, NodeStatus, RunState, Status
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Report:
     def detail(self) -> str:
         """Why it is so, where there is more to say."""
         if self.left and (self.status is None or self.status.state not in TERMINAL_STATES):
-            return f"its supervisor has gone; clear it away with: dejavm down {self.name}"
+            return DESERTED.format(self.name)
         if self.status is not None:
             return self.status.detail
         return str((self.end or {}).get("detail", self.returning))
@@ -149,7 +150,10 @@ def _programs(places: ServicePlaces) -> list[Program]:
 
 def lines(found: Report) -> list[str]:
     """A machine as text: one line of its own, one line a process."""
-    table = [COLUMNS, *(_row(found, node) for node in _nodes(found))]
+    nodes = [_row(found, node) for node in _nodes(found)]
+    if not nodes:
+        return [_headline(found)]
+    table = [COLUMNS, *nodes]
     widths = [max(len(row[i]) for row in table) for i in range(len(COLUMNS))]
     rows = ["  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in table]
     return [_headline(found), *(row.rstrip() for row in rows)]

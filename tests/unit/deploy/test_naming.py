@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -55,3 +56,19 @@ def test_each_command_takes_the_name_as_up_does(capsys: pytest.CaptureFixture[st
     assert cli.main(["down", "one"]) == 0
     assert cli.main(["down"]) == 2
     assert capsys.readouterr().err.endswith("dejavm: no machine is up here; start one with: dejavm up\n")
+
+
+@pytest.mark.usefixtures("two_machines")
+def test_who_follows_a_machine_whose_supervisor_has_gone_is_told_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    (tmp_path / "one" / "supervisord.pid").write_text(f"{ended.pid}\n")
+    assert cli.main(["logs", "--name", "one", "-f", "cpu"]) == 0
+    said = capsys.readouterr()
+    assert said.out.endswith("cpu of one\n")
+    assert said.err == "dejavm: one: its supervisor has gone; clear it away with: dejavm down one\n"
+    assert cli.main(["ps", "one"]) == 0
+    # Of whom nothing is known there is no table.
+    assert len(capsys.readouterr().out.splitlines()) == 1

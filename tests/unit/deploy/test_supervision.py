@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,13 @@ def test_what_supervisor_would_misread_is_refused(char: str) -> None:
     plans = plan_service(Launch(BOARD, RunMode.RECORD, Path(f"/rec/a {char}b")), ServiceOptions())
     with pytest.raises(UsageError, match="cannot hold"):
         render(Service("m", plans, "/"))
+
+
+@pytest.mark.parametrize("name", ["listener", "supervisord"])
+def test_a_device_is_not_named_as_the_service_s_own_processes(name: str) -> None:
+    board = replace(BOARD, devices=(replace(BOARD.devices[0], name=name),))
+    with pytest.raises(UsageError, match=rf"device\.{name}\.name: a service has a process of that name itself"):
+        render(Service("m", plan_service(Launch(board, RunMode.NONE), ServiceOptions()), "/"))
 
 
 def test_the_example_is_what_the_code_writes() -> None:

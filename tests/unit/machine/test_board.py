@@ -100,7 +100,7 @@ def test_the_boards_we_ship_are_good() -> None:
         ("0x101000", "0x80000000", "overlaps memory"),
         ("0x101000", "0x101004", "is not a window of whole pages"),
         ('"rtc0"', '"serial0"', r"device\.serial0\.name: used twice"),
-        ('"rtc0"', '"cpu"', r"device\.cpu\.name: used twice"),
+        ('"rtc0"', '"cpu"', r"device\.cpu\.name: the cpu is there without being named"),
         ('"rtc0"', '"RTC 0"', "a name is small letters"),
         ("3686400", "1.5", r"device\.serial0\.properties\.clock-frequency: 1.5"),
         ("[1, 2]", '[1, "2"]', r"properties\.cells: '2' is not a whole number"),
