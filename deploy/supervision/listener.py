@@ -247,7 +247,8 @@ class Listener:
             return
         if event.process == BROKER:
             self._broker_gone_s = time.monotonic()
-        if event.expected:
+        if event.expected or (self._cleared and event.name == "PROCESS_STATE_STOPPED"):
+            # Nobody is to wonder about those that we have sent home ourselves.
             return
         manner = manner_of((self._places.logs / "supervisord.log").read_text(errors="replace"), event.process)
         if event.name == "PROCESS_STATE_STOPPED":

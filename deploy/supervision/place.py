@@ -171,6 +171,8 @@ def give_back(places: ServicePlaces) -> None:
 
 def _taken(places: ServicePlaces) -> str:
     name = places.name
+    if places.is_deserted():
+        return f"a machine {name} was here, {DESERTED.format(name)}"
     if places.supervisor_pid() is None:
-        return f"a machine {name} was here and its supervisor is gone; clear it away with: dejavm down {name}"
+        return f"a machine {name} is just starting, or ending; end it with: dejavm down {name}, or give another --name"
     return f"a machine {name} is up already; end it with: dejavm down {name}, or give another --name"

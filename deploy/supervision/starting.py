@@ -142,6 +142,7 @@ def _await_run(places: ServicePlaces, timeout_s: float, look: Callable[[], None]
     """Exit code and detail, once the guest runs or it is known that it will not; `look` is called meanwhile."""
     control = reach(places)
     again_s = 0.0
+    waiting_for = ""
     deadline = time.monotonic() + timeout_s
     try:
         while time.monotonic() < deadline:
@@ -157,13 +158,15 @@ def _await_run(places: ServicePlaces, timeout_s: float, look: Callable[[], None]
             status = control.heard()
             if status is not None and status.state is RunState.RUNNING:
                 return EXIT_DONE, ""
+            if status is not None and status.waiting_for:
+                waiting_for = f"; it waits for {status.waiting_for}"
             if status is not None and status.state in TERMINAL_STATES:
                 deadline = min(deadline, time.monotonic() + BEYOND_S)  # the listener writes it down
             look()
             control.wait(POLL_S)
     finally:
         control.close(0)
-    return EXIT_FAILED, f"the broker said nothing within {timeout_s:.0f} s"
+    return EXIT_FAILED, f"its guest did not run within {timeout_s:.0f} s{waiting_for}"
 
 
 def _judge(end: dict[str, Any]) -> tuple[int, str]:

@@ -9,7 +9,7 @@ import pytest
 
 from deploy.control import Control, Remote
 from deploy.plan import Places
-from deploy.supervision import daemon, ending
+from deploy.supervision import daemon, ending, starting
 from deploy.supervision import report as report_module
 from deploy.supervision.place import ServicePlaces
 from deploy.supervision.report import Facts, report, write_facts
@@ -104,3 +104,28 @@ def test_ps_tells_the_end_of_a_machine_whose_broker_leaves_while_it_is_asked(
     monkeypatch.setattr(report_module, "_programs", lambda _: [])
     found = report(places)
     assert (found.state, found.detail) == ("stopped", "ended before it began")
+
+
+def test_a_start_that_takes_too_long_says_for_whom_it_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow:
+        """The line to a broker whose machine is always starting."""
+
+        def heard(self) -> Status:
+            """An answer."""
+            return Status(RunState.STARTING, waiting_for="nic0 (3 s)")
+
+        def forget(self) -> None:
+            """Ask again."""
+
+        def wait(self, _timeout_s: float) -> None:
+            """Not here."""
+
+        def close(self, _linger_ms: int) -> None:
+            """Hang up."""
+
+    monkeypatch.setattr(starting, "reach", lambda _: Slow())
+    monkeypatch.setattr(ServicePlaces, "supervisor_pid", lambda _: os.getpid())
+    looks: list[int] = []
+    found = starting._await_run(ServicePlaces(tmp_path), 0.5, lambda: looks.append(1))
+    assert found == (1, "its guest did not run within 0 s; it waits for nic0 (3 s)")
+    assert looks

@@ -9,6 +9,7 @@ import pytest
 
 from deploy import cli
 from deploy.supervision import place
+from machine.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,13 +59,28 @@ def test_each_command_takes_the_name_as_up_does(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().err.endswith("dejavm: no machine is up here; start one with: dejavm up\n")
 
 
-@pytest.mark.usefixtures("two_machines")
-def test_who_follows_a_machine_whose_supervisor_has_gone_is_told_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def deserted(two_machines: None, tmp_path: Path) -> None:
+    """One's supervisor was killed."""
     ended = subprocess.Popen(["true"])
     ended.wait()
     (tmp_path / "one" / "supervisord.pid").write_text(f"{ended.pid}\n")
+
+
+@pytest.mark.usefixtures("deserted")
+def test_a_name_in_use_is_refused_and_by_what_it_is_used() -> None:
+    with pytest.raises(
+        UsageError, match="machine one was here, its supervisor has gone; clear it away with: dejavm down"
+    ):
+        place.claim("one")
+    with pytest.raises(
+        UsageError, match="machine two is just starting, or ending; end it with: dejavm down two, or give"
+    ):
+        place.claim("two")
+
+
+@pytest.mark.usefixtures("deserted")
+def test_who_follows_a_machine_whose_supervisor_has_gone_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["logs", "--name", "one", "-f", "cpu"]) == 0
     said = capsys.readouterr()
     assert said.out.endswith("cpu of one\n")
