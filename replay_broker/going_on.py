@@ -16,7 +16,7 @@ from machine.recording.format import node_names
 from machine.recording.reader import Recording
 from machine.recording.snapshots.store import SnapshotStore
 from machine.recording.summary import slept_up_to
-from replay_broker.held import releases
+from replay_broker.held import HeldKeys, up_to
 from replay_broker.session.branch import Beginning
 from replay_broker.snapshots.incoming import POWER_ON, Incoming, read_incoming
 
@@ -57,9 +57,10 @@ def find_begun(directory: Path, run_directory: Path) -> GoingOn | None:
         return GoingOn(directory, POWER_ON, (recording, recording.beginning), None, replace(facts, continued=()))
     incoming = read_incoming(directory, head.number)
     point = incoming.point
-    slept_ns = slept_up_to(recording.frames(), point.seq, recording.clock())
+    held = HeldKeys(recording.board, recording.board)
+    # One reading of the log for both.
+    slept_ns = slept_up_to(held.noting(up_to(recording, point.seq)), point.seq, recording.clock())
     here = Continued(point.seq, incoming.icount)
     known = tuple(each for each in facts.continued if each.seq < here.seq)
-    released = releases(recording, point.seq, recording.board)
-    beginning = Beginning(point.seq, incoming.icount, slept_ns, released)
+    beginning = Beginning(point.seq, incoming.icount, slept_ns, held.releases())
     return GoingOn(directory, incoming, (recording, point), beginning, replace(facts, continued=(*known, here)))

@@ -9,7 +9,7 @@ from machine import message as m
 from machine.icount import BROKER, CPU, FIRST_DEVICE
 from machine.input_events import BTN_LEFT, EV_ABS, EV_KEY, Event, pack_group
 from machine.recording.reader import Recording
-from replay_broker.held import releases
+from replay_broker.held import HeldKeys, releases
 from replay_broker.session.branch import Beginning, BranchSession
 from tests.unit.machine.recordings import write
 from tests.unit.replay_broker.monitor_stage import BOARD, KEYBOARD, MOUSE, TABLET, USB
@@ -53,16 +53,27 @@ def recorded(directory: Path) -> Recording:
 
 def test_what_is_down_behind_a_message_is_released_and_nothing_else(tmp_path: Path) -> None:
     recording = recorded(tmp_path)
-    usb = (USB, keys((A, 0), head=USB_KEYBOARD))
     assert releases(recording, 1, BOARD) == ()
     assert releases(recording, 4, BOARD) == ((KEYBOARD, keys((SHIFT, 0), (A, 0))), (MOUSE, keys((BTN_LEFT, 0))))
-    assert releases(recording, len(SAID) - 1, BOARD) == ((KEYBOARD, keys((SHIFT, 0))), usb)
-    assert releases(recording, len(SAID), BOARD) == (usb,)
+    # What is plugged into a USB port is pulled out there.
+    assert releases(recording, len(SAID) - 1, BOARD) == ((KEYBOARD, keys((SHIFT, 0))),)
+    assert releases(recording, len(SAID), BOARD) == ()
 
 
 def test_a_keyboard_that_is_something_else_in_the_branch_is_told_nothing(tmp_path: Path) -> None:
-    devices = (*BOARD.devices[:-1], replace(BOARD.devices[-1], backend="kbd;serial,null;mouse"))
-    assert releases(recorded(tmp_path), len(SAID), replace(BOARD, devices=devices)) == ()
+    slots = (replace(slot, options=(("type", "mouse"),)) if slot.name == "input0" else slot for slot in BOARD.devices)
+    assert releases(recorded(tmp_path), 2, replace(BOARD, devices=tuple(slots))) == ()
+
+
+def test_they_are_noted_while_the_log_is_read_for_something_else(tmp_path: Path) -> None:
+    recording = recorded(tmp_path)
+    held = HeldKeys(recording.board, BOARD)
+    assert held
+    frames = list(recording.frames())[:2]
+    assert list(held.noting(frames)) == frames
+    assert held.releases() == releases(recording, 2, BOARD)
+    bare = replace(BOARD, devices=BOARD.devices[:2])
+    assert not HeldKeys(bare, bare)
 
 
 def test_they_are_released_at_the_first_sync_point_as_the_monitor_would(tmp_path: Path) -> None:
