@@ -220,8 +220,8 @@ def test_ready_waits_for_the_peer_a_server_waits_for(device: Devices, tmp_path: 
             assert broker.process.poll() is None
         assert broker.silent()
         assert broker.errors.read_text().splitlines() == [
-            f"serial0: listening on unix:{tmp_path}/line",
-            f"serial0: waits for a client on unix:{tmp_path}/line; connect one, or say wait=off",
+            f"dev0: listening on unix:{tmp_path}/line",
+            f"dev0: waits for a client on unix:{tmp_path}/line; connect one, or say wait=off",
         ]
         user.connect(f"{tmp_path}/line")
         (ready,) = broker.receive()
