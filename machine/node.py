@@ -275,17 +275,29 @@ def _has_ended(pid: int) -> bool:
         os.close(descriptor)
 
 
+class _Once(logging.Formatter):
+    """Says a node's name once: a backend, which may be one of several of its process, says it, too."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(text, "%Y-%m-%dT%H:%M:%S")
+        self.converter = time.gmtime
+        self._doubled = f"{name}: "
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, and what an exception has behind it."""
+        record.said = record.getMessage().removeprefix(self._doubled)
+        return super().format(record)
+
+
 def start_diagnostics(name: str, diagnostics: Diagnostics | None = None) -> None:
     """Diagnostics go to standard error, one line each, the node's name in front, time and icount where asked for."""
     if not __debug__:
         sys.exit("dejavm does not run with python -O: its assertions guard the recording")
     level = os.environ.get("DEJAVM_DIAGNOSTICS", "WARNING").upper()
     handler = logging.StreamHandler(sys.stderr)
-    text = f"{name}: %(message)s"
+    text = f"{name}: %(said)s"
     if os.environ.get(STAMPED):
         handler.addFilter(diagnostics or Diagnostics())
-        text = f"%(asctime)s.%(msecs)03dZ {name} %(icount)d: %(message)s"
-    formatter = logging.Formatter(text, "%Y-%m-%dT%H:%M:%S")
-    formatter.converter = time.gmtime
-    handler.setFormatter(formatter)
+        text = f"%(asctime)s.%(msecs)03dZ {name} %(icount)d: %(said)s"
+    handler.setFormatter(_Once(name, text))
     logging.basicConfig(handlers=[handler], level=level)

@@ -6,9 +6,9 @@ for as long as that lasts; so that this wakes nobody, an edge-triggered epoll wa
 
 from __future__ import annotations
 
+import logging
 import os
 import select
-import sys
 import tty
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from devices.model import Backend, Submit
 
+log = logging.getLogger("dejavm")
 MASTER: Final = "master"
 """What is left to a successor."""
 
@@ -52,8 +53,7 @@ class PtyBackend(CharBackend):
         if self._estate is not None:
             self._estate.leave(MASTER, self._master)
         self._watch()
-        sys.stderr.write(f"char device redirected to {self.path} ({self._name})\n")
-        sys.stderr.flush()
+        log.warning("char device redirected to %s (%s)", self.path, self._name)
 
     def resume(self, submit: Submit, *, owes: bool) -> bool:
         """The predecessor's pair; keys that it has read and not told are lost."""

@@ -6,11 +6,11 @@ While no peer is there, output is taken and dropped, as QEMU does.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import socket
 import stat
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from devices.model import Backend, Estate, Submit
 
+log = logging.getLogger("dejavm")
 CONNECT_TIMEOUT_S: Final = 10.0
 LISTENER, PEER = "listener", "peer"
 """What is left to a successor, and outlet.py's pipe."""
@@ -170,8 +171,7 @@ class StreamBackend(CharBackend):
         if not self.address.path:
             port = listener.getsockname()[1]
             self.address = replace(self.address, port=port)
-        sys.stderr.write(f"{self._name}: listening on {self.address}\n")
-        sys.stderr.flush()
+        log.warning("%s: listening on %s", self._name, self.address)
         if not self.address.wait:
             self._submit(HostEvent.CLOSED, b"", 0)
 

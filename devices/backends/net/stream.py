@@ -6,9 +6,9 @@ Peers may come and go; the card's link is up while one is there.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
-import sys
 from typing import TYPE_CHECKING, Final
 
 from devices.backends.net.address import Address, address_keys, parse_address, remove_stale
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from devices.model import Backend
 
+log = logging.getLogger("dejavm")
 LISTENER: Final = "listener"
 """What is left to a successor."""
 CONNECT_TIMEOUT_S: Final = 10.0
@@ -51,8 +52,7 @@ class StreamServer(PeerWire):
             self.peer_name = f"the peer at {self.address}"
         if self._estate is not None:
             self._estate.leave(LISTENER, self._listener.fileno())
-        sys.stderr.write(f"{self._name}: listening on {self.address}\n")
-        sys.stderr.flush()
+        log.warning("%s: listening on %s", self._name, self.address)
 
     def reconnect(self, *, owes: bool) -> bool:
         """The predecessor's peer and its listener."""

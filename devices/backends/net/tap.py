@@ -7,7 +7,6 @@ import fcntl
 import logging
 import os
 import struct
-import sys
 from typing import TYPE_CHECKING, Final
 
 from devices.backends.net.base import NetBackend
@@ -59,8 +58,7 @@ class TapWire(Wire):
             raise BackendError(f"{self._name}: tap {self._interface}: {_reason(error)}") from error
         if not self._interface:
             self._interface = REQUEST.unpack(answer)[0].rstrip(b"\0").decode()
-            sys.stderr.write(f"{self._name}: tap interface {self._interface}\n")
-            sys.stderr.flush()
+            log.warning("%s: tap interface %s", self._name, self._interface)
         if self._estate is not None:
             self._estate.leave(TAP, self._descriptor)
         self._tell_link(True)

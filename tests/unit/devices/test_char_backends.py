@@ -139,10 +139,10 @@ def test_a_full_pipe_takes_a_part_and_says_when_it_takes_more(opened: Opened) ->
     os.close(null)
 
 
-def test_a_pty_may_be_opened_closed_and_opened_again(opened: Opened, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_pty_may_be_opened_closed_and_opened_again(opened: Opened, caplog: pytest.LogCaptureFixture) -> None:
     backend = PtyBackend("serial0")
     loop = opened(backend)
-    assert capfd.readouterr().err == f"char device redirected to {backend.path} (serial0)\n"
+    assert caplog.messages == [f"char device redirected to {backend.path} (serial0)"]
     assert loop.backend.write(b"nobody reads this") == BackendResult(17)
     for greeting, so_far in ((b"first", b"first"), (b"second", b"firstsecond")):
         user = os.open(backend.path, os.O_RDWR | os.O_NOCTTY)
@@ -204,10 +204,10 @@ def connect(loop: HostLoop) -> socket.socket:
     return socket.create_connection((address.host, address.port))
 
 
-def test_a_server_says_where_it_listens(opened: Opened, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_server_says_where_it_listens(opened: Opened, caplog: pytest.LogCaptureFixture) -> None:
     loop = opened("tcp:127.0.0.1:0,server=on")
     assert stream(loop).address.port
-    assert capfd.readouterr().err == f"serial0: listening on {stream(loop).address}\n"
+    assert caplog.messages == [f"serial0: listening on {stream(loop).address}"]
 
 
 def test_a_server_waits_for_its_first_peer(server: HostLoop) -> None:

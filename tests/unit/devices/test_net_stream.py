@@ -67,10 +67,10 @@ def joined(loop: HostLoop, place: Path | int) -> socket.socket:
 
 @pytest.mark.parametrize("kind", ["inet", "unix"])
 def test_a_server_has_one_peer_after_the_other(
-    opened: Callable[[str], HostLoop], tmp_path: Path, kind: str, capfd: pytest.CaptureFixture[str]
+    opened: Callable[[str], HostLoop], tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     loop = opened(server_word(tmp_path, kind))
-    told = capfd.readouterr().err
+    (told,) = caplog.messages
     assert told.startswith("nic0: listening on ")
     place = tmp_path / "nic" if kind == "unix" else int(told.rpartition(":")[2])
     assert loop.kinds() == [DOWN]
@@ -158,6 +158,7 @@ def test_a_peer_that_announces_too_much_is_dropped(
     opened: Callable[[str], HostLoop], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     loop = opened(server_word(tmp_path))
+    caplog.clear()
     with joined(loop, tmp_path / "nic") as peer:
         peer.sendall(struct.pack(">I", LONGEST + 1) + b"what it says it is")
         loop.until_kinds(DOWN, 2)
@@ -173,16 +174,15 @@ def test_what_came_whole_in_front_of_a_lie_is_the_guest_s(
     opened: Callable[[str], HostLoop],
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
-    capfd: pytest.CaptureFixture[str],
     kind: str,
 ) -> None:
     loop = opened(server_word(tmp_path, kind))
-    place = tmp_path / "nic" if kind == "unix" else int(capfd.readouterr().err.rpartition(":")[2])
+    place = tmp_path / "nic" if kind == "unix" else int(caplog.messages[0].rpartition(":")[2])
     with joined(loop, place) as peer:
         peer.sendall(framed(sized(1)) + framed(sized(2)) + struct.pack(">I", LONGEST + 1))
         loop.until_kinds(DOWN, 2)
     assert frames_of(loop) == [sized(1), sized(2)]
-    (said,) = caplog.messages
+    _, said = caplog.messages
     assert said.endswith(" is gone: it has announced a frame of 65537 bytes")
 
 
@@ -190,6 +190,7 @@ def test_a_frame_that_fits_no_message_is_dropped_and_the_peer_stays(
     opened: Callable[[str], HostLoop], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     loop = opened(server_word(tmp_path))
+    caplog.clear()
     with joined(loop, tmp_path / "nic") as peer:
         peer.setblocking(True)
         for size in (LARGEST_FRAME + 1, LONGEST, LARGEST_FRAME, 10):
@@ -205,6 +206,7 @@ def test_a_peer_that_only_comes_and_goes_does_not_fill_the_screen(
     opened: Callable[[str], HostLoop], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     loop = opened(server_word(tmp_path))
+    caplog.clear()
     for number in range(30):
         joined(loop, tmp_path / "nic").close()
         loop.until_kinds(DOWN, number + 2)

@@ -69,9 +69,9 @@ def user(server: HostLoop) -> Iterator[User]:
     user.close()
 
 
-def test_both_spellings_are_the_same(opened: Opened, capfd: pytest.CaptureFixture[str]) -> None:
+def test_both_spellings_are_the_same(opened: Opened, caplog: pytest.LogCaptureFixture) -> None:
     loop = opened("tcp:127.0.0.1:0,telnet=on,server=on,wait=off,nodelay")
-    assert capfd.readouterr().err == f"serial0: listening on telnet:127.0.0.1:{telnet(loop).address.port}\n"
+    assert caplog.messages == [f"serial0: listening on telnet:127.0.0.1:{telnet(loop).address.port}"]
     assert loop.kinds() == [HostEvent.CLOSED]
     assert isinstance(create_backend("char", "telnet::23", "serial0"), TelnetBackend)
 
