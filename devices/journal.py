@@ -260,7 +260,8 @@ class Journal:
         """An input is about to be said."""
         record = message.data + _TRAILER.pack(number, message.delay_ns, message.event, len(message.data))
         end = self._words[_INPUTS_END]
-        if not self._room(_INPUTS_REGION, INPUTS_AT + min(end % INPUTS_BYTES + len(record), INPUTS_BYTES)):
+        after = INPUTS_AT + end % INPUTS_BYTES + len(record)
+        if after > self._rooms[_INPUTS_REGION] and not self._room(_INPUTS_REGION, min(after, SLOTS_AT)):
             self._words[_MISSED] = number
             return
         self._put(end, record[-INPUTS_BYTES:])

@@ -102,6 +102,17 @@ def test_a_killed_node_is_named_with_the_signal() -> None:
     assert (outcome.exit_code, outcome.lines) == (1, ("rtc0 was killed by SIGKILL",))
 
 
+def test_a_node_for_whose_mapping_there_is_no_page_says_so() -> None:
+    # A page behind the end of the file, as one is that a full file system has no room for.
+    code = (
+        "import mmap, tempfile; file = tempfile.TemporaryFile(); file.truncate(4096); "
+        "mapped = mmap.mmap(file.fileno(), 4096); file.truncate(0); mapped[0] = 1"
+    )
+    outcome = launch(RUN, telling("running", nodes={"rtc0": ("-c", code)}))
+    why = "rtc0 was killed by SIGBUS: the host had no room for a page of memory"
+    assert (outcome.exit_code, outcome.lines) == (1, (why,))
+
+
 def test_a_broker_that_is_slow_is_heard_before_a_death_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch_module, "GRACE_S", 0.0)
     node = ("-c", "import sys; sys.exit(2)")

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from deploy import cli
+from deploy.supervision.last_word import LastWord
+from deploy.supervision.place import ServicePlaces
+from deploy.supervision.report import read_end
 from machine.errors import EXIT_FAILED, EXIT_UNREADABLE
 from tests.harness.machine import ROOT
 from tests.harness.net_namespace import run_alone
@@ -67,6 +70,28 @@ def where_machines_run() -> None:
             assert line.startswith(f"{directory}/dejavm-"), line
             assert line.endswith("/machine.toml: cannot write: No space left on device"), line
         os.chdir("/")
+
+
+def where_a_machine_ends() -> None:
+    """Its last word has room of its own, and waits for more when that is gone."""
+    with small_disk(DISK_BYTES) as (directory, disk):
+        places = ServicePlaces(directory / "m")
+        places.directory.mkdir()
+        word = LastWord(places)
+        disk.fill()
+        word.write('{"state": "FAILED"}')
+        assert read_end(places) == {"state": "FAILED"}
+        disk.fill()
+        word.write('{"state": "ENDED"}')
+        word.write_again()
+        assert read_end(places) == {"state": "FAILED"}
+        disk.clear()
+        word.write_again()
+        assert read_end(places) == {"state": "ENDED"}
+
+
+def test_the_last_word_of_a_machine_is_written_where_there_is_no_room() -> None:
+    run_alone(where_a_machine_ends, APART)
 
 
 def test_a_command_that_finds_no_room_names_the_file_and_leaves_nothing() -> None:
