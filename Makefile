@@ -15,7 +15,7 @@ OLDEST_SYSTEM := $(addprefix tests/system/test_modes.py::test_, \
 SOURCES := $(wildcard cpu_node/native/*.[ch] cpu_node/arch/*/*.[ch])
 PACKAGES := machine cpu_node devices replay_broker deploy
 
-.PHONY: help setup run test test-oldest check fmt lint type arch proto proto-check unit system guest guests bench clean
+.PHONY: help setup run needs test test-oldest check fmt lint type arch proto proto-check unit system guest guests bench clean
 
 help:  ## print this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -39,7 +39,10 @@ $(OLDEST_STAMP): $(STAMP) tests/tidy/oldest.py
 run: setup guest  ## boot the Debian guest to a shell on this terminal, recorded
 	$(BIN)/dejavm record
 
-test: setup guest check system test-oldest  ## everything that must hold
+test: setup needs guest check system test-oldest  ## everything that must hold
+
+needs:  ## install what tests need of Debian, where that may be, or name it
+	@$(PYTHON) -m deploy.prerequisites --tests
 
 check: setup lint type arch proto-check unit  ## what every commit must pass
 
@@ -65,7 +68,7 @@ proto-check: setup  ## the generated code is current
 unit: setup  ## fast tests
 	$(BIN)/pytest -q -n 2 -m 'not system and not debian'
 
-system: setup guest  ## tests with real processes, the Debian boot among them
+system: setup needs guest  ## tests with real processes, the Debian boot among them
 	$(BIN)/pytest -q -n 2 -m 'system or debian'
 
 test-oldest: $(OLDEST_STAMP)  ## the tests that use dependencies, with the oldest that pyproject.toml allows

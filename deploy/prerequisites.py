@@ -1,11 +1,13 @@
 """`python3 -m deploy.prerequisites`: what this host lacks to build `.venv`; runs before there is one.
 
-With `--packages`: Debian's packages with all that is missing, what only tests need among them.
+With `--packages`: Debian's packages with all that is missing, what only tests need among them.  With `--tests`: what
+tests need, which root's apt-get installs; what it does not is named.
 """
 
 import importlib.util
 import os
 import shutil
+import subprocess
 import sys
 import sysconfig
 from pathlib import Path
@@ -29,6 +31,9 @@ TEST_PACKAGES = (
 """Programs that only tests use, Debian's packages with them."""
 SYSTEM_PROGRAMS = "/usr/sbin:/sbin"
 """Where some programs are, which not everybody looks for there."""
+TUN = "/dev/net/tun"
+APART = ("unshare", "--user", "--map-root-user", "--net", "true")
+"""A network of one's own, as tests make them."""
 
 
 def missing() -> "list[tuple[str, str]]":
@@ -49,8 +54,42 @@ def missing_for_tests() -> "list[str]":
     return [package for program, package in TEST_PACKAGES if shutil.which(program, path=path) is None]
 
 
+def unusable_for_tests() -> "list[str]":
+    """What of the kernel tests need and may not have here, a line each."""
+    lines = []
+    try:
+        os.close(os.open(TUN, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        remedy = "modprobe tun" if isinstance(error, FileNotFoundError) else f"chmod 666 {TUN}"
+        lines.append(f"{TUN}, for the networks of the tests: {error.strerror}; as root: {remedy}")
+    try:
+        subprocess.run(APART, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+    except OSError as error:
+        lines.append(f"unshare, of Debian's package util-linux: {error.strerror}")
+    except subprocess.CalledProcessError as error:
+        lines.append(f"namespaces, for the hosts of the tests: {error.stderr.strip()}; see user_namespaces(7)")
+    return lines
+
+
+def provide_for_tests() -> int:
+    """Install or name what tests need; 1 if anything is missing then."""
+    packages = missing_for_tests()
+    if packages and os.geteuid() == 0 and shutil.which("apt-get") is not None:
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for words in (("update",), ("install", "-y", "--no-install-recommends", *packages)):
+            # What has not worked is missing below.
+            subprocess.run(("apt-get", "-qq", *words), env=environment, check=False)
+        packages = missing_for_tests()
+    lines = [f"what tests need; on Debian: apt install {' '.join(packages)}"] if packages else []
+    for line in (lines := [*lines, *unusable_for_tests()]):
+        sys.stderr.write(f"missing: {line}\n")
+    return 1 if lines else 0
+
+
 def main() -> int:
     """Say what is missing, for people or (`--packages`) for apt-get; 1 if anything is."""
+    if sys.argv[1:] == ["--tests"]:
+        return provide_for_tests()
     lacks = missing()
     if sys.argv[1:] == ["--packages"]:
         sys.stdout.write(" ".join([*(package for package, _ in lacks), *missing_for_tests()]))
