@@ -181,6 +181,7 @@ def test_a_full_disk_ends_the_run_and_what_fitted_replays(home: Home) -> None:
     path = home.work / "a.dejavm"
     recording = Recording.open(path)
     assert recording.messages > 0
+    assert f": {recording.end_icount:,} instructions, {recording.messages:,} messages, " in done.stderr
     # A part of a chunk that found room was taken off again.
     assert recording.summary().damage == ""
     _says_so(home, path)
