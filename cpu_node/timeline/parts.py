@@ -50,6 +50,8 @@ def _answer(task: dict[str, Any], end: int) -> None:
         with open(end, "w", encoding="utf-8") as pipe:
             json.dump(answer_to(task), pipe)
         code = 0
+    except BrokenPipeError:
+        pass  # who has asked is not there any more: interrupted, for one
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:

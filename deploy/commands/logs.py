@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
             for line in stream.take(to_the_end=last):
                 put(str(line))
             sys.stdout.flush()
-            if deserted:
+            if deserted and places.pid_file.exists():
                 complain(f"{places.name}: {DESERTED.format(places.name)}")
             if last:
                 return EXIT_DONE

@@ -94,8 +94,8 @@ class ServicePlaces(Places):
                 self.end.unlink()
 
     def is_deserted(self) -> bool:
-        """Whether its supervisor was there and has gone, and nobody clears it away."""
-        return self.pid_file.exists() and self.supervisor_pid() is None
+        """Whether its supervisor was there and has gone: killed, told to by its own tools, or by a `down` just now."""
+        return self.supervisor_pid() is None and (self.pid_file.exists() or self.end.exists())
 
     def supervisor_pid(self) -> int | None:
         """The living supervisor's process, if there is one."""

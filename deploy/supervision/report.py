@@ -67,6 +67,8 @@ class Report:
     """Why it has no broker, and that it will have one."""
     left: bool = False
     """Its supervisor has gone, and was not told to."""
+    unborn: bool = False
+    """It has not been there yet."""
 
     @property
     def state(self) -> str:
@@ -82,6 +84,8 @@ class Report:
         """Why it is so, where there is more to say."""
         if self.left and (self.status is None or self.status.state not in TERMINAL_STATES):
             return DESERTED.format(self.name)
+        if self.unborn and self.status is None and self.end is None:
+            return f"just starting, or ending; if that lasts, clear it away with: dejavm down {self.name}"
         if self.status is not None:
             return self.status.detail
         return str((self.end or {}).get("detail", self.returning))
@@ -137,10 +141,13 @@ def report(places: ServicePlaces) -> Report:
     status = None if end is not None or places.read_returning() else ask(places)
     # Read behind the answer: the broker may have died over the question.
     returning = places.read_returning() if status is None else ""
-    left = places.supervisor_pid() is None
-    programs = [] if left else _programs(places)
+    alone = places.supervisor_pid() is None
+    programs = [] if alone else _programs(places)
+    left = alone and places.is_deserted()
     own = tuple(program for program in programs if program.name != LISTENER)
-    return Report(places.name, read_facts(places), status, read_end(places), own, returning, left)
+    return Report(
+        places.name, read_facts(places), status, read_end(places), own, returning, left, unborn=alone and not left
+    )
 
 
 def _programs(places: ServicePlaces) -> list[Program]:

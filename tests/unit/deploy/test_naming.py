@@ -80,11 +80,24 @@ def test_a_name_in_use_is_refused_and_by_what_it_is_used() -> None:
 
 
 @pytest.mark.usefixtures("deserted")
-def test_who_follows_a_machine_whose_supervisor_has_gone_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_who_follows_a_machine_whose_supervisor_has_gone_is_told_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main(["logs", "--name", "one", "-f", "cpu"]) == 0
     said = capsys.readouterr()
     assert said.out.endswith("cpu of one\n")
     assert said.err == "dejavm: one: its supervisor has gone; clear it away with: dejavm down one\n"
-    assert cli.main(["ps", "one"]) == 0
+    (tmp_path / "two" / "end.json").write_text('{"state": "ENDED"}')
+    # supervisorctl has told it to go; nothing more will come.
+    assert cli.main(["logs", "--name", "two", "-f", "cpu"]) == 0
+    assert capsys.readouterr().err == ""
+    assert cli.main(["ps", "two"]) == 0
+    assert "its supervisor has gone; clear it away" in capsys.readouterr().out
+    (tmp_path / "two" / "end.json").unlink()
     # Of whom nothing is known there is no table.
-    assert len(capsys.readouterr().out.splitlines()) == 1
+    assert cli.main(["ps"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "one: silent (its supervisor has gone; clear it away with: dejavm down one)",
+        "",
+        "two: silent (just starting, or ending; if that lasts, clear it away with: dejavm down two)",
+    ]
