@@ -13,7 +13,7 @@ import pytest
 
 from machine.recording.reader import Recording
 from tests.harness.debian_session import DebianSession
-from tests.harness.killing import await_said, await_size
+from tests.harness.killing import await_said, await_size, kill_node
 from tests.harness.machine import Home
 from tests.harness.monitor import Qmp
 from tests.harness.net_guest import address
@@ -38,7 +38,7 @@ DISK_BYTES: Final = 1 << 20
 DEADLINE_S: Final = 60.0
 KEY_A_UP: Final = "0001 001e 0000 0000"
 """EV_KEY, KEY_A, up, in a struct input_event behind its time."""
-READ_ON: Final = "while dd if=/dev/sda of=/dev/null bs=64k iflag=direct 2>/dev/null; do :; done; touch /pulled-out"
+READ_ON: Final = "while dd if=$(echo /dev/sd?) of=/dev/null bs=64k iflag=direct 2>/dev/null; do :; done; touch /pulled-out"
 KEYBOARD: Final = "/dev/input/event0"
 
 
@@ -98,6 +98,12 @@ def _recorded(home: Home, disk: str) -> Path:
         session.do("until [ -e /unplugged ] && [ -e /pulled-out ] && [ -b /dev/sd? ]; do sleep 0.1; done")
         assert KEY_A_UP in session.do('tail -c 48 /keys | hexdump -v -e \'8/2 "%04x " "\\n"\'')
         assert hashlib.sha256((home.work / "disk.img").read_bytes()).hexdigest() in session.do("sha256sum /dev/sd?")
+        # The same behind the devices' own processes.
+        session.do(f"rm /pulled-out; ({READ_ON}) &")
+        with Qmp(home) as qmp:
+            for node in ("usb0", "nic0"):
+                kill_node(home, qmp, node)
+        session.do("until [ -e /pulled-out ] && [ -b /dev/sd? ]; do sleep 0.1; done")
         pace.release()
         assert server.sha256 in session.do("until [ -e /fetched ]; do sleep 0.1; done; sha256sum /file")
         # The connection has lasted.
