@@ -48,13 +48,19 @@ class Past:
 
     seq: int
     frames: Callable[[], Iterator[Frame]]
+    since: int = 0
+    """The message behind which the backend came that is there now: what was before has passed through another one."""
 
     @classmethod
     def read(cls, welcome: Welcome) -> Past:
         """What the log has of it."""
         last, number = welcome.continued_seq, welcome.number
-        # A machine that begins again at power-on may have no log at all.
-        return cls(last, lambda: dealings(Path(welcome.continued), number, last) if last else iter(()))
+
+        def frames() -> Iterator[Frame]:
+            # A machine that begins again at power-on may have no log at all.
+            return dealings(Path(welcome.continued), number, last) if last else iter(())
+
+        return cls(last, frames, welcome.backend_seq)
 
     @classmethod
     def fetch(cls, welcome: Welcome, link: Link, path: Path) -> Past:
@@ -69,7 +75,7 @@ class Past:
             with path.open("rb") as file:
                 yield from read_frames(file)
 
-        return cls(welcome.continued_seq, frames)
+        return cls(welcome.continued_seq, frames, welcome.backend_seq)
 
     def journal(self, path: Path, backend: Backend) -> Journal:
         """A journal for the present, with what the last process had brought beyond the past.
@@ -129,9 +135,11 @@ class ContinuedGate(LiveGate):
         """Have the backend remember.  BackendError."""
         self._backend.recall(b"", self._relive)
         # Whoever says more than was delivered says it in the present, where there is room for it.
-        left = sum(_size_of(message) for message in self._past.inputs())
+        left = sum(_size_of(message) for message in self._past.inputs(self._past.since))
         said = b""
         for frame in self._past.frames():
+            if frame.seq <= self._past.since:
+                continue
             # What is said next is said behind it.
             self._link.icount = frame.icount
             message = decode(frame.type, frame.payload)

@@ -72,8 +72,11 @@ class Gate(Protocol):
     def loaded(self) -> None:
         """The model is in another state than it has come to by itself."""
 
-    def change(self, word: str, make: Callable[[str], Backend]) -> None:
-        """Put another backend in place of this one, which stays if BackendError is raised."""
+    def change(self, word: str, make: Callable[[str], Backend]) -> bool:
+        """Put another backend in place of this one, which stays if BackendError is raised.
+
+        Whether it stays otherwise, too: it has become what the word asks for.
+        """
 
     def close(self) -> None:
         """Let go of the backend; nothing is raised."""
@@ -206,10 +209,10 @@ class LiveGate:
         for message in said:
             self._link.say(message, BROKER)
 
-    def change(self, word: str, make: Callable[[str], Backend]) -> None:
+    def change(self, word: str, make: Callable[[str], Backend]) -> bool:
         """The guest sees the line go down and, if the new other side is there, up again."""
         if self._backend.take_word(word):
-            return
+            return True
         new = make(word)
         old, self._backend = self._backend, new
         try:
@@ -219,6 +222,7 @@ class LiveGate:
             new.close()
             raise
         old.close()
+        return False
 
     def _open_as_new(self, new: Backend) -> None:
         """Open a backend behind a device that has had another one."""

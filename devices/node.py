@@ -111,6 +111,7 @@ class Surroundings:
 
     def __init__(self, welcome: Welcome, arguments: NodeArguments, link: Link, make: Callable[[str], Backend]) -> None:
         name, size = arguments.name, arguments.board.memory
+        word = welcome.backend or arguments.board.device(name).backend
         self.link = link
         self.journal: Journal | None = None
         self.make = make
@@ -125,13 +126,13 @@ class Surroundings:
             if past is None:
                 self.journal = Journal.left(path) if welcome.rebuild else Journal(path, new=True)
             else:
-                self.journal = past.journal(path, make(arguments.board.device(name).backend))
+                self.journal = past.journal(path, make(word))
             self.memory = JournalledMemory(self.memory, self.journal, link, name)
             self._estate = estate = BackendEstate(self.journal, name)
             self.make = lambda word: _heir(make(word), estate.another())
         elif welcome.rebuild or past is not None:
             raise MachineError("nothing was kept of the process that has died: there is no directory for it")
-        self._backend = self.make(arguments.board.device(name).backend)
+        self._backend = self.make(word)
         self.gate: Gate
         if welcome.mode is RunMode.REPLAY_LIVE:
             self.gate = ReplayGate(link, self._backend)
@@ -326,12 +327,11 @@ class Shell:
 
     def _change(self, word: str) -> None:
         """Control, not a part of the run: what the guest sees of it comes as an input."""
-        error = ""
         try:
-            self._gate.change(word, self._make)
+            changed = BackendChanged(stays=self._gate.change(word, self._make))
         except BackendError as reason:
-            error = str(reason)
-        self._link.say(BackendChanged(error), BROKER)
+            changed = BackendChanged(str(reason))
+        self._link.say(changed, BROKER)
         self._link.flush()
 
     def _room(self) -> int:

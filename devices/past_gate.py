@@ -113,9 +113,9 @@ class PastGate:
         """The past is known another way."""
         self._live.loaded()
 
-    def change(self, word: str, make: Callable[[str], Backend]) -> None:
+    def change(self, word: str, make: Callable[[str], Backend]) -> bool:
         """Asked for in the present."""
-        self._live.change(word, make)
+        return self._live.change(word, make)
 
     def keep(self, seq: int, state: bytes) -> None:
         """The past is kept already."""

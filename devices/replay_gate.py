@@ -96,10 +96,10 @@ class ReplayGate:
         self._held.clear()
         self._held_bytes = 0
 
-    def change(self, word: str, make: Callable[[str], Backend]) -> None:
+    def change(self, word: str, make: Callable[[str], Backend]) -> bool:
         """Somebody else listens from here on."""
         if self._backend.take_word(word):
-            return
+            return True
         new = make(word)
         try:
             new.open(self._refuse)
@@ -108,6 +108,7 @@ class ReplayGate:
             raise
         self._backend.close()
         self._backend, self._blocked = new, False
+        return False
 
     def close(self) -> None:
         """Give the backend the rest it is still willing to take, then close it."""

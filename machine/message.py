@@ -65,6 +65,8 @@ class Welcome(MessageStruct):
     rebuild: bool = False
     continued: str = ""
     continued_seq: int = 0
+    backend: str = ""
+    backend_seq: int = 0
 
 
 class Refused(MessageStruct):
@@ -182,9 +184,10 @@ class ChangeBackend(MessageStruct):
 
 
 class BackendChanged(MessageStruct):
-    """The backend has been changed, or why not."""
+    """The backend has been changed, or why not; `stays`: it was told to be another one."""
 
     error: str = ""
+    stays: bool = False
 
 
 class SyncPoint(MessageStruct):

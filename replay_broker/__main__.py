@@ -86,6 +86,16 @@ def remote_ends(options: argparse.Namespace) -> tuple[tuple[str, str] | None, Ke
     return (f"tcp://{host}:{port}", f"tcp://{host}:{int(port) + 1}"), KeyRing(options.keys)
 
 
+def tell_past(server: Server, maker: SessionMaker, *, goes_on: bool) -> None:
+    """What nodes are told that do not begin at power-on; `goes_on`: another broker may come behind this one."""
+    server.door.loads = maker.loads()
+    server.door.continued = maker.continued
+    server.door.changed = server.changes.since
+    if goes_on:
+        path, last = maker.continued
+        server.changes.keep(Path(os.environ["DEJAVM_RUN_DIRECTORY"]), last if path else None)
+
+
 def main(argv: Sequence[str]) -> int:
     """Serve one run; the exit code says whether the broker itself could."""
     options = parse(argv)
@@ -107,8 +117,7 @@ def main(argv: Sequence[str]) -> int:
             server.rebuilder.recording = options.recording
             server.make_taker = lambda: maker.snapshots(server.outbox.say)
             server.make_travel = lambda: maker.travel(server, server.outbox.queue)
-        server.door.loads = maker.loads()
-        server.door.continued = maker.continued
+        tell_past(server, maker, goes_on=options.go_on)
         diagnostics.icount = lambda: server.session.icount if server.session is not None else 0
         server.barrier.allow(options.hello_timeout, None if maker.continued[0] else options.ready_timeout)
         server.census.host = options.host or server.census.host

@@ -46,6 +46,8 @@ class Door:
         """Where nodes come from other hosts: what they need to be put into a state."""
         self.continued = ("", 0)
         """The recording in which backends find their past, and its last message, where another broker has begun it."""
+        self.changed: Callable[[str], tuple[str, int]] = lambda _: ("", 0)
+        """A node's backend there, if it is another one than the board's, and the message behind which it came."""
 
     def knock(self, identity: bytes, frame: Frame, user: str = "", *, over: bool, begun: bool) -> None:
         """Somebody who has not been let in may say Hello and nothing else; who has a key, only as its `user`."""
@@ -98,7 +100,8 @@ class Door:
                 self._welcomed.add(member.identity)
                 self._came(member)
                 past = ("", 0) if begun else self.continued
-                welcome = m.Welcome(member.number, self._mode, self._roster.memory_path, begun, *past)
+                backend = self.changed(member.name) if past[0] else ("", 0)
+                welcome = m.Welcome(member.number, self._mode, self._roster.memory_path, begun, *past, *backend)
                 self._tell(member.identity, welcome)
                 if (load := self.loads.get(member.name)) is not None:
                     self._load(member, load, past)

@@ -80,10 +80,10 @@ class Server:
         self.session: Session | None = None
         self.outcome: Outcome | None = None
         self._turns = Turns()
-        self._changes = BackendChanges()
+        self.changes = BackendChanges()
         self._sockets = sockets
         self.outbox = Outbox(roster, sockets.tell_node, self._note)
-        self.rebuilder = Rebuilder(self, roster, self._changes, wanted=rebuild and mode is m.RunMode.RECORD)
+        self.rebuilder = Rebuilder(self, roster, self.changes, wanted=rebuild and mode is m.RunMode.RECORD)
         self.door = Door(roster, mode, self.outbox.tell, self.rebuilder.watch)
         sockets.refuse = self.door.refuse
         self._clients = Clients(self, sockets.tell_client, self.door.refuse, monitor)
@@ -91,7 +91,7 @@ class Server:
         self._dismissed = False
         self.exit_code = 0
         self.census = Census(roster)
-        self.census.backends = lambda: self._changes.words(self.session)
+        self.census.backends = lambda: self.changes.words(self.session)
         self.relay = Relay(self.outbox.queue, self.census.relayed)
         self.barrier = Barrier(roster)
         self._scrape: ScrapeServer | None = None
@@ -295,7 +295,7 @@ class Server:
             elif frame.type in RELAYED:
                 self.relay.take(frame)
             else:
-                self._changes.hear(member.name, decode(frame.type, frame.payload))
+                self.changes.hear(member.name, decode(frame.type, frame.payload), self.session.messages)
         self._notice_end()
 
     def _on_ready(self, member: Member, frame: Frame) -> None:
@@ -325,7 +325,7 @@ class Server:
         elif member is None or member.identity is None or member.number == CPU:
             done(f"{node} has no process in this run")
         else:
-            self._changes.ask(node, word, done)
+            self.changes.ask(node, word, done)
             self.outbox.tell(member.identity, m.ChangeBackend(node, word))
 
     def _note(self, frame: Frame) -> None:
@@ -354,7 +354,7 @@ class Server:
     @property
     def backends(self) -> dict[str, str]:
         """Backends that are other ones than the board says, by device."""
-        return self._changes.backends
+        return self.changes.backends
 
     def quit(self) -> None:
         """End the run; when it is over, go."""
@@ -387,7 +387,7 @@ class Server:
             self.session.fail(outcome)
         for identity in self._roster.numbers:
             self.outbox.tell(identity, m.Shutdown())
-        for waited_for in (self.taker, self.travel, self._changes):
+        for waited_for in (self.taker, self.travel, self.changes):
             if waited_for is not None:
                 waited_for.give_up("the run is over")
         self.outbox.flush()

@@ -87,6 +87,27 @@ def test_a_busy_guest_goes_on_and_its_file_is_what_the_recording_says(home: Home
     home.verify_both_ways(path)
 
 
+def test_a_backend_that_was_changed_is_kept_and_who_is_connected_to_it(home: Home) -> None:
+    line, where = EchoLine(home), home.work / "another"
+    line.echo(b"before")
+    with Qmp(home) as qmp:
+        qmp.execute("chardev-change", id="serial0", backend=f"unix:{where},server=on,wait=off")
+    with connect(where) as peer, peer.makefile("rb") as said:
+        for word in (b"changed", b"behind", b"twice"):
+            peer.sendall(word + b"\n")
+            assert said.readline() == word.upper() + b"\n"
+            if word != b"twice":
+                await_said(line.path, word.upper())
+                _kill(home)
+        peer.sendall(b"\x04")
+        done = line.running.finish()
+    line.close()
+    assert done.exit_code == 0, done.stderr
+    assert done.stderr.count("another broker goes on from instruction") == 2
+    assert typed(line.path) == b"before\nchanged\nbehind\ntwice\n\x04"
+    home.verify_both_ways(line.path)
+
+
 def test_gdb_loses_the_machine_and_comes_again(home: Home) -> None:
     place = home.work / "gdb.sock"
     line = EchoLine(home, None, "--gdb", f"unix:{place}")

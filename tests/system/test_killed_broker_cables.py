@@ -38,7 +38,10 @@ DISK_BYTES: Final = 1 << 20
 DEADLINE_S: Final = 60.0
 KEY_A_UP: Final = "0001 001e 0000 0000"
 """EV_KEY, KEY_A, up, in a struct input_event behind its time."""
-READ_ON: Final = "while dd if=$(echo /dev/sd?) of=/dev/null bs=64k iflag=direct 2>/dev/null; do :; done; touch /pulled-out"
+READ_ON: Final = (
+    "while dd if=$(echo /dev/sd?) of=/dev/null bs=64k iflag=direct 2>/dev/null; do :; done; touch /pulled-out"
+)
+PLUGGED_AGAIN: Final = "[ -e /pulled-out ] && [ -b /dev/sd? ] && [ -e /dev/input/event? ]"
 KEYBOARD: Final = "/dev/input/event0"
 
 
@@ -94,16 +97,11 @@ def _recorded(home: Home, disk: str) -> Path:
         os.kill(home.pid_of("broker"), signal.SIGKILL)
         # Jobs that have ended are told beside it.
         assert "word" in session.do("echo word").splitlines()
-        # The disk and the keyboard were pulled out, so that nobody holds the key; the disk is there again.
-        session.do("until [ -e /unplugged ] && [ -e /pulled-out ] && [ -b /dev/sd? ]; do sleep 0.1; done")
+        # The disk and the keyboard were pulled out, so that nobody holds the key; both are there again.
+        session.do(f"until [ -e /unplugged ] && {PLUGGED_AGAIN}; do sleep 0.1; done")
         assert KEY_A_UP in session.do('tail -c 48 /keys | hexdump -v -e \'8/2 "%04x " "\\n"\'')
         assert hashlib.sha256((home.work / "disk.img").read_bytes()).hexdigest() in session.do("sha256sum /dev/sd?")
-        # The same behind the devices' own processes.
-        session.do(f"rm /pulled-out; ({READ_ON}) &")
-        with Qmp(home) as qmp:
-            for node in ("usb0", "nic0"):
-                kill_node(home, qmp, node)
-        session.do("until [ -e /pulled-out ] && [ -b /dev/sd? ]; do sleep 0.1; done")
+        _kill_devices(home, session)
         pace.release()
         assert server.sha256 in session.do("until [ -e /fetched ]; do sleep 0.1; done; sha256sum /file")
         # The connection has lasted.
@@ -112,6 +110,15 @@ def _recorded(home: Home, disk: str) -> Path:
     assert found.clean_end
     assert len(found.facts.continued) == 1
     return session.recording
+
+
+def _kill_devices(home: Home, session: DebianSession) -> None:
+    """The same behind the devices' own processes."""
+    session.do(f"rm /pulled-out; ({READ_ON}) &")
+    with Qmp(home) as qmp:
+        for node in ("usb0", "nic0"):
+            kill_node(home, qmp, node)
+    session.do(f"until {PLUGGED_AGAIN}; do sleep 0.1; done")
 
 
 def _hold_a(home: Home) -> None:

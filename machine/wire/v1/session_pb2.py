@@ -24,47 +24,47 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmachine/wire/v1/session.proto\x12\x0fmachine.wire.v1\"{\n\x05Hello\x12\x14\n\x0cwire_version\x18\x01 \x01(\r\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x0b\n\x03pid\x18\x03 \x01(\r\x12\x13\n\x0bmemory_path\x18\x04 \x01(\t\x12\x0c\n\x04host\x18\x08 \x01(\t\x12\x0f\n\x07metrics\x18\t \x01(\t\x12\r\n\x05types\x18\n \x03(\r\"\x91\x01\n\x07Welcome\x12\x0e\n\x06number\x18\x01 \x01(\r\x12&\n\x04mode\x18\x02 \x01(\x0e\x32\x18.machine.wire.v1.RunMode\x12\x13\n\x0bmemory_path\x18\x03 \x01(\t\x12\x0f\n\x07rebuild\x18\x04 \x01(\x08\x12\x11\n\tcontinued\x18\x05 \x01(\t\x12\x15\n\rcontinued_seq\x18\x06 \x01(\x04\"\x19\n\x07Refused\x12\x0e\n\x06reason\x18\x01 \x01(\t\"-\n\x0cStateVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\"H\n\x05Ready\x12-\n\x06states\x18\x01 \x03(\x0b\x32\x1d.machine.wire.v1.StateVersion\x12\x10\n\x08\x66rom_seq\x18\x02 \x01(\x06\"A\n\x05\x46\x61ult\x12(\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x1a.machine.wire.v1.FaultCode\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\"\n\n\x08Shutdown\"\x1e\n\rStatusRequest\x12\r\n\x05nodes\x18\x01 \x01(\x08\"\xfe\x02\n\x06Status\x12(\n\x05state\x18\x01 \x01(\x0e\x32\x19.machine.wire.v1.RunState\x12\x0e\n\x06icount\x18\x02 \x01(\x06\x12\x12\n\nend_icount\x18\x03 \x01(\x06\x12\x10\n\x08messages\x18\x04 \x01(\x06\x12\x0e\n\x06inputs\x18\x05 \x01(\x06\x12\x0e\n\x06\x64igest\x18\x06 \x01(\x0c\x12\x0e\n\x06\x64\x65tail\x18\x07 \x01(\t\x12\x18\n\x10power_off_reason\x18\x08 \x01(\r\x12\x13\n\x0bwaiting_for\x18\t \x01(\t\x12\x0f\n\x07refused\x18\n \x01(\x06\x12\x14\n\x0cicount_per_s\x18\x0b \x01(\x06\x12\x16\n\x0emessages_per_s\x18\x0c \x01(\x06\x12\x14\n\x0cremote_bytes\x18\r \x01(\x06\x12&\n\x04mode\x18\x0e \x01(\x0e\x32\x18.machine.wire.v1.RunMode\x12*\n\x05nodes\x18\x0f \x03(\x0b\x32\x1b.machine.wire.v1.NodeStatus\x12\x0c\n\x04held\x18\x10 \x01(\t\"\xbd\x01\n\nNodeStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x05state\x18\x02 \x01(\x0e\x32\x1a.machine.wire.v1.NodeState\x12\x0c\n\x04host\x18\x03 \x01(\t\x12\x0b\n\x03pid\x18\x04 \x01(\r\x12\x10\n\x08messages\x18\x05 \x01(\x06\x12\x16\n\x0emessages_per_s\x18\x06 \x01(\x06\x12\x0f\n\x07waiting\x18\x07 \x01(\r\x12\x0f\n\x07\x62\x61\x63kend\x18\x08 \x01(\t\x12\x0f\n\x07metrics\x18\t \x01(\t\"\x19\n\x04Quit\x12\x11\n\tpower_off\x18\x01 \x01(\x08\"9\n\x0cProcessEnded\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\r\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"+\n\rChangeBackend\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0c\n\x04word\x18\x02 \x01(\t\"\x1f\n\x0e\x42\x61\x63kendChanged\x12\r\n\x05\x65rror\x18\x01 \x01(\t*~\n\x07RunMode\x12\x18\n\x14RUN_MODE_UNSPECIFIED\x10\x00\x12\x11\n\rRUN_MODE_NONE\x10\x01\x12\x13\n\x0fRUN_MODE_RECORD\x10\x02\x12\x17\n\x13RUN_MODE_REPLAY_LOG\x10\x03\x12\x18\n\x14RUN_MODE_REPLAY_LIVE\x10\x04*q\n\tFaultCode\x12\x1a\n\x16\x46\x41ULT_CODE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x46\x41ULT_CODE_SETUP\x10\x01\x12\x17\n\x13\x46\x41ULT_CODE_INTERNAL\x10\x02\x12\x19\n\x15\x46\x41ULT_CODE_DIVERGENCE\x10\x03*\xae\x01\n\x08RunState\x12\x19\n\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12RUN_STATE_STARTING\x10\x01\x12\x15\n\x11RUN_STATE_RUNNING\x10\x02\x12\x13\n\x0fRUN_STATE_ENDED\x10\x03\x12\x14\n\x10RUN_STATE_FAILED\x10\x04\x12\x16\n\x12RUN_STATE_DIVERGED\x10\x05\x12\x15\n\x11RUN_STATE_STOPPED\x10\x06*\x86\x01\n\tNodeState\x12\x1a\n\x16NODE_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12NODE_STATE_MISSING\x10\x01\x12\x17\n\x13NODE_STATE_STARTING\x10\x02\x12\x14\n\x10NODE_STATE_READY\x10\x03\x12\x16\n\x12NODE_STATE_AWAITED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmachine/wire/v1/session.proto\x12\x0fmachine.wire.v1\"{\n\x05Hello\x12\x14\n\x0cwire_version\x18\x01 \x01(\r\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x0b\n\x03pid\x18\x03 \x01(\r\x12\x13\n\x0bmemory_path\x18\x04 \x01(\t\x12\x0c\n\x04host\x18\x08 \x01(\t\x12\x0f\n\x07metrics\x18\t \x01(\t\x12\r\n\x05types\x18\n \x03(\r\"\xb7\x01\n\x07Welcome\x12\x0e\n\x06number\x18\x01 \x01(\r\x12&\n\x04mode\x18\x02 \x01(\x0e\x32\x18.machine.wire.v1.RunMode\x12\x13\n\x0bmemory_path\x18\x03 \x01(\t\x12\x0f\n\x07rebuild\x18\x04 \x01(\x08\x12\x11\n\tcontinued\x18\x05 \x01(\t\x12\x15\n\rcontinued_seq\x18\x06 \x01(\x04\x12\x0f\n\x07\x62\x61\x63kend\x18\x07 \x01(\t\x12\x13\n\x0b\x62\x61\x63kend_seq\x18\x08 \x01(\x04\"\x19\n\x07Refused\x12\x0e\n\x06reason\x18\x01 \x01(\t\"-\n\x0cStateVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\"H\n\x05Ready\x12-\n\x06states\x18\x01 \x03(\x0b\x32\x1d.machine.wire.v1.StateVersion\x12\x10\n\x08\x66rom_seq\x18\x02 \x01(\x06\"A\n\x05\x46\x61ult\x12(\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x1a.machine.wire.v1.FaultCode\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\"\n\n\x08Shutdown\"\x1e\n\rStatusRequest\x12\r\n\x05nodes\x18\x01 \x01(\x08\"\xfe\x02\n\x06Status\x12(\n\x05state\x18\x01 \x01(\x0e\x32\x19.machine.wire.v1.RunState\x12\x0e\n\x06icount\x18\x02 \x01(\x06\x12\x12\n\nend_icount\x18\x03 \x01(\x06\x12\x10\n\x08messages\x18\x04 \x01(\x06\x12\x0e\n\x06inputs\x18\x05 \x01(\x06\x12\x0e\n\x06\x64igest\x18\x06 \x01(\x0c\x12\x0e\n\x06\x64\x65tail\x18\x07 \x01(\t\x12\x18\n\x10power_off_reason\x18\x08 \x01(\r\x12\x13\n\x0bwaiting_for\x18\t \x01(\t\x12\x0f\n\x07refused\x18\n \x01(\x06\x12\x14\n\x0cicount_per_s\x18\x0b \x01(\x06\x12\x16\n\x0emessages_per_s\x18\x0c \x01(\x06\x12\x14\n\x0cremote_bytes\x18\r \x01(\x06\x12&\n\x04mode\x18\x0e \x01(\x0e\x32\x18.machine.wire.v1.RunMode\x12*\n\x05nodes\x18\x0f \x03(\x0b\x32\x1b.machine.wire.v1.NodeStatus\x12\x0c\n\x04held\x18\x10 \x01(\t\"\xbd\x01\n\nNodeStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x05state\x18\x02 \x01(\x0e\x32\x1a.machine.wire.v1.NodeState\x12\x0c\n\x04host\x18\x03 \x01(\t\x12\x0b\n\x03pid\x18\x04 \x01(\r\x12\x10\n\x08messages\x18\x05 \x01(\x06\x12\x16\n\x0emessages_per_s\x18\x06 \x01(\x06\x12\x0f\n\x07waiting\x18\x07 \x01(\r\x12\x0f\n\x07\x62\x61\x63kend\x18\x08 \x01(\t\x12\x0f\n\x07metrics\x18\t \x01(\t\"\x19\n\x04Quit\x12\x11\n\tpower_off\x18\x01 \x01(\x08\"9\n\x0cProcessEnded\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\r\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"+\n\rChangeBackend\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0c\n\x04word\x18\x02 \x01(\t\".\n\x0e\x42\x61\x63kendChanged\x12\r\n\x05\x65rror\x18\x01 \x01(\t\x12\r\n\x05stays\x18\x02 \x01(\x08*~\n\x07RunMode\x12\x18\n\x14RUN_MODE_UNSPECIFIED\x10\x00\x12\x11\n\rRUN_MODE_NONE\x10\x01\x12\x13\n\x0fRUN_MODE_RECORD\x10\x02\x12\x17\n\x13RUN_MODE_REPLAY_LOG\x10\x03\x12\x18\n\x14RUN_MODE_REPLAY_LIVE\x10\x04*q\n\tFaultCode\x12\x1a\n\x16\x46\x41ULT_CODE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x46\x41ULT_CODE_SETUP\x10\x01\x12\x17\n\x13\x46\x41ULT_CODE_INTERNAL\x10\x02\x12\x19\n\x15\x46\x41ULT_CODE_DIVERGENCE\x10\x03*\xae\x01\n\x08RunState\x12\x19\n\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12RUN_STATE_STARTING\x10\x01\x12\x15\n\x11RUN_STATE_RUNNING\x10\x02\x12\x13\n\x0fRUN_STATE_ENDED\x10\x03\x12\x14\n\x10RUN_STATE_FAILED\x10\x04\x12\x16\n\x12RUN_STATE_DIVERGED\x10\x05\x12\x15\n\x11RUN_STATE_STOPPED\x10\x06*\x86\x01\n\tNodeState\x12\x1a\n\x16NODE_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12NODE_STATE_MISSING\x10\x01\x12\x17\n\x13NODE_STATE_STARTING\x10\x02\x12\x14\n\x10NODE_STATE_READY\x10\x03\x12\x16\n\x12NODE_STATE_AWAITED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'machine.wire.v1.session_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RUNMODE']._serialized_start=1323
-  _globals['_RUNMODE']._serialized_end=1449
-  _globals['_FAULTCODE']._serialized_start=1451
-  _globals['_FAULTCODE']._serialized_end=1564
-  _globals['_RUNSTATE']._serialized_start=1567
-  _globals['_RUNSTATE']._serialized_end=1741
-  _globals['_NODESTATE']._serialized_start=1744
-  _globals['_NODESTATE']._serialized_end=1878
+  _globals['_RUNMODE']._serialized_start=1376
+  _globals['_RUNMODE']._serialized_end=1502
+  _globals['_FAULTCODE']._serialized_start=1504
+  _globals['_FAULTCODE']._serialized_end=1617
+  _globals['_RUNSTATE']._serialized_start=1620
+  _globals['_RUNSTATE']._serialized_end=1794
+  _globals['_NODESTATE']._serialized_start=1797
+  _globals['_NODESTATE']._serialized_end=1931
   _globals['_HELLO']._serialized_start=50
   _globals['_HELLO']._serialized_end=173
   _globals['_WELCOME']._serialized_start=176
-  _globals['_WELCOME']._serialized_end=321
-  _globals['_REFUSED']._serialized_start=323
-  _globals['_REFUSED']._serialized_end=348
-  _globals['_STATEVERSION']._serialized_start=350
-  _globals['_STATEVERSION']._serialized_end=395
-  _globals['_READY']._serialized_start=397
-  _globals['_READY']._serialized_end=469
-  _globals['_FAULT']._serialized_start=471
-  _globals['_FAULT']._serialized_end=536
-  _globals['_SHUTDOWN']._serialized_start=538
-  _globals['_SHUTDOWN']._serialized_end=548
-  _globals['_STATUSREQUEST']._serialized_start=550
-  _globals['_STATUSREQUEST']._serialized_end=580
-  _globals['_STATUS']._serialized_start=583
-  _globals['_STATUS']._serialized_end=965
-  _globals['_NODESTATUS']._serialized_start=968
-  _globals['_NODESTATUS']._serialized_end=1157
-  _globals['_QUIT']._serialized_start=1159
-  _globals['_QUIT']._serialized_end=1184
-  _globals['_PROCESSENDED']._serialized_start=1186
-  _globals['_PROCESSENDED']._serialized_end=1243
-  _globals['_CHANGEBACKEND']._serialized_start=1245
-  _globals['_CHANGEBACKEND']._serialized_end=1288
-  _globals['_BACKENDCHANGED']._serialized_start=1290
-  _globals['_BACKENDCHANGED']._serialized_end=1321
+  _globals['_WELCOME']._serialized_end=359
+  _globals['_REFUSED']._serialized_start=361
+  _globals['_REFUSED']._serialized_end=386
+  _globals['_STATEVERSION']._serialized_start=388
+  _globals['_STATEVERSION']._serialized_end=433
+  _globals['_READY']._serialized_start=435
+  _globals['_READY']._serialized_end=507
+  _globals['_FAULT']._serialized_start=509
+  _globals['_FAULT']._serialized_end=574
+  _globals['_SHUTDOWN']._serialized_start=576
+  _globals['_SHUTDOWN']._serialized_end=586
+  _globals['_STATUSREQUEST']._serialized_start=588
+  _globals['_STATUSREQUEST']._serialized_end=618
+  _globals['_STATUS']._serialized_start=621
+  _globals['_STATUS']._serialized_end=1003
+  _globals['_NODESTATUS']._serialized_start=1006
+  _globals['_NODESTATUS']._serialized_end=1195
+  _globals['_QUIT']._serialized_start=1197
+  _globals['_QUIT']._serialized_end=1222
+  _globals['_PROCESSENDED']._serialized_start=1224
+  _globals['_PROCESSENDED']._serialized_end=1281
+  _globals['_CHANGEBACKEND']._serialized_start=1283
+  _globals['_CHANGEBACKEND']._serialized_end=1326
+  _globals['_BACKENDCHANGED']._serialized_start=1328
+  _globals['_BACKENDCHANGED']._serialized_end=1374
 # @@protoc_insertion_point(module_scope)

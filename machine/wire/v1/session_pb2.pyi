@@ -80,20 +80,24 @@ class Hello(_message.Message):
     def __init__(self, wire_version: _Optional[int] = ..., node: _Optional[str] = ..., pid: _Optional[int] = ..., memory_path: _Optional[str] = ..., host: _Optional[str] = ..., metrics: _Optional[str] = ..., types: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("number", "mode", "memory_path", "rebuild", "continued", "continued_seq")
+    __slots__ = ("number", "mode", "memory_path", "rebuild", "continued", "continued_seq", "backend", "backend_seq")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     MEMORY_PATH_FIELD_NUMBER: _ClassVar[int]
     REBUILD_FIELD_NUMBER: _ClassVar[int]
     CONTINUED_FIELD_NUMBER: _ClassVar[int]
     CONTINUED_SEQ_FIELD_NUMBER: _ClassVar[int]
+    BACKEND_FIELD_NUMBER: _ClassVar[int]
+    BACKEND_SEQ_FIELD_NUMBER: _ClassVar[int]
     number: int
     mode: RunMode
     memory_path: str
     rebuild: bool
     continued: str
     continued_seq: int
-    def __init__(self, number: _Optional[int] = ..., mode: _Optional[_Union[RunMode, str]] = ..., memory_path: _Optional[str] = ..., rebuild: _Optional[bool] = ..., continued: _Optional[str] = ..., continued_seq: _Optional[int] = ...) -> None: ...
+    backend: str
+    backend_seq: int
+    def __init__(self, number: _Optional[int] = ..., mode: _Optional[_Union[RunMode, str]] = ..., memory_path: _Optional[str] = ..., rebuild: _Optional[bool] = ..., continued: _Optional[str] = ..., continued_seq: _Optional[int] = ..., backend: _Optional[str] = ..., backend_seq: _Optional[int] = ...) -> None: ...
 
 class Refused(_message.Message):
     __slots__ = ("reason",)
@@ -218,7 +222,9 @@ class ChangeBackend(_message.Message):
     def __init__(self, node: _Optional[str] = ..., word: _Optional[str] = ...) -> None: ...
 
 class BackendChanged(_message.Message):
-    __slots__ = ("error",)
+    __slots__ = ("error", "stays")
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    STAYS_FIELD_NUMBER: _ClassVar[int]
     error: str
-    def __init__(self, error: _Optional[str] = ...) -> None: ...
+    stays: bool
+    def __init__(self, error: _Optional[str] = ..., stays: _Optional[bool] = ...) -> None: ...

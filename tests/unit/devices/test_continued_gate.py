@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from devices.backends.char.address import StreamAddress
@@ -94,6 +94,18 @@ def test_a_file_is_what_the_log_says(tmp_path: Path) -> None:
     gate.close()
     assert out.read_bytes() == b"onetwo"
     assert not [each for each in link.inputs() if each.event is not HostEvent.WRITABLE]
+
+
+def test_a_file_that_was_put_there_later_has_what_came_since(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    said = (HostOutput(b"one"), BackendResult(1), HostInput(HostEvent.CLOSED), HostOutput(b"two"), BackendResult(3))
+    past = replace(past_of(*said), since=2)
+    gate, link = gate_of(tmp_path, FileBackend(str(out), "serial0"), past)
+    # That the file before had taken less is nothing to this one.
+    assert link.inputs() == []
+    gate.output(b"three")
+    gate.close()
+    assert out.read_bytes() == b"twothree"
 
 
 def test_what_the_last_process_had_brought_and_the_log_has_not_is_said_once(tmp_path: Path) -> None:
