@@ -247,8 +247,8 @@ class Listener:
             return
         if event.process == BROKER:
             self._broker_gone_s = time.monotonic()
-        if event.expected or (self._cleared and event.name == "PROCESS_STATE_STOPPED"):
-            # Nobody is to wonder about those that we have sent home ourselves.
+        if event.expected or (self._end is not None and event.name == "PROCESS_STATE_STOPPED"):
+            # Behind the end nobody is to wonder about those that are sent home.
             return
         manner = manner_of((self._places.logs / "supervisord.log").read_text(errors="replace"), event.process)
         if event.name == "PROCESS_STATE_STOPPED":
