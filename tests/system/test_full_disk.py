@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from devices.journal import Journal
 from machine.recording.reader import Recording
 from tests.harness.guests import guest
 from tests.harness.machine import Home
@@ -20,7 +21,6 @@ from tests.harness.small_disk import APART, SmallDisk
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from io import BufferedRWPair
-    from typing import IO
 
     from tests.harness.machine import Running
 
@@ -28,9 +28,8 @@ pytestmark = pytest.mark.system
 LONG_S: Final = 150.0
 DISK_BYTES: Final = 4 << 20
 LINE: Final = b"all that is typed is read in one piece, and echoed in capitals %d\n"
-LINES: Final = 1200
-"""More than the journal has room for at first, and than a device handles between two states."""
 MANY: Final = 100_000
+"""Far more than the journal has room for at first, and than a device handles between two states."""
 AT_ONCE: Final = 100
 ECHO: Final = ("bare", "--kernel", str(guest("echo")))
 AGAIN: Final = "/journal-serial0: there is room again: another process can stand in for this one"
@@ -53,29 +52,36 @@ def small(of: str) -> Iterator[tuple[Home, SmallDisk]]:
         home.remove()
 
 
-def ask(running: Running, count: int = 1) -> None:
-    """Type so many lines; all have come back."""
-    process = running.process
-    assert process.stdin is not None
-    assert process.stdout is not None
-    hold_talk(process.stdin, process.stdout, count)
-
-
-def hold_talk(typed: IO[bytes] | BufferedRWPair, told: IO[bytes] | BufferedRWPair, count: int) -> None:
+def hold_talk(text: BufferedRWPair, count: int = 1) -> None:
     """Type lines, some at once; they come back in capitals."""
     for first in range(0, count, AT_ONCE):
         lines = [LINE % number for number in range(first, min(first + AT_ONCE, count))]
-        typed.write(b"".join(lines))
-        typed.flush()
-        assert [told.readline() for _ in lines] == [line.upper() for line in lines]
+        text.write(b"".join(lines))
+        text.flush()
+        assert [text.readline() for _ in lines] == [line.upper() for line in lines]
 
 
-def record(home: Home) -> Running:
-    """Up to the guest's first word."""
-    running = home.start("record", *ECHO, "--serial", "stdio", "-o", home.work / "a.dejavm")
-    assert running.process.stdout is not None
-    assert running.process.stdout.readline() == b"READY\n"
-    return running
+def talk_until(home: Home, text: BufferedRWPair, *, gap: bool) -> None:
+    """Until the line's journal has a gap, or has none any more."""
+    (path,) = home.runtime.rglob("journal-serial0")
+    for _ in range(MANY // AT_ONCE):
+        hold_talk(text, AT_ONCE)
+        journal = Journal(path, new=False)
+        found = journal.gap
+        journal.forget()
+        if found == gap:
+            return
+    raise AssertionError(f"the journal's gap stays {not gap}")
+
+
+@contextmanager
+def recorded(home: Home) -> Iterator[tuple[Running, BufferedRWPair]]:
+    """A run that has come to the guest's first word, and its line, which outlives whoever dies at this end."""
+    with socket.socket(socket.AF_UNIX) as line, line.makefile("rwb") as text:
+        running = home.start("record", *ECHO, "--serial", "unix:s,server=on", "-o", home.work / "a.dejavm")
+        home.call(line, home.work / "s")
+        assert text.readline() == b"READY\n"
+        yield running, text
 
 
 def kill(home: Home, name: str) -> None:
@@ -85,15 +91,16 @@ def kill(home: Home, name: str) -> None:
 
 def room_comes_back() -> None:
     """The run goes on without a journal, and with one again when there is room."""
-    with small("run") as (home, disk):
-        running = record(home)
+    with small("run") as (home, disk), recorded(home) as (running, text):
         disk.fill()
-        ask(running, LINES)
+        talk_until(home, text, gap=True)
         disk.clear()
-        ask(running, LINES)
+        talk_until(home, text, gap=False)
         kill(home, "serial0")
-        ask(running)
-        done = running.finish(stdin=b"\x04")
+        hold_talk(text)
+        text.write(b"\x04")
+        text.flush()
+        done = running.finish()
         assert done.exit_code == 0, done.stderr
         assert done.stderr.count(FULL) == 1
         assert (
@@ -105,10 +112,9 @@ def room_comes_back() -> None:
 
 def a_device_dies_meanwhile() -> None:
     """It cannot be stood in for; the recording is good up to there."""
-    with small("run") as (home, disk):
-        running = record(home)
+    with small("run") as (home, disk), recorded(home) as (running, text):
         disk.fill()
-        ask(running, LINES)
+        talk_until(home, text, gap=True)
         kill(home, "serial0")
         done = running.finish()
         assert (done.exit_code, done.stderr.count(FULL)) == (1, 1), done.stderr
@@ -116,14 +122,13 @@ def a_device_dies_meanwhile() -> None:
             "/journal-serial0: there was no room for what a process that takes over must know"
         )
         home.verify(home.work / "a.dejavm")
-        assert Recording.open(home.work / "a.dejavm").messages > LINES
+        assert Recording.open(home.work / "a.dejavm").messages > AT_ONCE
 
 
 def the_broker_dies_meanwhile() -> None:
     """There is no room for those that would come in its place; the recording is good up to there."""
-    with small("run") as (home, disk):
-        running = record(home)
-        ask(running)
+    with small("run") as (home, disk), recorded(home) as (running, text):
+        hold_talk(text)
         disk.fill()
         kill(home, "broker")
         done = running.finish()
@@ -152,7 +157,7 @@ def up_in_a_full_directory() -> None:
         recording = machine.up(*ECHO, *options, meanwhile=lambda: home.call(line, home.work / "s"))
         assert text.readline() == b"READY\n"
         disk.fill()
-        hold_talk(text, text, LINES)
+        talk_until(home, text, gap=True)
         assert (machine.ps()["state"], machine.supervisorctl()["serial0"]) == ("running", "RUNNING")
         os.kill(machine.pids()["serial0"], signal.SIGKILL)
         assert machine.await_state("failed")["detail"].endswith(GAP)
@@ -172,7 +177,7 @@ def up_into_a_full_disk() -> None:
             assert text.readline() == b"READY\n"
             disk.fill()
             with pytest.raises((AssertionError, OSError)):
-                hold_talk(text, text, MANY)
+                hold_talk(text, MANY)
         why = f"{recording}/log.mcap: cannot write the log: No space left on device"
         assert machine.await_state("failed")["detail"] == why
         assert home.run("logs", "--name", "m").stdout.count(f"the run has ended: {why}") == 1
