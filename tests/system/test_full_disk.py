@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +16,7 @@ from machine.recording.reader import Recording
 from tests.harness.guests import guest
 from tests.harness.machine import Home
 from tests.harness.net_namespace import run_alone
-from tests.harness.service import Service
+from tests.harness.service import PATIENCE_S, Service
 from tests.harness.small_disk import APART, SmallDisk
 
 if TYPE_CHECKING:
@@ -171,16 +172,20 @@ def up_into_a_full_disk() -> None:
     with small("work") as (home, disk):
         machine = Service(home, "m")
         options = ("--serial", "unix:s,server=on", "--record", "-o", "a.dejavm")
-        with socket.socket(socket.AF_UNIX) as line, line.makefile("rwb") as text:
+        with socket.socket(socket.AF_UNIX) as line:
+            text = line.makefile("rwb")
             recording = machine.up(*ECHO, *options, meanwhile=lambda: home.call(line, home.work / "s"))
             assert recording is not None
             assert text.readline() == b"READY\n"
             disk.fill()
-            with pytest.raises((AssertionError, OSError)):
+            # The line's end is heard when it is read, written or closed.
+            with pytest.raises((AssertionError, OSError)), text:
                 hold_talk(text, MANY)
         why = f"{recording}/log.mcap: cannot write the log: No space left on device"
         assert machine.await_state("failed")["detail"] == why
-        assert home.run("logs", "--name", "m").stdout.count(f"the run has ended: {why}") == 1
+        deadline = time.monotonic() + PATIENCE_S
+        while f"the run has ended: {why}" not in (told := home.run("logs", "--name", "m").stdout):
+            assert time.monotonic() < deadline, told
         down = machine.down(exit_code=1)
         assert (down.stdout, down.complaint) == ("m is down: failed\n", f"dejavm: m: {why}")
         home.verify(recording)
