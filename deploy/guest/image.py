@@ -17,6 +17,8 @@ DIRECTORIES: Final = (
     "bin",
     "dev",
     "etc",
+    "etc/acpi",
+    "etc/acpi/PWRF",
     "etc/udhcpc",
     "lib",
     "lib/modules",
@@ -69,7 +71,9 @@ TEXTS: Final = (
 )
 
 FIRST_APPLETS: Final = b"[\0[[\0"
-EXPECTED_APPLETS: Final = frozenset({"busybox", "cttyhack", "modprobe", "mount", "poweroff", "setsid", "sh", "uevent"})
+EXPECTED_APPLETS: Final = frozenset(
+    {"acpid", "busybox", "cttyhack", "killall", "modprobe", "mount", "pidof", "poweroff", "setsid", "sh", "uevent"}
+)
 
 
 def initramfs(busybox: bytes, selection: Selection) -> bytes:

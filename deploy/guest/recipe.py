@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Final
 
 # Raise when the builder makes something else out of the same ingredients.
-RECIPE_VERSION: Final = 2
+RECIPE_VERSION: Final = 3
 
 KERNEL_NAME: Final = "linux"
 INITRD_NAME: Final = "initrd.cpio"
@@ -57,6 +57,7 @@ OPTIONAL_MODULES: Final = (
 # Guest path, our file beside this module, permissions.
 OWN_FILES: Final = (
     ("init", "init", 0o755),
+    ("etc/acpi/PWRF/00000080", "power-key", 0o755),
     ("etc/hotplug", "hotplug", 0o755),
     ("etc/udhcpc/default.script", "udhcpc.script", 0o755),
 )

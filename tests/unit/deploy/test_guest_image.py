@@ -31,7 +31,7 @@ def test_every_entry_stands_in_a_directory_that_is_there() -> None:
 
 
 def test_init_and_busybox_can_be_executed() -> None:
-    for name in ("init", "bin/busybox", "etc/hotplug", "etc/udhcpc/default.script"):
+    for name in ("init", "bin/busybox", "etc/acpi/PWRF/00000080", "etc/hotplug", "etc/udhcpc/default.script"):
         assert archive()[name].mode == stat.S_IFREG | 0o755
 
 
