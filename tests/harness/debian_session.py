@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tests.harness.machine import Home
 
 PROMPT: Final = b"/ # "
+POWER_KEY_UNHEEDED: Final = "rm -r /etc/acpi/PWRF"
+"""What has the guest run on behind its power key."""
 MEMORY: Final = "128M"
 DEADLINE_S: Final = 180.0
 ANSWER_S: Final = 20.0

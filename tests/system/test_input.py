@@ -25,7 +25,7 @@ from machine.input_events import (
     pack_group,
 )
 from machine.message import HostEvent
-from tests.harness.debian_session import DebianSession
+from tests.harness.debian_session import POWER_KEY_UNHEEDED, DebianSession
 from tests.harness.machine import console
 from tests.harness.monitor import Lines, Qmp, Refused, host_inputs
 
@@ -159,6 +159,7 @@ def test_evdev_reports_exactly_what_the_monitor_was_told(home: Home) -> None:
 
 def test_keys_that_are_sent_are_held_in_the_guests_own_time(home: Home) -> None:
     with DebianSession(home, "--input", "kbd") as session:
+        session.do(POWER_KEY_UNHEEDED)
         watched = Watched(session, 0)
         with Lines(home) as lines, Qmp(home) as client:
             assert lines.line("sendkey ctrl-alt-b 40") == ""

@@ -11,7 +11,7 @@ import pytest
 from devices.usb.functions.usages import USAGES
 from machine.input_events import BTN_LEFT, EV_KEY, EV_LED, EV_REL, REL_WHEEL, REL_X, REL_Y, Event
 from machine.keycodes import QCODES
-from tests.harness.debian_session import DEADLINE_S, DebianSession
+from tests.harness.debian_session import DEADLINE_S, POWER_KEY_UNHEEDED, DebianSession
 from tests.harness.monitor import Qmp
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ def test_every_key_of_the_usb_keyboard_is_the_key_that_was_pressed(home: Home) -
     codes = [code for code in USAGES if code in known]
     assert len(codes) > 100
     with session(home, "kbd", "mouse") as guest:
+        guest.do(POWER_KEY_UNHEEDED)
         watch(guest, 0)
         watch(guest, 1)
         with Qmp(home) as client:
