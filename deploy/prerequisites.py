@@ -80,8 +80,10 @@ def provide_for_tests() -> int:
             # What has not worked is missing below.
             subprocess.run(("apt-get", "-qq", *words), env=environment, check=False)
         packages = missing_for_tests()
-    lines = [f"what tests need; on Debian: apt install {' '.join(packages)}"] if packages else []
-    for line in (lines := [*lines, *unusable_for_tests()]):
+    lines = unusable_for_tests()
+    if packages:
+        lines.insert(0, f"what tests need; on Debian: apt install {' '.join(packages)}")
+    for line in lines:
         sys.stderr.write(f"missing: {line}\n")
     return 1 if lines else 0
 

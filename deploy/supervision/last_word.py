@@ -10,12 +10,23 @@ import os
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from deploy.supervision.place import ServicePlaces
 
 log = logging.getLogger("dejavm")
 
 SPARE_BYTES: Final = 1 << 14
 MODE: Final = 0o600
+
+
+def keep_room(path: Path, size: int) -> None:
+    """A file that holds nothing and takes so many bytes; OSError if the host has no room for them."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, MODE)
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    finally:
+        os.close(descriptor)
 
 
 class LastWord:
@@ -26,11 +37,7 @@ class LastWord:
         self._spare = self._end.with_suffix(".spare")
         self._unwritten = ""
         try:
-            descriptor = os.open(self._spare, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, MODE)
-            try:
-                os.posix_fallocate(descriptor, 0, SPARE_BYTES)
-            finally:
-                os.close(descriptor)
+            keep_room(self._spare, SPARE_BYTES)
         except OSError as error:
             log.warning("%s: no room is kept for the machine's last word: %s", self._spare, error.strerror)
 

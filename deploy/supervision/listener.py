@@ -204,7 +204,7 @@ class Listener:
                 self._broker_gone_s = None
         except (MachineError, OSError) as error:
             self._places.returning.unlink(missing_ok=True)
-            self._end = End("FAILED", self.icount, detail=f"the broker {self._exits.get(BROKER, 'has gone')}: {error}")
+            self._end = self._failed(f"the broker {self._exits.get(BROKER, 'has gone')}: {error}")
             self._returning = None
 
     def _hear(self) -> None:
@@ -216,7 +216,8 @@ class Listener:
         if status is not None and self._horizon.seen():
             self._exits.clear()
         if self._end is None and (detail := self._horizon.given_up()):
-            self._end, self._broker_gone_s = End("FAILED", self.icount, detail=detail), time.monotonic()
+            self._end = self._failed(detail)
+            self._broker_gone_s = time.monotonic()
         self.icount = status.icount if status is not None else self.icount
         if status is not None and status.state in TERMINAL_STATES and self._end is None:
             self._write(_end_of(status))
@@ -260,10 +261,8 @@ class Listener:
             self._control.tell(ProcessEnded(event.process, event.pid, manner))
         if BROKER not in self._nodes and self._end is None and manner == SETUP_FAILED:
             # It will not do better another time, and the broker may never have heard of it.
-            self._end, self._broker_gone_s = (
-                End("FAILED", self.icount, detail=f"{event.process} {manner}"),
-                time.monotonic(),
-            )
+            self._end = self._failed(f"{event.process} {manner}")
+            self._broker_gone_s = time.monotonic()
         if self._end is not None:
             self._write(self._end)
 
@@ -278,13 +277,17 @@ class Listener:
                 return
             if manner is None and time.monotonic() - self._broker_gone_s < TOLD_S:
                 return
-            self._end = End("FAILED", self.icount, detail=f"the broker {manner or 'has gone without a word'}")
+            self._end = self._failed(f"the broker {manner or 'has gone without a word'}")
         self._end.complete = True
         self._write(self._end)
         self._cleared = True
         for program in self._supervisor.programs():
             if program.name in self._nodes and program.name != BROKER and program.pid:
                 self._supervisor.stop(program.name)
+
+    def _failed(self, detail: str) -> End:
+        """That of a run whose broker told none."""
+        return End("FAILED", self.icount, detail=detail)
 
     def _write(self, end: End) -> None:
         self._end = end

@@ -201,10 +201,11 @@ def _nodes(found: Report) -> Sequence[NodeStatus]:
 
 def _headline(found: Report) -> str:
     status = found.status
-    words = [f"{found.name}:", "held by a debugger," if found.state == DEBUGGED else found.state]
-    if status is not None and status.waiting_for:
-        words[-1] = words[-1].removesuffix(",") + ","
-        words.append(f"waiting for {status.waiting_for},")
+    debugged, waiting_for = found.state == DEBUGGED, status.waiting_for if status is not None else ""
+    state = "held by a debugger" if debugged else found.state
+    words = [f"{found.name}:", f"{state}," if debugged or waiting_for else state]
+    if waiting_for:
+        words.append(f"waiting for {waiting_for},")
     if status is not None and status.state not in TERMINAL_STATES:
         words.append(f"board {found.facts.board}, {found.facts.mode}, {status.messages:,} messages")
         if status.refused:

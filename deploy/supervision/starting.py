@@ -5,7 +5,6 @@ Lives here: the steps; a start that fails leaves nothing.  Never here: the words
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +14,7 @@ from deploy.outcome import TERMINAL_STATES
 from deploy.supervision import daemon
 from deploy.supervision.configuration import LISTENER, Service, render
 from deploy.supervision.diagnostics import Stream
+from deploy.supervision.last_word import keep_room
 from deploy.supervision.place import claim, give_back
 from deploy.supervision.processes import ServiceOptions, plan_service
 from deploy.supervision.remains import remains
@@ -130,12 +130,10 @@ def _write(places: ServicePlaces, start: Start) -> None:
 def _try_room(places: ServicePlaces, size: int) -> None:
     """OSError now, and not from each process in its own words, if the host has no room for what they will keep."""
     trial = places.directory / "room"
-    descriptor = os.open(trial, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        os.posix_fallocate(descriptor, 0, size)
+        keep_room(trial, size)
     finally:
-        os.close(descriptor)
-        trial.unlink()
+        trial.unlink(missing_ok=True)
 
 
 def _await_run(places: ServicePlaces, timeout_s: float, look: Callable[[], None]) -> tuple[int, str]:

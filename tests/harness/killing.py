@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 OPTIONS: Final = ("--nic", "user", "--input", "kbd", "--rng", "host", "--snapshot-every", "1s")
 DEADLINE_S: Final = 60.0
+TAIL: Final = 60
+"""Bytes at the console's end; a prompt and the line before it are less."""
 GROWTH: Final = 5000
 MOST_LINES: Final = 4
 """Typed between two kills, at random."""
@@ -79,6 +81,11 @@ def await_said(path: Path, said: bytes) -> None:
     while not path.exists() or said not in _recorded(path):
         assert time.monotonic() < deadline, f"{said!r} has not been recorded"
         time.sleep(0.01)
+
+
+def await_all_said(session: DebianSession) -> None:
+    """Until all that the guest has said is in the log: what is not it says twice."""
+    await_said(session.recording, session.said[-TAIL:])
 
 
 def await_growth(path: Path) -> None:

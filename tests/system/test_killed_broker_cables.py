@@ -13,7 +13,7 @@ import pytest
 
 from machine.recording.reader import Recording
 from tests.harness.debian_session import DebianSession
-from tests.harness.killing import await_said, await_size, kill_node
+from tests.harness.killing import await_all_said, await_size, kill_node
 from tests.harness.machine import Home
 from tests.harness.monitor import Qmp
 from tests.harness.net_guest import address
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.debian, pytest.mark.timeout(300)]
 
 LONG_S: Final = 280.0
-TAIL: Final = 60
-"""Bytes at the console's end; a prompt and the line before it are less."""
 FILE_BYTES: Final = 1_000_000
 PART_BYTES: Final = 100_000
 PIECES: Final = 2
@@ -90,7 +88,7 @@ def _recorded(home: Home, disk: str) -> Path:
         session.do(f"({READ_ON}) &")
         _hold_a(home)
         session.do("until [ -s /keys ]; do sleep 0.05; done")
-        await_said(session.recording, session.said[-TAIL:])
+        await_all_said(session)
         least = capture.stat().st_size + PART_BYTES
         pace.release()
         await_size(capture, least, DEADLINE_S)

@@ -14,7 +14,7 @@ from scapy.layers.l2 import Ether
 
 from machine.recording.reader import Recording
 from tests.harness.debian_session import DebianSession
-from tests.harness.killing import await_said, await_size
+from tests.harness.killing import await_all_said, await_size
 from tests.harness.monitor import Qmp, connect
 from tests.harness.net import framed, read_capture
 from tests.harness.net_guest import DHCP, address
@@ -38,8 +38,6 @@ SECTOR: Final = 512
 SEEK: Final = 10
 LINES: Final = b"".join(b"%03d\n" % number for number in range(1, 501))
 DEADLINE_S: Final = 60.0
-TAIL: Final = 60
-"""Bytes at the console's end; a prompt and the line before it are less."""
 UNPLUGGED: Final = 2
 """Devices: each is pulled out, and is another one behind that."""
 AWAIT_USB: Final = (
@@ -72,8 +70,7 @@ def test_a_download_a_disk_a_keyboard_and_a_capture_go_on_behind_a_killed_broker
         fetch = f"wget -q -T 20 -O /file http://10.0.2.2:{server.port}/file"
         session.do(f"(until {fetch}; do :; done; touch /fetched) 2>/dev/null &")
         session.do(f"seq -w 1 500 | dd of=$(echo /dev/sd?) bs={SECTOR} seek={SEEK} conv=notrunc,fsync 2>/dev/null")
-        # What is not in the log yet the guest would say twice.
-        await_said(session.recording, session.said[-TAIL:])
+        await_all_said(session)
         _go_on_downloading(capture, pace)
         os.kill(home.pid_of("broker"), signal.SIGKILL)
         # Typed while there is no machine.
@@ -104,7 +101,7 @@ def test_frames_of_a_stream_are_with_the_guest_once_behind_a_killed_broker(home:
         peer.settimeout(DEADLINE_S)
         peer.sendall(framed(echo(0, FRAME_BYTES)))
         heard = {answer(peer)[0]}
-        await_said(session.recording, session.said[-TAIL:])
+        await_all_said(session)
         for number in range(1, PINGS):
             peer.sendall(framed(echo(number, FRAME_BYTES)))
             if number == PINGS // 2:
