@@ -121,7 +121,9 @@ def _parse(document: bytes) -> dict[str, Any]:
     """A request as an object; CommandError says what is wrong with the bytes."""
     try:
         value = json.loads(document.decode(), parse_constant=_no_constant, object_pairs_hook=_unique)
-    except UnicodeDecodeError as error:
+        # Text that is none: JSON may spell half a surrogate pair, and no message can carry one.
+        json.dumps(value, ensure_ascii=False).encode()
+    except (UnicodeDecodeError, UnicodeEncodeError) as error:
         raise CommandError(f"JSON parse error, {error.reason}") from error
     except json.JSONDecodeError as error:
         raise CommandError(f"JSON parse error, {error.msg} at byte {error.pos}") from error

@@ -82,7 +82,9 @@ def test_a_bad_request_is_answered_as_qemu_does_and_the_next_one_is_heard(theatr
     assert client.execute("query-name") == {"return": {"name": "stage"}}
 
 
-@pytest.mark.parametrize("noise", [b"foo\n", b'{"execute":}', b'{"\xc3"}', b"}\n", b'{"execute": "stop"\xff'])
+@pytest.mark.parametrize(
+    "noise", [b"foo\n", b'{"execute":}', b'{"\xc3"}', b"}\n", b'{"execute": "stop"\xff', b'{"execute": "\\udcff"}']
+)
 def test_what_is_no_json_is_a_parse_error_and_the_next_request_is_heard(theatre: Theatre, noise: bytes) -> None:
     client = theatre.qmp()
     client.send(noise)
