@@ -11,7 +11,7 @@ from deploy.library import RECORDINGS
 from deploy.reading_options import add_json
 from deploy.reporting import complain, put
 from machine.errors import EXIT_DONE, EXIT_UNREADABLE, LogError, UsageError
-from machine.recording.layout import MACHINE_NAME
+from machine.recording.layout import MACHINE_NAME, SUFFIX
 from machine.recording.reader import Recording
 
 if TYPE_CHECKING:
@@ -48,9 +48,17 @@ def run(options: argparse.Namespace) -> int:
 def _paths(places: list[str]) -> Iterator[Path]:
     for place in places:
         path = Path(place)
-        if (path / MACHINE_NAME).exists():
+        if _is_recording(path):
             yield path
             continue
         if not path.is_dir():
             raise UsageError(f"{place}: there is neither a recording nor a directory with some")
-        yield from sorted(entry for entry in path.iterdir() if (entry / MACHINE_NAME).exists())
+        yield from sorted(entry for entry in path.iterdir() if _is_recording(entry))
+
+
+def _is_recording(path: Path) -> bool:
+    """Whether it has a machine.toml, or is called a recording and hides what it has."""
+    try:
+        return (path / MACHINE_NAME).exists()
+    except PermissionError:
+        return path.suffix == SUFFIX

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -20,9 +22,6 @@ from machine.recording.facts import Parent
 from machine.recording.reader import Recording
 from machine.recording.writer import RecordingWriter
 from tests.unit.machine.recordings import BOARD, FACTS, FRAMES, write
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SLOTS = (
     DeviceSlot("serial0", "serial", 0x1000_0000, 10, backend="stdio"),
@@ -138,6 +137,27 @@ def test_the_tree_names_what_it_cannot_read(tmp_path: Path, capsys: pytest.Captu
     assert said.out == f"{tmp_path}/p: tiny, to 4,000\n"
     assert f"{tmp_path}/q/machine.toml" in said.err
     assert cli.main(["tree", str(tmp_path / "none")]) == EXIT_USAGE
+
+
+def test_the_tree_has_what_somebody_else_may_not_look_into_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "a.dejavm")
+    hidden = (tmp_path / "b.dejavm", tmp_path / "other")
+    for directory in hidden:
+        directory.mkdir()
+
+    def stat(path: Path, **more: bool) -> os.stat_result:
+        # Root may look into everything.
+        if path.parent in hidden:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return os.stat(path, **more)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    assert cli.main(["tree", str(tmp_path)]) == EXIT_UNREADABLE
+    told = capsys.readouterr()
+    assert told.out == f"{tmp_path / 'a.dejavm'}: tiny, to 4,000\n"
+    assert "b.dejavm" in told.err
 
 
 def test_a_branch_is_not_assembled_without_the_snapshot_it_begins_with(
