@@ -45,12 +45,14 @@ def run(options: argparse.Namespace) -> int:
     # Imported here: a machine's start imports this module's table only.
     from deploy.analysis.crew import Crew  # noqa: PLC0415
     from deploy.analysis.verification import run_in_parts  # noqa: PLC0415
-    from machine.analysis.table import make_analysis  # noqa: PLC0415
+    from machine.analysis.table import ANALYSES, make_analysis  # noqa: PLC0415
 
     _check(options)
-    # The workers' Python finds an analysis of the user's where he stands.
-    sys.path.insert(0, str(Path.cwd()))
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH", ""), str(Path.cwd()))))
+    if options.ask[0] not in ANALYSES:
+        # The workers find an analysis of the user's where he stands.  Nobody else is to: what lies there is not ours.
+        here = str(Path.cwd())
+        sys.path.append(here)
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH", ""), here)))
     analysis = make_analysis(options.ask[0], options.ask[1:])
     recording = open_recording(options.recording)
     with nullcontext(options.scheduler) if options.scheduler is not None else Crew() as workers:
