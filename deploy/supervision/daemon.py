@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 START_S: Final = 20.0
 ENDED_EARLY: Final = "it was ended before its guest ran"
 """By a `down` at the same time, for one."""
+ERROR: Final = "Error: "
+"""In front of what is wrong, behind which supervisord says how it is called."""
 LEAVE_S: Final = 30.0
 """How long supervisord may take to stop what is left and to leave."""
 ABANDON_S: Final = 2.0
@@ -62,7 +64,8 @@ def start(places: ServicePlaces) -> None:
         raise MachineError(ENDED_EARLY)
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
-        raise MachineError(f"supervisord did not start: {said[-1] if said else 'it said nothing'}")
+        why = next((line for line in said if line.startswith(ERROR)), said[-1] if said else "it said nothing")
+        raise MachineError(f"supervisord did not start: {why.removeprefix(ERROR)}")
 
 
 class Supervisor:
