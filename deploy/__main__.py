@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import signal
+import sys
 from typing import NoReturn
 
 from deploy import cli
 from deploy.reporting import open_streams
-from machine.errors import EXIT_INTERRUPTED
+from machine.errors import EXIT_INTERRUPTED, MachineError
 from machine.leaving import die_of, leave
 
 
@@ -16,7 +17,10 @@ def main() -> NoReturn:
 
     A shell that runs a script goes on behind a program that has taken Ctrl-C for an end in order.
     """
-    open_streams()
+    try:
+        open_streams()
+    except MachineError as error:
+        sys.exit(f"dejavm: {error}")
     exit_code = cli.main()
     if exit_code == EXIT_INTERRUPTED:
         die_of(signal.SIGINT)

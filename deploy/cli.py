@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from deploy.parser import Parser
-from deploy.reporting import complain, put
+from deploy.reporting import complain, put, put_out
 from machine.errors import EXIT_DONE, Interrupted, MachineError
 
 if TYPE_CHECKING:
@@ -73,6 +73,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     words = sys.argv[1:] if argv is None else argv
+    try:
+        code = _done(words)
+        put_out()
+    except MachineError as error:
+        return _failed(error)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) and _is_unheard():
+            return EXIT_DONE
+        return _failed(MachineError(_what_failed(error)))
+    return code
+
+
+def _done(words: Sequence[str]) -> int:
     if list(words) == [VERSION]:
         return _say_version()
     if words and words[0] == HELP:
@@ -85,17 +98,7 @@ def _run(argv: Sequence[str] | None) -> int:
     options = parser.parse(words)
     if others is not None:
         options.arguments = others
-    command = _module(options.command)
-    try:
-        code = int(command.run(options))
-        sys.stdout.flush()
-    except MachineError as error:
-        return _failed(error)
-    except OSError as error:
-        if isinstance(error, BrokenPipeError) and _is_unheard():
-            return EXIT_DONE
-        return _failed(MachineError(_what_failed(error)))
-    return code
+    return int(_module(options.command).run(options))
 
 
 def split_words(words: Sequence[str], asked: str | None) -> tuple[Sequence[str], Sequence[str] | None]:
@@ -150,13 +153,23 @@ def _drop_output() -> None:
 def _what_failed(error: OSError) -> str:
     """What, and why, without Python's numbers."""
     why = error.strerror or str(error)
-    return why if error.filename is None else f"{error.filename}: {why}"
+    if error.filename is not None:
+        return f"{error.filename}: {why}"
+    return f"the directory that you stand in is gone: {why}" if _is_nowhere() else why
+
+
+def _is_nowhere() -> bool:
+    try:
+        os.getcwd()
+    except OSError:
+        return True
+    return False
 
 
 def _failed(error: MachineError) -> int:
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:
         _drop_output()
     complain(str(error))
     return error.exit_code

@@ -6,7 +6,7 @@ import argparse
 import math
 from typing import TYPE_CHECKING, NoReturn
 
-from deploy.reporting import complain
+from deploy.reporting import complain, put, put_out
 from machine.errors import EXIT_USAGE
 
 if TYPE_CHECKING:
@@ -25,6 +25,11 @@ class Parser(argparse.ArgumentParser):
         if others:
             (self.at_work or self).error(f"unrecognized arguments: {' '.join(others)}")
         return options
+
+    def print_help(self, file: object = None) -> None:
+        """A result like others; argparse would not say that nobody takes it."""
+        put(self.format_help().rstrip("\n"))
+        put_out()
 
     def error(self, message: str) -> NoReturn:
         """See above; argparse would print how the command is used first."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import Final, NoReturn
 
 LAUNCHER: Final = "DEJAVM_LAUNCHER"
@@ -31,4 +32,6 @@ def die_of(number: signal.Signals) -> None:
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
-            stream.flush()
+            # What nobody takes any more was said in vain, and is no other end.
+            with suppress(OSError):
+                stream.flush()
