@@ -7,6 +7,7 @@ import sys
 from typing import NoReturn
 
 from deploy import cli
+from deploy.environment import speak_utf8
 from deploy.reporting import open_streams
 from machine.errors import EXIT_INTERRUPTED, MachineError
 from machine.leaving import die_of, leave
@@ -17,6 +18,7 @@ def main() -> NoReturn:
 
     A shell that runs a script goes on behind a program that has taken Ctrl-C for an end in order.
     """
+    speak_utf8()
     try:
         open_streams()
     except MachineError as error:

@@ -61,6 +61,7 @@ class Branch:
 def run_branch(branch: Branch, created_ns: int) -> Outcome:
     """Go to the instruction, go on from there, tell how it ended; UsageError, LogError if it cannot begin."""
     check_place(branch.parent, branch.icount)
+    _check_name(branch.parent)
     plan = plan_replay(branch.parent, "live")
     facts = gather_facts(branch.board, created_ns)
     with _scratch(branch.target) as directory:
@@ -101,6 +102,15 @@ def check_place(recording: Recording, icount: int) -> None:
         f"{recording.path}@{icount}: instruction {icount} is outside the recording, which goes from {first} to {last}"
         f"{before}"
     )
+
+
+def _check_name(parent: Recording) -> None:
+    """UsageError unless a branch can write down, as text, where its parent is."""
+    path = str(parent.path.absolute())
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{path!r} is not UTF-8; give the recording another name to branch from it") from error
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Final
 
+from deploy.environment import check_environment
 from deploy.parser import Parser
 from deploy.reporting import complain, put, put_out
 from machine.errors import EXIT_DONE, Interrupted, MachineError
@@ -88,6 +89,7 @@ def _run(argv: Sequence[str] | None) -> int:
 def _done(words: Sequence[str]) -> int:
     if list(words) == [VERSION]:
         return _say_version()
+    check_environment()
     if words and words[0] == HELP:
         words = [*words[1:], "--help"]
     asked = next((word for word in words if not word.startswith("-")), None)

@@ -1,31 +1,66 @@
 """The one place of the command that reads the environment."""
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import Final
 
+from machine.errors import UsageError
 from machine.leaving import LAUNCHER
 
 RUN_DIRECTORY: Final = "DEJAVM_RUN_DIRECTORY"
 """What names the running machine's directory to its processes, and to whoever looks for them."""
 HIGHEST_BASE: Final = 60
-"""Characters of a runtime directory's path; a Unix socket's whole path must stay below 108."""
+"""Bytes of a runtime directory's path; a Unix socket's whole path must stay below 108."""
+UNFIT: Final = frozenset("\n\r,:%'\"")
+"""What ends a path in an address of ours or of gdb's, or in supervisor's configuration."""
+
+DIAGNOSTICS: Final = "DEJAVM_DIAGNOSTICS"
+LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+def speak_utf8() -> None:
+    """Begin again in Python's UTF-8 mode where the locale has another encoding, and have our processes do so.
+
+    What a recording says, files' names among it, must be the same wherever it is read.  Returns where it speaks UTF-8.
+    """
+    again = [sys.executable, "-X", "utf8", *sys.orig_argv[1:]]
+    if sys.getfilesystemencoding() != "utf-8" and sys.orig_argv[1:3] != again[1:3]:
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, again)  # noqa: S606  # the same program, no shell
+
+
+def check_environment() -> None:
+    """UsageError where our processes would not run: said once, and before anything is started."""
+    if not __debug__:
+        raise UsageError("python -O and PYTHONOPTIMIZE take away the assertions that guard a recording: run it without")
+    level = os.environ.get(DIAGNOSTICS) or LEVELS[0]
+    if level.upper() not in LEVELS:
+        raise UsageError(f"{DIAGNOSTICS}={level}: take one of {', '.join(LEVELS)}")
 
 
 def cache_directory() -> Path:
-    """Where built guests are kept: $DEJAVM_CACHE or ~/.cache/dejavm."""
+    """Where built guests are kept: $DEJAVM_CACHE or ~/.cache/dejavm; with the ~ where nobody knows what that is."""
     given = os.environ.get("DEJAVM_CACHE")
-    return Path(given) if given else Path.home() / ".cache" / "dejavm"
+    return Path(given or os.path.join(os.path.expanduser("~"), ".cache", "dejavm"))
 
 
 def runtime_directory() -> Path:
     """Where the directory of a running machine is made: short, and the user's own if the host has such."""
     given = os.environ.get("XDG_RUNTIME_DIR", "")
-    if given and len(given) <= HIGHEST_BASE and os.access(given, os.W_OK | os.X_OK):
+    if given and _names_sockets(given) and os.access(given, os.W_OK | os.X_OK):
         return Path(given)
     temporary = tempfile.gettempdir()
-    return Path(temporary if len(temporary) <= HIGHEST_BASE else "/tmp")  # noqa: S108  # a private directory is made in it
+    return Path(temporary if _names_sockets(temporary) else "/tmp")  # noqa: S108  # a private directory is made in it
+
+
+def _names_sockets(base: str) -> bool:
+    """Whether sockets in that directory can be spoken of: ZeroMQ takes UTF-8 only, and the kernel no long name."""
+    try:
+        return len(base.encode()) <= HIGHEST_BASE and UNFIT.isdisjoint(base)
+    except UnicodeEncodeError:
+        return False
 
 
 def node_environment(directory: Path) -> dict[str, str]:

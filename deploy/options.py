@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from deploy.devices import DeviceWords
+from deploy.parser import utf8
 from deploy.plan import GdbPlace
 from deploy.resolve import MachineOptions
 from deploy.snapshotting import add_snapshot_options
@@ -49,7 +50,7 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--kernel", metavar="FILE", help="a Linux Image, an ELF or a raw binary")
     parser.add_argument("--initrd", metavar="FILE", help="an initial RAM disk")
-    parser.add_argument("--append", metavar="TEXT", help="the kernel's command line")
+    parser.add_argument("--append", metavar="TEXT", type=utf8, help="the kernel's command line")
     parser.add_argument("--memory", metavar="SIZE", help="such as 512M or 2G")
     parser.add_argument("--sleep", choices=("on", "off"), help="whether an idle guest waits in real time")
     add_device_options(parser)
@@ -69,7 +70,7 @@ def add_no_reboot(parser: argparse.ArgumentParser) -> None:
 def add_device_options(parser: argparse.ArgumentParser) -> None:
     """--serial, --nic, --input, --usb, --rng."""
     for kind, (metavar, text) in DEVICE_OPTIONS.items():
-        parser.add_argument(f"--{kind}", metavar=metavar, action="append", default=[], help=text)
+        parser.add_argument(f"--{kind}", metavar=metavar, type=utf8, action="append", default=[], help=text)
 
 
 def add_monitor_options(parser: argparse.ArgumentParser) -> None:

@@ -45,6 +45,15 @@ class Parser(argparse.ArgumentParser):
         self.error(f"{word} is no command" + (f", {near[0]} is one" if near else ""))
 
 
+def utf8(text: str) -> str:
+    """What is kept in a recording, which is text; files' names may be any bytes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not UTF-8") from error
+    return text
+
+
 def seconds(text: str) -> float:
     """A time that can be waited for, in seconds."""
     value = float(text)

@@ -21,6 +21,10 @@ class MachineError(Exception):
 
     exit_code: ClassVar[int] = EXIT_FAILED
 
+    def __str__(self) -> str:
+        """The text, which a message can carry: what a file's name has that is not UTF-8 is escaped."""
+        return super().__str__().encode(errors="backslashreplace").decode()
+
 
 class Interrupted(MachineError):
     """The user has interrupted what was no run."""

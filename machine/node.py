@@ -293,7 +293,7 @@ def start_diagnostics(name: str, diagnostics: Diagnostics | None = None) -> None
     """Diagnostics go to standard error, one line each, the node's name in front, time and icount where asked for."""
     if not __debug__:
         sys.exit("dejavm does not run with python -O: its assertions guard the recording")
-    level = os.environ.get("DEJAVM_DIAGNOSTICS", "WARNING").upper()
+    level = (os.environ.get("DEJAVM_DIAGNOSTICS") or "WARNING").upper()
     handler = logging.StreamHandler(sys.stderr)
     text = f"{name}: %(said)s"
     if os.environ.get(STAMPED):

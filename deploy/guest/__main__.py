@@ -13,7 +13,7 @@ def main() -> int:
     """Build; 0 if the guest can be used."""
     arguments = _parser().parse_args()
     try:
-        guest = ensure_guest(arguments.cache, mirror=arguments.mirror)
+        guest = ensure_guest(arguments.cache or default_cache(), mirror=arguments.mirror)
     except GuestError as error:
         sys.stderr.write(f"guest: {error}\n")
         return 1
@@ -29,7 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--cache",
         type=Path,
-        default=default_cache(),
+        default=None,
         help="where to keep it (default: $DEJAVM_CACHE or ~/.cache/dejavm)",
     )
     parser.add_argument(
@@ -41,9 +41,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def default_cache() -> Path:
-    """Return the cache directory of the user."""
+    """Return the cache directory of the user; GuestError where he has no home."""
     given = os.environ.get("DEJAVM_CACHE")
-    return Path(given) if given else Path.home() / ".cache" / "dejavm"
+    try:
+        return Path(given) if given else Path.home() / ".cache" / "dejavm"
+    except RuntimeError as error:
+        raise GuestError("there is no home directory; set HOME, or DEJAVM_CACHE to where the guest is kept") from error
 
 
 if __name__ == "__main__":

@@ -145,6 +145,10 @@ def _command(argv: Sequence[str]) -> str:
 
 
 def _checked(word: str) -> str:
+    try:
+        word.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{word!r} is not UTF-8, as supervisor's configuration is; use another path") from error
     for char in _FORBIDDEN:
         if char in word:
             raise UsageError(f"{word!r}: supervisor's configuration cannot hold {char!r}; use a path without it")
