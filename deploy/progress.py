@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from machine.shown import shown_line
+
 if TYPE_CHECKING:
     from typing import TextIO
 
@@ -68,7 +70,7 @@ class Screen:
     def line(self, text: str) -> None:
         """A line that stays."""
         self.clear()
-        self._write(text + ("\r\n" if self._owned else "\n"))
+        self._write(shown_line(text) + ("\r\n" if self._owned else "\n"))
 
     def progress(self, now_s: float, text: str) -> None:
         """Show progress if its time has come; `now_s` counts from the start of the run."""

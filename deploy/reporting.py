@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Final
 
 from machine.errors import MachineError
+from machine.shown import shown_line, shown_text
 
 STREAMS: Final = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
@@ -34,9 +35,12 @@ def open_streams() -> None:
 
 
 def put(text: str) -> None:
-    """A result; MachineError if nobody takes it, BrokenPipeError if nobody does any more."""
+    """A result; MachineError if nobody takes it, BrokenPipeError if nobody does any more.
+
+    What a stranger's recording says of itself reaches no terminal as a sequence of its own.
+    """
     try:
-        sys.stdout.write(text + "\n")
+        sys.stdout.write(shown_text(text) + "\n")
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -64,7 +68,10 @@ def complain(text: str) -> None:
 
 
 def say(text: str) -> None:
-    """One line for the user, who may be gone: a terminal that was closed ends nothing, nor does a full disk."""
+    """One line for the user, whatever is in it.
+
+    He may be gone: a terminal that was closed ends nothing, nor does a full disk.
+    """
     with suppress(OSError):
-        sys.stderr.write(text.rstrip("\n") + "\n")
+        sys.stderr.write(shown_line(text) + "\n")
         sys.stderr.flush()

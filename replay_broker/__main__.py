@@ -14,6 +14,7 @@ from machine.errors import MachineError
 from machine.leaving import leave
 from machine.message import RunMode
 from machine.node import Diagnostics, add_metrics, die_with_parent, start_diagnostics
+from machine.shown import shown_line
 from replay_broker.barrier import HELLO_TIMEOUT_S
 from replay_broker.making import MODES, SessionMaker
 from replay_broker.monitor.monitor import Monitor
@@ -133,7 +134,7 @@ def main(argv: Sequence[str]) -> int:
             signal.signal(signal.SIGTERM, lambda *_: setattr(server, "leave_wanted", True))
         server.run()
     except (MachineError, OSError) as error:
-        sys.stderr.write(f"broker: {error}\n")
+        sys.stderr.write(shown_line(f"broker: {error}") + "\n")
         return error.exit_code if isinstance(error, MachineError) else 1
     return server.exit_code
 

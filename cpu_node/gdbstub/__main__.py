@@ -20,6 +20,7 @@ from machine.board import parse_board
 from machine.errors import EXIT_DONE, MachineError
 from machine.node import die_with_parent, start_diagnostics
 from machine.recording.reader import Recording
+from machine.shown import shown_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
         recording = Recording.open(options.recording)
         _serve(recording, board, options)
     except MachineError as error:
-        sys.stderr.write(f"gdb: {error}\n")
+        sys.stderr.write(shown_line(f"gdb: {error}") + "\n")
         return error.exit_code
     except KeyboardInterrupt:
         pass

@@ -24,6 +24,7 @@ from machine.recording.place import START
 from machine.recording.reader import Recording
 from machine.recording.snapshots.snapshot import NodeState, Snapshot
 from machine.recording.snapshots.writer import SnapshotWriter
+from machine.shown import shown_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +85,7 @@ class Layer:
             sys.stdout.flush()
             code = 0
         except MachineError as error:
-            sys.stderr.write(f"snapshots: {error}\n")
+            sys.stderr.write(shown_line(f"snapshots: {error}") + "\n")
         finally:
             os._exit(code)
 
@@ -109,7 +110,7 @@ def main(argv: Sequence[str]) -> int:
         recording = Recording.open(options.recording)
         Layer(recording, Player(recording, board, Perturbation())).lay(options.every)
     except MachineError as error:
-        sys.stderr.write(f"snapshots: {error}\n")
+        sys.stderr.write(shown_line(f"snapshots: {error}") + "\n")
         return error.exit_code
     return 0
 

@@ -27,6 +27,7 @@ from machine.icount import Icount, Seq, Stamp
 from machine.node import die_with_parent, start_diagnostics
 from machine.recording.reader import Recording
 from machine.recording.snapshots.store import SnapshotStore
+from machine.shown import shown_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -138,7 +139,7 @@ def main(argv: Sequence[str]) -> int:
         player = Player(recording, board, perturbation, options.first)
         found = replay_part(recording, player, options.last, options.analysis)
     except MachineError as error:
-        sys.stderr.write(f"segment: {error}\n")
+        sys.stderr.write(shown_line(f"segment: {error}") + "\n")
         return error.exit_code
     sys.stdout.write(json.dumps({"icount": player.icount, **found}))
     return 0

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from cpu_node.timeline.channel import end_of_process
 from machine.errors import Divergence, MachineError
+from machine.shown import shown_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -171,5 +172,5 @@ class Server:
 
 def complain(error: MachineError) -> int:
     """Say why there is no player; the exit code."""
-    sys.stderr.write(f"timeline: {error}\n")
+    sys.stderr.write(shown_line(f"timeline: {error}") + "\n")
     return error.exit_code
