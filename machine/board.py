@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Final
 
 from machine.errors import BoardError
+from machine.toml_text import parse_toml
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
@@ -108,7 +109,7 @@ def parse_size(text: str) -> int:
 def parse_board(text: str, source: str) -> Board:
     """The board in TOML text; `source` names it in errors.  BoardError names file and key."""
     try:
-        data = tomllib.loads(text)
+        data = parse_toml(text)
     except tomllib.TOMLDecodeError as error:
         raise BoardError(f"{source}: not TOML: {error}") from error
     machine = _table(data, "machine", source)
