@@ -29,6 +29,8 @@ from machine.errors import StateError
 
 T = TypeVar("T")
 _LENGTH_BYTES: Final = 4
+_NUMBER_BYTES: Final = 128
+"""No node counts so far; what has more digits Python neither prints nor divides."""
 Lift = Callable[[Any], object]
 """From a state of one version to the same state of the next."""
 
@@ -183,7 +185,10 @@ class _Reader:
         raise StateError(f"byte {self.offset - 1} of saved state: {tag!r} where {hint} belongs")
 
     def _number(self, kind: type[int]) -> int:
-        value = int.from_bytes(self._sized(), "big", signed=True)
+        data = self._sized()
+        if len(data) > _NUMBER_BYTES:
+            raise StateError(f"saved state ending at byte {self.offset}: a number of {len(data)} bytes")
+        value = int.from_bytes(data, "big", signed=True)
         try:
             return kind(value)
         except ValueError as error:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
+import re
 import secrets
 import sys
 import typing
@@ -20,6 +22,7 @@ from machine.recording.continuation import Continued, parse_continued, render_co
 from machine.recording.cut import Cut, parse_cut
 from machine.recording.format import FORMAT_VERSION, READABLE_FORMATS
 from machine.recording.place import START, Place, Point
+from machine.recording.regular import open_regular
 
 if typing.TYPE_CHECKING:
     from collections.abc import Mapping
@@ -174,7 +177,7 @@ def render_facts(facts: Facts) -> str:
         lines += render_parent(facts.parent)
     lines += render_continued(facts.continued)
     lines += ["", "[recording.versions]"]
-    lines += [f"{name} = {_toml(version)}" for name, version in facts.versions]
+    lines += [f"{_key(name)} = {_toml(version)}" for name, version in facts.versions]
     for node, states in facts.states:
         lines += ["", f"[recording.states.{_toml(node)}]"]
         lines += [f"{_toml(name)} = {version}" for name, version in states]
@@ -252,6 +255,8 @@ def _parse_states(entry: object, source: str) -> tuple[tuple[str, int], ...]:
 def _parse_file(entry: object, source: str) -> GuestFile:
     if not isinstance(entry, dict):
         raise LogError(f"{source}: recording.file: write each file as a [[recording.file]] table")
+    if not re.fullmatch("[0-9a-f]{64}", _value(entry, "sha256", str, source)):
+        raise LogError(f"{source}: recording.file.sha256: not 32 bytes in hex")
     return GuestFile(
         role=_value(entry, "role", str, source),
         path=_value(entry, "path", str, source),
@@ -276,6 +281,11 @@ def _toml(value: int | str) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
+def _key(name: str) -> str:
+    """A TOML key, bare where it may be: a recording of somebody else's has what names it likes."""
+    return name if re.fullmatch("[A-Za-z0-9_-]+", name) else _toml(name)
+
+
 def _guest_file(role: str, path: str) -> GuestFile:
     try:
         return GuestFile(role, path, Path(path).stat().st_size, sha256_of(Path(path)))
@@ -284,10 +294,10 @@ def _guest_file(role: str, path: str) -> GuestFile:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex; OSError as the host has it."""
+    """SHA-256 of a file's bytes, in hex; OSError as the host has it, and for what is no file."""
     digest = hashlib.sha256()
     buffer = memoryview(bytearray(_READ_BYTES))
-    with path.open("rb", buffering=0) as file:
+    with os.fdopen(open_regular(path), "rb", buffering=0) as file:
         while count := file.readinto(buffer):
             digest.update(buffer[:count])
     return digest.hexdigest()

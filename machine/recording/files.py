@@ -44,13 +44,14 @@ def locate(file: GuestFile, recording: Path, elsewhere: Callable[[], Sequence[Pa
 def _is(path: Path, file: GuestFile) -> bool:
     try:
         return path.stat().st_size == file.size and sha256_of(path) == file.sha256
-    except OSError:
+    except (OSError, ValueError):
         return False
 
 
 def _what_is_there(file: GuestFile) -> str:
     try:
         found = sha256_of(Path(file.path))
-    except OSError as error:
-        return f"that was recorded cannot be read: {error.strerror}; put back the file with sha256 {file.sha256}"
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        return f"that was recorded cannot be read: {why}; put back the file with sha256 {file.sha256}"
     return f"has changed since it was recorded: recorded sha256 {file.sha256}, found {found}"

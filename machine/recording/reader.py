@@ -17,9 +17,11 @@ from machine.recording.facts import Facts, parse_facts
 from machine.recording.format import FORMAT_VERSION, RESUMABLE_FORMAT
 from machine.recording.layout import LOG_NAME, MACHINE_NAME
 from machine.recording.place import START, Point
+from machine.recording.regular import read_regular
 from machine.recording.summary import Summary, summarise
 from machine.recording.tail import Tail, read_tail
 from machine.recording.walk import LogWalk
+from machine.toml_text import HIGHEST_BYTES, parse_toml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -159,7 +161,7 @@ class Recording:
 def parse_machine(text: str, source: str) -> tuple[Board, Facts]:
     """What a recording's machine.toml says; LogError names `source` and key, UnknownLogVersion is newer."""
     try:
-        data = tomllib.loads(text)
+        data = parse_toml(text)
     except tomllib.TOMLDecodeError as error:
         raise LogError(f"{source}: not TOML: {error}") from error
     facts = parse_facts(data.get("recording"), source)
@@ -173,7 +175,7 @@ def _read_text(path: Path, machine: Path) -> str:
     if not path.is_dir():
         raise LogError(f"{path}: there is no such recording")
     try:
-        return machine.read_text()
+        return read_regular(machine, HIGHEST_BYTES).decode()
     except OSError as error:
         raise LogError(f"{machine}: cannot read: {error.strerror}; is {path} a recording?") from error
     except UnicodeDecodeError as error:

@@ -46,7 +46,7 @@ def moments(path: Path) -> Iterator[tuple[int, int]]:
             file.seek(len(MAGIC))
             while (chunk := _next_chunk(file)) is not None:
                 yield from _times(chunk, links)
-    except (OSError, Damage, McapError, struct.error):
+    except (OSError, Damage, McapError, struct.error, ValueError):
         return
 
 

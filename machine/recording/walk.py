@@ -36,6 +36,7 @@ FOOTER_LENGTH: Final = FOOTER.size - RECORD.size
 TRAILER_BYTES: Final = FOOTER.size + len(MAGIC)
 _DATA_END: Final = struct.Struct("<I")
 _HEADER_BYTES: Final = 1 << 16
+_PIECE_BYTES: Final = 1 << 20
 _LIMITS: Final = {
     Opcode.HEADER: _HEADER_BYTES,
     Opcode.CHUNK: HIGHEST_CHUNK_BYTES,
@@ -209,11 +210,16 @@ class LogWalk:
         # Who began in the middle has not seen all of what the checksum is of; each chunk has its own.
         if self._start is None and data_end.body != _DATA_END.pack(self._crc):
             raise self._corrupt(data_end.offset, "the checksum of all chunks is wrong")
-        rest = file.read(self._size - self._offset)
-        if len(rest) < TRAILER_BYTES or not rest.endswith(MAGIC):
+        crc, left = 0, self._size - self._offset - TRAILER_BYTES
+        # In pieces: a file with holes can be longer than any memory.
+        while left > 0 and (part := file.read(min(left, _PIECE_BYTES))):
+            crc = zlib.crc32(part, crc)
+            left -= len(part)
+        trailer = file.read(TRAILER_BYTES)
+        if len(trailer) < TRAILER_BYTES or not trailer.endswith(MAGIC):
             self._torn(self._offset, "its summary is not complete; all messages are there")
             return
-        if footer_of(rest[-TRAILER_BYTES:], rest[:-TRAILER_BYTES]) != self._offset:
+        if footer_of(trailer, crc) != self._offset:
             raise self._corrupt(self._offset, "its summary is damaged; all messages are good")
         if self._closed_bytes not in (0, self._size):
             said = f"it has {self._size} bytes, and had {self._closed_bytes} when it was closed"
@@ -246,10 +252,10 @@ def _routes_of(place: Place) -> Routes:
     return routes
 
 
-def footer_of(trailer: bytes, summary: bytes) -> int | None:
-    """Where the summary begins, as a file's last bytes say; None if they or the summary are damaged."""
-    opcode, length, start, _, crc = FOOTER.unpack_from(trailer)
+def footer_of(trailer: bytes, crc: int) -> int | None:
+    """Where the summary begins that has this CRC-32, as a file's last bytes say; None if one of them is damaged."""
+    opcode, length, start, _, expected = FOOTER.unpack_from(trailer)
     if opcode != Opcode.FOOTER or length != FOOTER_LENGTH or trailer[FOOTER.size :] != MAGIC:
         return None
     covered = trailer[: FOOTER.size - _DATA_END.size]
-    return int(start) if zlib.crc32(covered, zlib.crc32(summary)) == crc else None
+    return int(start) if zlib.crc32(covered, crc) == expected else None

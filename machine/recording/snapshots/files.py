@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import zstandard
 
 from machine.errors import DamagedSnapshot, ForeignSnapshot, MissingSnapshot, SnapshotError, StateError
+from machine.recording.regular import read_regular
 from machine.recording.snapshots.pagemap import PageMap
 from machine.recording.snapshots.snapshot import Snapshot
 from machine.vmstate import decode, encode, vmstate
@@ -29,7 +30,8 @@ HIGHEST_BYTES: Final = 1 << 28
 """Of an unpacked file: what is larger is no snapshot of ours."""
 HIGHEST_NAME: Final = "highest"
 """The highest number that a snapshot has had which is gone, in decimal: no number is given twice."""
-_NAME: Final = re.compile(r"(\d{8,})\.(snapshot|pages)")
+_HIGHEST_DIGITS: Final = 32
+_NAME: Final = re.compile(r"([0-9]{8,32})\.(snapshot|pages)")
 Signature = tuple[int, int, int]
 """What a file changes in when it becomes another: inode, bytes, nanoseconds of its last change."""
 
@@ -71,7 +73,7 @@ def number_of(name: str) -> tuple[int, str] | None:
 def highest_number(folder: Path, files: Iterable[tuple[int, str]]) -> int:
     """The highest number that a snapshot has or has had, 0 if there was none."""
     try:
-        gone = int((folder / HIGHEST_NAME).read_text())
+        gone = int(read_regular(folder / HIGHEST_NAME, _HIGHEST_DIGITS))
     except (OSError, ValueError):
         gone = 0
     return max((gone, *(number for number, _ in files)))
@@ -118,7 +120,7 @@ def read_file(directory: Path, number: int, recording_id: str) -> SnapshotFile:
     """The file of a snapshot; MissingSnapshot, DamagedSnapshot, ForeignSnapshot."""
     path = snapshot_path(directory, number)
     try:
-        data = path.read_bytes()
+        data = read_regular(path, HIGHEST_BYTES)
     except FileNotFoundError as error:
         raise MissingSnapshot(f"{directory}: there is no snapshot {number}") from error
     except OSError as error:

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Final, Self
 import zstandard
 from xxhash import xxh3_128_digest
 
+from machine.board import HIGHEST_MEMORY
 from machine.errors import DamagedSnapshot, StateError
+from machine.recording.regular import open_regular
 from machine.recording.snapshots.files import HASH_BYTES, Signature, digest_of, pack_path, signature_of
 from machine.recording.snapshots.pagemap import column_of
 from machine.recording.snapshots.snapshot import PAGE_BYTES
@@ -35,6 +37,12 @@ FOOTER: Final = struct.Struct(f"<I{HASH_BYTES}s8s")
 """Bytes of the directory, its digest, MAGIC once more."""
 CHECKSUM: Final = struct.Struct("<I")
 """The last bytes of a zstd frame that has one (RFC 8878, 3.1.1): of XXH64 over what it unpacks to, the low 32 bits."""
+_SLOTS: Final = HIGHEST_MEMORY // PAGE_BYTES
+"""No more pages were new in any snapshot."""
+_FRAME_MOST: Final = FRAME_PAGES * PAGE_BYTES * 2
+"""Bytes of a packed frame: pages that do not get smaller get larger by a few bytes."""
+_DIRECTORY_MOST: Final = 1 << 28
+"""Bytes of a directory: with every page of the largest memory by itself it has 150 MB."""
 Frame = tuple[int, int, int]
 """Bytes, pages, checksum."""
 Piece = tuple[int, int, int]
@@ -83,7 +91,7 @@ class Pack:
     def __init__(self, folder: Path, number: int) -> None:
         self.path = pack_path(folder, number)
         try:
-            self._fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            self._fd = open_regular(self.path)
         except FileNotFoundError as error:
             raise self._damaged("the pages are missing") from error
         except OSError as error:
@@ -204,7 +212,7 @@ class Pack:
         if size < shortest or self._read(0, len(MAGIC)) != MAGIC:
             raise self._damaged("not a file of pages, or one of another version of dejavm")
         length, digest, magic = FOOTER.unpack(self._read(size - FOOTER.size, FOOTER.size))
-        if magic != MAGIC or length > size - shortest:
+        if magic != MAGIC or length > min(size - shortest, _DIRECTORY_MOST):
             raise self._damaged("the end of the file is missing or damaged")
         data = self._read(size - FOOTER.size - length, length)
         if digest_of(data) != digest:
@@ -221,13 +229,15 @@ class Pack:
     def _measure(self, end: int) -> None:
         """Work out where everything is; `end` is the byte at which the hashes end."""
         frames = self._directory.frames
+        if any(not 0 < frame[1] <= FRAME_PAGES or not CHECKSUM.size < frame[0] <= _FRAME_MOST for frame in frames):
+            raise self._damaged("the index does not fit the file")
         self._offsets = array("Q", accumulate((frame[0] for frame in frames), initial=len(MAGIC)))
         self._starts = array("Q", accumulate((frame[1] for frame in frames), initial=0))
         self._before = array("Q", accumulate(self._counts, initial=0))
         self.pages = self._starts[-1]
         if (
-            any(not 0 < frame[1] <= FRAME_PAGES or frame[0] <= CHECKSUM.size for frame in frames)
-            or len(self._firsts) != len(self._counts)
+            len(self._firsts) != len(self._counts)
+            or any(first + count > _SLOTS for first, count in zip(self._firsts, self._counts, strict=True))
             or self._before[-1] != self.pages
             or self._offsets[-1] + self.pages * HASH_BYTES != end
             or len(self._directory.quick) not in (0, self.pages * QUICK_BYTES)

@@ -29,7 +29,9 @@ class Part:
 
     def __enter__(self) -> Part:
         try:
-            self._fd = os.open(self._scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
+            # What a killed writer has left goes, and a link to another file with it.
+            self._scratch.unlink(missing_ok=True)
+            self._fd = os.open(self._scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
         except OSError as error:
             raise self._refused(error) from error
         return self

@@ -104,7 +104,11 @@ def point_of(snapshot: Snapshot) -> Point:
 
 def date_text(made_ns: int) -> str:
     """When a snapshot was made, for people, in this host's time zone; "" where nobody knows."""
-    return f"{datetime.fromtimestamp(made_ns // NS_PER_S):%Y-%m-%d %H:%M:%S}" if made_ns else ""  # noqa: DTZ006  # local
+    try:
+        return f"{datetime.fromtimestamp(made_ns // NS_PER_S):%Y-%m-%d %H:%M:%S}" if made_ns else ""  # noqa: DTZ006  # local
+    except (ValueError, OverflowError, OSError):
+        # In no year that has a name.
+        return ""
 
 
 def clock_text(virtual_ns: int) -> str:

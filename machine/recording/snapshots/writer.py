@@ -261,7 +261,8 @@ class SnapshotWriter:
         """The folder, made if it is not there, for this writer alone, and the inventory as the folder is."""
         try:
             self._folder.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
-            lock = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            # A link in somebody else's recording would have files made and deleted where nobody has asked for it.
+            lock = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError as error:
             raise LogError(f"{self._folder}: cannot keep snapshots here: {error.strerror}") from error
         try:
