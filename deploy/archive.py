@@ -3,20 +3,21 @@
 Lives here: what goes in and what may come out.
 Never here: what a recording means.
 
-Any tar unpacks one.  unpack() trusts nothing: it takes the names a recording has and no others, and checks every
-guest file against the SHA-256 it is named by.
+Any tar unpacks one.  unpack() trusts nothing: it takes the names a recording has and no others, checks every
+guest file against the SHA-256 it is named by, and ends where a small file becomes more than a recording does.
 """
 
 from __future__ import annotations
 
 import io
+import os
 import re
 import shutil
 import tarfile
 import tempfile
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final, Self
 
 import zstandard
 
@@ -33,6 +34,7 @@ from machine.recording.layout import (
     SUFFIX,
 )
 from machine.recording.reader import Recording
+from machine.recording.regular import open_regular
 from machine.recording.snapshots.store import SnapshotStore
 
 if TYPE_CHECKING:
@@ -40,10 +42,26 @@ if TYPE_CHECKING:
 
 PACKED_SUFFIX: Final = f"{SUFFIX}.tar.zst"
 LEVEL: Final = 10
+_PIECE_BYTES: Final = 1 << 10
+"""Unpacked at once: zstd makes up to 2^15 times as much of it (RFC 8878, 3.1.1.2.2), which is 32 MiB in memory."""
 _READ_BYTES: Final = 1 << 16
+_FREE_BYTES: Final = 1 << 30
+_HIGHEST_RATIO: Final = 100
+"""Of what comes out to what went in, behind the first 2^30 bytes: logs and snapshots are compressed already, and the
+guest's files get a few times smaller."""
+_HIGHEST_MEMBERS: Final = 1 << 16
+_HEADER_BYTES: Final = 1 << 16
+"""Of what a tar says of one file in front of it, which is read into memory."""
+_SAYING: Final = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
 _MEMBER: Final = re.compile(
     rf"{re.escape(MACHINE_NAME)}|{re.escape(LOG_NAME)}|{FILES_NAME}/[0-9a-f]{{64}}"
-    rf"|{SNAPSHOTS_NAME}/[0-9]{{8,}}\.(?:snapshot|pages)"
+    rf"|{SNAPSHOTS_NAME}/[0-9]{{8,32}}\.(?:snapshot|pages)"
 )
 
 
@@ -69,6 +87,11 @@ def pack(
     if not thin:
         found = {file.sha256: locate(file, recording.path, elsewhere) for file in recording.facts.files}
         files += [(f"{FILES_NAME}/{digest}", path) for digest, path in sorted(found.items())]
+    for name, path in files:
+        # It is given away: what is not in the recording must not be in it, whoever has put a link there.
+        within = (path, path.parent) if name.startswith(SNAPSHOTS_NAME) else (path,)
+        if not name.startswith(FILES_NAME) and any(each.is_symlink() for each in within):
+            raise LogError(f"{path}: is a link, and no part of the recording; put the file itself there")
     if target.exists():
         raise UsageError(f"{target}: exists already; give another name with -o")
     try:
@@ -98,7 +121,8 @@ def unpack(source: Path, target: Path) -> Recording:
         _read(source, scratch)
         Recording.open(scratch)
         scratch.rename(target)
-    except (tarfile.TarError, zstandard.ZstdError, EOFError) as error:
+    except (tarfile.TarError, zstandard.ZstdError, EOFError, ValueError, LookupError, ArithmeticError) as error:
+        # Those are what Python's tarfile makes of numbers that are none.
         raise LogError(f"{source}: not a packed recording, or a damaged one: {error}") from error
     except OSError as error:
         raise MachineError(f"{target}: cannot unpack {source}: {error.strerror or error}") from error
@@ -112,7 +136,7 @@ def _write(file: IO[bytes], files: Sequence[tuple[str, Path]]) -> None:
     packer = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
     with packer.stream_writer(file, closefd=False) as out, tarfile.open(fileobj=out, mode="w|") as archive:
         for name, path in files:
-            with path.open("rb") as content:
+            with os.fdopen(open_regular(path), "rb") as content:
                 member = archive.gettarinfo(arcname=name, fileobj=content)
                 # Whoever packs is nobody's business, and the same recording packs to the same bytes.
                 member.uid = member.gid = member.mtime = 0
@@ -123,7 +147,10 @@ def _write(file: IO[bytes], files: Sequence[tuple[str, Path]]) -> None:
 
 def _read(source: Path, directory: Path) -> None:
     directory.chmod(DIRECTORY_MODE)
-    with source.open("rb") as file, tarfile.open(fileobj=(plain := _Plain(file)), mode="r|") as archive:
+    with (
+        source.open("rb") as file,
+        tarfile.open(fileobj=(plain := _Plain(file)), mode="r|", tarinfo=_Header) as archive,
+    ):
         for member, content in _members(archive, source):
             path = directory / member.name
             path.parent.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
@@ -144,24 +171,46 @@ class _Plain(io.BufferedIOBase):
         self._file = file
         self._frame = zstandard.ZstdDecompressor().decompressobj()
         self._waiting = bytearray()
+        self._packed = self._unpacked = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
         """At most `size` bytes, fewer only at the end.  ZstdError if they are damaged."""
         assert size is not None
         assert size >= 0, "a stream of unknown length is read in pieces"
         while len(self._waiting) < size and not self._frame.eof:
-            packed = self._file.read(_READ_BYTES)
+            packed = self._file.read(_PIECE_BYTES)
             if not packed:
                 raise EOFError("it ends too early")
-            self._waiting += self._frame.decompress(packed)
+            plain = self._frame.decompress(packed)
+            self._packed += len(packed)
+            self._unpacked += len(plain)
+            if self._unpacked > _FREE_BYTES + _HIGHEST_RATIO * self._packed:
+                raise tarfile.ReadError(f"{self._packed} bytes of it become {self._unpacked}, which no recording does")
+            self._waiting += plain
         taken = bytes(self._waiting[:size])
         del self._waiting[:size]
         return taken
 
 
+class _Header(tarfile.TarInfo):
+    """What a tar says of a file, before tarfile makes room for what it says."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """See TarInfo."""
+        header = super().frombuf(buf, encoding, errors)
+        if header.size < 0 or (header.type in _SAYING and header.size > _HEADER_BYTES):
+            raise tarfile.ReadError(f"a header of {header.size} bytes")
+        if header.type == tarfile.GNUTYPE_SPARSE:
+            raise tarfile.ReadError("a file with holes")
+        return header
+
+
 def _members(archive: tarfile.TarFile, source: Path) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
     seen: set[str] = set()
     for member in archive:
+        if member.issparse() or member.size < 0 or len(seen) == _HIGHEST_MEMBERS:
+            raise LogError(f"{source}: {member.name!r} has holes, or is one of too many; no recording is packed so")
         content = archive.extractfile(member) if member.isfile() else None
         if content is None or not _MEMBER.fullmatch(member.name) or member.name in seen:
             raise LogError(f"{source}: {member.name!r} does not belong in a packed recording")

@@ -130,3 +130,57 @@ def test_a_damaged_file_is_refused_or_gives_the_whole_recording(
         assert not (tmp_path / "y.dejavm").exists()
     else:
         assert list(back.frames()) == list(FRAMES)
+
+
+def said(path: Path, name: str, size: int, content: bytes, kind: bytes = tarfile.REGTYPE) -> Path:
+    """A packed file whose one header says of its member what we like."""
+    header = tarfile.TarInfo(name)
+    header.size, header.type = size, kind
+    path.write_bytes(zstandard.compress(header.tobuf(tarfile.GNU_FORMAT) + content))
+    return path
+
+
+def test_a_small_file_that_becomes_a_large_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploy.archive._FREE_BYTES", 1 << 22)
+    with pytest.raises(LogError, match="which no recording does"):
+        unpack(said(tmp_path / "p", "log.mcap", 1 << 40, bytes(1 << 26)), tmp_path / "y.dejavm")
+    assert [path.name for path in tmp_path.iterdir()] == ["p"]
+
+
+def test_zeros_without_end_behind_the_last_file_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploy.archive._FREE_BYTES", 1 << 22)
+    (tmp_path / "p").write_bytes(zstandard.compress(bytes(1 << 26)))
+    with pytest.raises(LogError, match="which no recording does"):
+        unpack(tmp_path / "p", tmp_path / "y.dejavm")
+
+
+@pytest.mark.parametrize(
+    ("size", "content", "kind"),
+    [
+        (1 << 33, b"", tarfile.GNUTYPE_LONGNAME),
+        (1 << 33, b"", tarfile.XHDTYPE),
+        (1 << 33, b"", tarfile.XGLTYPE),
+        (512, b"", tarfile.GNUTYPE_SPARSE),
+        (-5, b"", tarfile.REGTYPE),
+        (20, b"20 GNU.sparse.map=x\n".ljust(1024, b"\0"), tarfile.XHDTYPE),
+        (27, b"27 GNU.sparse.size=1000000x\n".ljust(1024, b"\0"), tarfile.XHDTYPE),
+        (11, b"11 size=-5\n".ljust(512, b"\0"), tarfile.XHDTYPE),
+    ],
+)
+def test_what_a_tar_says_is_believed_only_where_a_recording_says_it(
+    tmp_path: Path, size: int, content: bytes, kind: bytes
+) -> None:
+    following = tarfile.TarInfo("log.mcap").tobuf() if kind == tarfile.XHDTYPE else b""
+    with pytest.raises(LogError):
+        unpack(said(tmp_path / "p", "log.mcap", size, content + following, kind), tmp_path / "y.dejavm")
+    assert [path.name for path in tmp_path.iterdir()] == ["p"]
+
+
+@pytest.mark.parametrize("name", ["log.mcap", "machine.toml"])
+def test_what_a_link_in_a_recording_leads_to_is_not_packed(tmp_path: Path, name: str) -> None:
+    recording = recorded(tmp_path)
+    (recording.path / name).rename(tmp_path / "elsewhere")
+    (recording.path / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(LogError, match="is a link"):
+        pack(Recording.open(recording.path), tmp_path / "p", thin=True, elsewhere=tuple)
+    assert not (tmp_path / "p").exists()
