@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from machine.recording.facts import Parent
     from machine.recording.reader import Recording
@@ -20,6 +20,8 @@ class Member:
     path: str
     recording: Recording | None
     branches: list[Member] = field(default_factory=list)
+    begins: bool = False
+    """It is drawn as a beginning, whatever it says."""
 
     @property
     def parent(self) -> Parent | None:
@@ -59,9 +61,26 @@ def families(recordings: Iterable[Recording]) -> list[Member]:
         if parent is not None:
             known = members.setdefault(parent.id, Member(parent.id, parent.path, None))
             known.branches.append(member)
+    roots = [member for member in members.values() if member.parent is None]
+    for member in members.values():
+        # Recordings that say they come from each other have no beginning: one of them is drawn as if it had none.
+        if member.parent is not None and _comes_from_itself(member, members):
+            siblings = members[member.parent.id].branches
+            siblings[:] = [other for other in siblings if other is not member]
+            roots.append(member)
+            member.begins = True
     for member in members.values():
         member.branches.sort(key=_by_place)
-    return sorted((member for member in members.values() if member.parent is None), key=_by_date)
+    return sorted(roots, key=_by_date)
+
+
+def _comes_from_itself(member: Member, members: Mapping[str, Member]) -> bool:
+    seen: set[str] = set()
+    above = member
+    while above.parent is not None and not above.begins and above.id not in seen:
+        seen.add(above.id)
+        above = members[above.parent.id]
+    return above is member and bool(seen)
 
 
 def render(roots: Iterable[Member]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from machine.recording.reader import Recording
 
 RECORDINGS: Final = Path("recordings")
+_LONGEST: Final = 64
+"""Characters of a board's name in that of a recording."""
 
 
 def new_path(given: str | None, board: str, now: datetime) -> Path:
@@ -28,7 +31,8 @@ def new_path(given: str | None, board: str, now: datetime) -> Path:
         if os.path.lexists(path):
             raise UsageError(f"{given}: exists already; give the recording another name with -o")
     else:
-        stem = f"{board}-{now:%Y%m%d-%H%M%S}"
+        # A recording brings its board's name from wherever it was made.
+        stem = f"{re.sub(r'[^A-Za-z0-9_.+-]', '_', board)[:_LONGEST]}-{now:%Y%m%d-%H%M%S}"
         names = (RECORDINGS / f"{stem}-{number}{SUFFIX}" for number in itertools.count(1))
         path = next(name for name in names if not os.path.lexists(name)).absolute()
     home = next(parent for parent in path.parents if parent.exists())
