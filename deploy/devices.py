@@ -37,6 +37,8 @@ PATH_WORDS: Final = ("file", "script", "pcap", "pipe")
 """First words whose argument is a path, behind a colon."""
 OUTSIDE: Final = ":"
 """What only the kind of a device from outside has: `package.module:NAME`."""
+FROM_PACKAGE: Final = "module:"
+"""In front of a backend that is not ours (docs/api.md)."""
 QUIET: Final = {"serial": "null", "nic": "none", "input": "none", "usb": "none"}
 """The backend that says nothing, by the device's kind; the other kinds have no backend."""
 
@@ -136,6 +138,24 @@ def with_backends(board: Board, words: DeviceWords) -> Board:
                     )
             board = board.with_backend(slot.name, backend)
     return board
+
+
+def kept_backends(board: Board, words: DeviceWords) -> tuple[str, ...]:
+    """Device and backend of each that is opened as a recorded board has it, no option having named another.
+
+    UsageError if one of them is code of a package: that is run for nobody who has not named it himself.
+    """
+    kept: list[str] = []
+    for kind in dict.fromkeys(slot.kind for slot in board.devices):
+        if kind in QUIET or OUTSIDE in kind:
+            slots = [slot for slot in board.devices if slot.kind == kind]
+            named = len(words.of(kind)) if kind in QUIET else 0
+            kept += [
+                f"{slot.name} {slot.backend}" for slot in slots[named:] if slot.backend not in ("", QUIET.get(kind))
+            ]
+    if code := next((each for each in kept if FROM_PACKAGE in each), None):
+        raise UsageError(f"the recording wants code run as a backend: {code}; name it, or another one, by an option")
+    return tuple(kept)
 
 
 def absolute_word(word: str) -> str:

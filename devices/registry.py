@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Final
 
 from devices.model import DeviceSpec
@@ -41,6 +42,9 @@ def find_device(slot: DeviceSlot) -> DeviceSpec:
     if not (module_name and colon and name):
         known = ", ".join(sorted(DEVICES))
         raise BoardError(f"{where}: unknown device {slot.kind!r} (known: {known}, or package.module:NAME)")
+    # A recording may be anybody's, and names what is imported: importing some of Python's own modules does things.
+    if module_name.partition(".")[0] in sys.stdlib_module_names:
+        raise BoardError(f"{where}: {slot.kind}: a module of Python's own has no device")
     try:
         found = getattr(importlib.import_module(module_name), name)
     except (ImportError, AttributeError, ValueError) as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from deploy.branching import Branch, run_branch
 from deploy.commands.record import recorded
-from deploy.devices import with_backends
+from deploy.devices import kept_backends, with_backends
 from deploy.library import new_path, open_recording
 from deploy.options import (
     add_device_options,
@@ -58,9 +58,11 @@ def run(options: argparse.Namespace) -> int:
     """Go there, and on from there to the guest's end; then say where the branch is."""
     name, icount = parse_place(options.place)
     parent = open_recording(name)
-    board = with_backends(board_here(parent, built_files), device_words(options))
+    words = device_words(options)
+    board = with_backends(board_here(parent, built_files), words)
     if options.sleep is not None:
         board = replace(board, sleep=options.sleep == "on")
+    kept = kept_backends(board, words)
     check_board(board, "command line")
     check_terminal(board)
     path = new_path(options.output, board.name, datetime.now().astimezone())
@@ -69,6 +71,8 @@ def run(options: argparse.Namespace) -> int:
         rebuild=options.on_death == "rebuild" and options.gdb is None,
         continues=options.on_broker_death == "continue",
     )  # fmt: skip
+    if kept:
+        say(f"note: opened as the recording has it: {', '.join(kept)}; the device options name other ones")
     outcome = run_branch(branch, time.time_ns())
     for line in outcome.lines:
         complain(line)

@@ -199,6 +199,7 @@ def test_a_device_from_outside_is_found_by_its_module() -> None:
         ("no.such.module:SPEC", "cannot import"),
         ("tests.devices.dmacopy:NOTHING", "cannot import"),
         ("tests.devices.dmacopy:STATUS", "not a DeviceSpec"),
+        ("antigravity:SPEC", "Python's own"),
     ],
 )
 def test_an_unknown_device_is_named_with_what_is_known(kind: str, says: str) -> None:

@@ -196,6 +196,30 @@ def test_what_cannot_be_branched_is_said_and_leaves_nothing(home: Home, parent: 
     assert sorted(os.listdir(home.work)) == ["child.txt", "parent.dejavm", "parent.txt"]
 
 
+def test_what_a_branch_opens_as_the_recording_has_it_is_said(home: Home, parent: Path) -> None:
+    machine = parent / "machine.toml"
+    mine = next(line for line in machine.read_text().splitlines() if line.startswith("backend") and "script" in line)
+    machine.write_text(machine.read_text().replace(mine, f'backend = "file:{home.work}/theirs"'))
+    end = Recording.open(parent).end_icount
+    words = ("branch", f"{parent}@{stamp_of(parent, WORLD)}", "--serial", home.script(CHILD))
+    own = home.run(*words, "-o", "own.dejavm")
+    assert (own.exit_code, "note: opened" in own.stderr, (home.work / "theirs").exists()) == (0, False, False)
+    kept = home.run("branch", f"{parent}@{end - 100}", "-o", "kept.dejavm")
+    assert f"note: opened as the recording has it: serial0 file:{home.work}/theirs" in kept.stderr
+    assert (home.work / "theirs").exists()
+
+
+def test_code_that_only_the_recording_names_is_not_run(home: Home, parent: Path) -> None:
+    machine = parent / "machine.toml"
+    mine = next(line for line in machine.read_text().splitlines() if line.startswith("backend") and "script" in line)
+    machine.write_text(machine.read_text().replace(mine, 'backend = "module:os:execl,/bin/true"'))
+    place = f"{parent}@{stamp_of(parent, WORLD)}"
+    assert branch(home, place).exit_code == 0, "an option names another backend"
+    refused = home.run("branch", place, "-o", "other.dejavm")
+    assert (refused.exit_code, "module:os:execl" in refused.complaint) == (EXIT_USAGE, True)
+    assert not (home.work / "other.dejavm").exists()
+
+
 def test_before_its_beginning_a_branch_names_its_parent(home: Home, parent: Path) -> None:
     place = stamp_of(parent, WORLD)
     child = branched(home, f"{parent}@{place}")

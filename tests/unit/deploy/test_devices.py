@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deploy.devices import DeviceWords, absolute_word, with_devices, with_listeners
+from deploy.devices import NO_WORDS, DeviceWords, absolute_word, kept_backends, with_devices, with_listeners
 from deploy.resolve import load_board
 from machine.board import HIGHEST_IRQ, Board, DeviceSlot, check_board, parse_board, render_board
 from machine.errors import UsageError
@@ -108,3 +108,24 @@ def test_only_paths_are_made_absolute(tmp_path: Path, monkeypatch: pytest.Monkey
     )
     assert absolute_word("pcap:a,,b") == f"pcap:{tmp_path}/a,,b"
     assert absolute_word("stdio") == "stdio"
+
+
+def test_what_is_opened_as_a_recording_has_it_is_told(board: Board) -> None:
+    recorded = with_devices(board, DeviceWords(serial=("file:/a", "null", "unix:/b"), nic=("user",), rng=("host",)))
+    assert kept_backends(recorded, NO_WORDS) == ("serial0 file:/a", "serial2 unix:/b", "nic0 user")
+    assert kept_backends(recorded, DeviceWords(serial=("null",), nic=("none",))) == ("serial2 unix:/b",)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        DeviceWords(serial=("module:os:execl,/bin/true",)),
+        DeviceWords(input=("kbd,module:os:abort",)),
+        DeviceWords(usb=("kbd", "serial,module:os:abort")),
+    ],
+)
+def test_code_that_a_recording_names_is_run_only_for_whom_names_it_himself(board: Board, words: DeviceWords) -> None:
+    recorded = with_devices(board, words)
+    with pytest.raises(UsageError, match="wants code run"):
+        kept_backends(recorded, NO_WORDS)
+    assert not [kept for kept in kept_backends(recorded, words) if "module:" in kept]
