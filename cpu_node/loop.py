@@ -16,6 +16,7 @@ from cpu_node import _engine
 from cpu_node.changes import Changes
 from cpu_node.engine import NEVER
 from cpu_node.state import LoopState, registers_digest, whole_digest
+from machine.clock import slept
 from machine.errors import Divergence
 from machine.icount import BROKER, Icount, Seq, Stamp
 from machine.message import (
@@ -341,8 +342,7 @@ class Loop:
                 case Rouse():
                     self._roused = True
                 case SyncPoint(idle_ns):
-                    self._native.idle_ns += idle_ns
-                    self._clock.idle_ns = self._native.idle_ns
+                    self._clock.idle_ns = self._native.idle_ns = slept(self._native.idle_ns, idle_ns)
                 case Settle():
                     # Deliveries are applied in order: what came before is in memory.
                     self._link.send(Settle(), BROKER, icount)

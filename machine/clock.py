@@ -6,6 +6,12 @@ Lives here: arithmetic.  Never here: the host's clock.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+from machine.errors import RemoteWireError
+
+LONGEST_NS: Final = 1 << 62
+"""Of what a guest sleeps, 146 years: with as many instructions it is virtual time that 64 bits hold."""
 
 
 @dataclass(slots=True)
@@ -23,3 +29,10 @@ class VirtualClock:
         """The first instruction count at or after a virtual time, if the guest does not sleep before it."""
         running_ns = max(0, time_ns - self.idle_ns)
         return (running_ns + (1 << self.shift) - 1) >> self.shift
+
+
+def slept(idle_ns: int, more_ns: int) -> int:
+    """Idle time, in nanoseconds, behind one more sleep; RemoteWireError for more than any guest's."""
+    if more_ns > LONGEST_NS - idle_ns:
+        raise RemoteWireError(f"a sleep of {more_ns} ns behind {idle_ns} ns is longer than {LONGEST_NS} ns in all")
+    return idle_ns + more_ns

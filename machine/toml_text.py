@@ -16,12 +16,16 @@ def parse_toml(text: str) -> dict[str, Any]:
     if len(text) > HIGHEST_BYTES:
         raise tomllib.TOMLDecodeError(f"longer than {HIGHEST_BYTES} bytes")
     try:
+        # JSON has halves of characters, which no file can hold.
+        text.encode()
         data = tomllib.loads(text)
         _check_numbers(data)
     except RecursionError as error:
         raise tomllib.TOMLDecodeError("tables or lists are nested too deep") from error
     except tomllib.TOMLDecodeError:
         raise
+    except UnicodeEncodeError as error:
+        raise tomllib.TOMLDecodeError("half a character is not UTF-8") from error
     except ValueError as error:
         # Python does not read numbers of thousands of digits.
         raise tomllib.TOMLDecodeError("a number has too many digits") from error

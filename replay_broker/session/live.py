@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from machine import message as m
 from machine.codec import decode, name_of, type_of
-from machine.errors import RemoteWireError
+from machine.errors import LogError, RemoteWireError
 from machine.frame import FIRST_DERIVED_TYPE, FIRST_INPUT_TYPE, Frame
-from machine.icount import BROKER, CPU
+from machine.icount import BROKER, CPU, FIRST_DEVICE
 from machine.recording.place import START
 from machine.recording.stops import STOPS, closes_stop
 from replay_broker.session.replay import END, ReplaySession
@@ -107,4 +107,7 @@ class LiveReplaySession(ReplaySession):
             self._in_sync_point = False
         # A backend's result was the device's own word when it was recorded; now the device is told.
         target = frame.source if frame.target == BROKER else frame.target
+        if target >= FIRST_DEVICE + len(self._recording.board.devices):
+            # Nobody would answer, and everybody wait for it.
+            raise LogError(f"message {frame.seq} is for node {target}, which the recorded machine does not have")
         self._send_frame(Frame(frame.type, frame.source, target, frame.icount, frame.payload, frame.seq))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 from typing import TYPE_CHECKING
@@ -211,6 +212,26 @@ def test_a_cut_recording_replays_to_where_it_is_good(home: Home, part: float) ->
     back = home.work / "back.dejavm"
     assert home.run("unpack", "packed.dejavm.tar.zst", "-o", back).exit_code == 0
     assert (back / "log.mcap").read_bytes() == log.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "says"),
+    [
+        ("sync_point", {"payload": {"idle_ns": (1 << 64) - 1}}, "a sleep of"),
+        ("host_input", {"target": "node900"}, "node 900, which the recorded machine does not have"),
+    ],
+)
+def test_a_recording_of_what_no_machine_does_is_told_and_not_waited_for(
+    home: Home, kind: str, change: dict[str, object], says: str
+) -> None:
+    rows = [json.loads(line) for line in home.run("dump", _recording(home), "--json").stdout.splitlines()]
+    wrong = [row | change if row["type"] == kind else row for row in rows]
+    text = home.file("wrong.json", "".join(f"{json.dumps(row)}\n" for row in wrong))
+    assert home.run("assemble", text, "-o", "wrong.dejavm").exit_code == 0
+    done = home.run("verify", "wrong.dejavm", "--devices", "live", timeout_s=60)
+    assert done.exit_code == EXIT_FAILED, done.stderr
+    assert says in done.complaint
+    assert "Traceback" not in done.stderr
 
 
 def test_a_damaged_recording_names_the_place(home: Home) -> None:

@@ -20,6 +20,7 @@ from machine.toml_text import HIGHEST_BYTES, parse_toml
         ("x = " + "9" * 5000, "too many digits"),
         (f"x = [[{1 << 64}]]", "64 bits"),
         (f"[a.b]\nx = {-(1 << 63) - 1}", "64 bits"),
+        ('x = "\ud800"', "half a character"),
         ("#" * (HIGHEST_BYTES + 1), "longer than"),
     ],
 )
