@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from machine import message as m
+from machine.codec import encode
 from machine.icount import CPU
 from replay_broker.services import Services
 from replay_broker.session.lasting import LastingSession
@@ -44,6 +45,8 @@ class BranchSession(LastingSession):
         self._clock.idle_ns = beginning.idle_ns
         self._services = Services(board, beginning.seq)
         self._released = beginning.released
+        self._placed = True
+        """The CPU has been put where it stands, and has not been told how far to run."""
 
     def start(self) -> None:
         """Nobody is reset.  The CPU asks where it stands, for what backends have brought meanwhile."""
@@ -51,6 +54,17 @@ class BranchSession(LastingSession):
         self.send(m.Grant(until_icount=self._begins_at), CPU, self.icount)
         for node, message in self._released:
             self.submit(node, message)
+
+    def _on_sync(self, frame: Frame) -> None:
+        """The first is answered at once, though the guest may sleep: it is at a place that was named.
+
+        There the CPU waits as in a replay, for what comes next; it could not tell its state, and who wants that would
+        wait for the guest to wake, and the guest for them.
+        """
+        if self._placed:
+            self._placed = False
+            frame = frame._replace(payload=encode(m.Sync()))
+        super()._on_sync(frame)
 
     def _on_host_input(self, frame: Frame) -> None:
         """What a device's process brings before it has heard anything comes from where this begins."""

@@ -32,6 +32,14 @@ MOST_LINES: Final = 4
 """Typed between two kills, at random."""
 
 
+def await_another(path: Path, times: int = 1) -> None:
+    """Until another broker has gone on with a recording for the so many'th time."""
+    deadline = time.monotonic() + DEADLINE_S
+    while len(Recording.open(path).facts.continued) < times:
+        assert time.monotonic() < deadline, "no other broker has come"
+        time.sleep(0.005)
+
+
 def killed_meanwhile(
     home: Home, kills: int, file_bytes: int, kill: Callable[[DebianSession, Qmp, int], None], seed: int = 1
 ) -> Path:

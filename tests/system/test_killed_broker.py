@@ -18,7 +18,7 @@ import pytest
 from machine.recording.reader import Recording
 from tests.harness.gdb import Gdb
 from tests.harness.guests import guest
-from tests.harness.killing import await_growth, await_said
+from tests.harness.killing import await_another, await_growth, await_said
 from tests.harness.line import EchoLine
 from tests.harness.machine import console, typed
 from tests.harness.monitor import Qmp, connect
@@ -43,14 +43,6 @@ def _kill(home: Home, name: str = "broker") -> int:
     pid = home.pid_of(name)
     os.kill(pid, signal.SIGKILL)
     return pid
-
-
-def _await_another(home: Home, path: Path, times: int) -> None:
-    """Until another broker has gone on for the so many'th time."""
-    deadline = time.monotonic() + DEADLINE_S
-    while len(Recording.open(path).facts.continued) < times:
-        assert time.monotonic() < deadline, "no other broker has come"
-        time.sleep(0.005)
 
 
 def test_three_brokers_in_a_row_are_killed_and_who_types_notices_a_pause(home: Home) -> None:
@@ -78,7 +70,7 @@ def test_a_busy_guest_goes_on_and_its_file_is_what_the_recording_says(home: Home
     running = home.start("record", "bare", *words, "-o", path)
     await_said(path, b"line 15000")
     _kill(home)
-    _await_another(home, path, 1)
+    await_another(path, 1)
     done = running.finish()
     assert done.exit_code == 0, done.stderr
     assert out.read_bytes() == console(path)
@@ -331,7 +323,7 @@ def test_a_guest_that_prints_while_it_is_typed_to_has_every_byte_once(home: Home
         for times in range(1, 4):
             await_growth(path)
             _kill(home)
-            _await_another(home, path, times)
+            await_another(path, times)
     done = running.finish()
     assert done.exit_code == 0, done.stderr
     _check_heard(path, typist)

@@ -50,6 +50,21 @@ def test_a_branch_asks_for_no_reset_and_begins_where_it_stands() -> None:
     assert [row[0] for row in scene.ledger.said()] == [BEGIN, BEGIN]
 
 
+def test_a_guest_asleep_where_it_begins_is_answered_at_once_though_its_state_is_wanted() -> None:
+    # There its CPU waits for what comes next, and cannot tell its state.
+    scene = BranchScene()
+    scene.stage.take()
+    scene.session.saving = True
+    say(scene.session, m.Sync(idle=True, timer_ns=None), CPU, BEGIN)
+    assert scene.stage.take() == [(CPU, m.SyncPoint()), (CPU, m.Grant())]
+    # Here it can, and is told nothing before it has.
+    say(scene.session, m.Sync(idle=True, timer_ns=None), CPU, BEGIN)
+    scene.session.quit()
+    assert scene.stage.take() == []
+    scene.session.saved()
+    assert [type(message) for _, message in scene.stage.take()] == [m.SyncPoint, m.StopRequest, m.StateRequest]
+
+
 def test_a_delay_counts_from_where_the_branch_begins() -> None:
     scene = BranchScene()
     say(scene.session, m.HostInput(m.HostEvent.DATA, b"k", 100), SERIAL, 0)
