@@ -43,7 +43,7 @@ DONE: Final = b"RESULT 2\nOK"
 KILLED: Final = "was killed by"
 """The same of one that a signal has ended."""
 SETUP_FAILED: Final = "ended with exit code 2"
-"""What manner_of() says of a process that could not open what it needs."""
+"""What manner_logged() says of a process that could not open what it needs."""
 IN_ORDER: Final = "ended with exit code 0"
 ENDED_STATES: Final = frozenset({"EXITED", "FATAL"})
 """What supervisor says of a process that has been there."""
@@ -94,7 +94,7 @@ def parse_event(header: Mapping[str, str], payload: bytes) -> Event:
     )
 
 
-def manner_of(log: str, process: str) -> str:
+def manner_logged(log: str, process: str) -> str:
     """What supervisor's own log says last of how a process ended: `was killed by SIGKILL`."""
     found = re.findall(rf"(?:exited|stopped): {re.escape(process)} \(([^;)]*)", log)
     if not found:
@@ -169,7 +169,7 @@ class Listener:
         """What has happened while there was no listener, since it was killed; before run()."""
         for program in self._supervisor.programs():
             if program.name == BROKER and program.state in ENDED_STATES:
-                manner = manner_of((self._places.logs / "supervisord.log").read_text(errors="replace"), BROKER)
+                manner = manner_logged((self._places.logs / "supervisord.log").read_text(errors="replace"), BROKER)
                 self._on_event(Event("PROCESS_STATE_EXITED", BROKER, 0, expected=manner == IN_ORDER))
 
     def run(self) -> None:
@@ -251,7 +251,7 @@ class Listener:
         if event.expected or (self._end is not None and event.name == "PROCESS_STATE_STOPPED"):
             # Behind the end nobody is to wonder about those that are sent home.
             return
-        manner = manner_of((self._places.logs / "supervisord.log").read_text(errors="replace"), event.process)
+        manner = manner_logged((self._places.logs / "supervisord.log").read_text(errors="replace"), event.process)
         if event.name == "PROCESS_STATE_STOPPED":
             manner = "was stopped through supervisor"
         # What it first died of counts, not that its successors are not let in.

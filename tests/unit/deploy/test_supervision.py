@@ -23,7 +23,7 @@ from deploy.supervision import daemon, ending
 from deploy.supervision.configuration import Service, render
 from deploy.supervision.diagnostics import Stream
 from deploy.supervision.example import BOARD, FOLDER, example_configuration
-from deploy.supervision.listener import Event, EventStream, manner_of
+from deploy.supervision.listener import Event, EventStream, manner_logged
 from deploy.supervision.place import ServicePlaces
 from deploy.supervision.processes import ServiceOptions, plan_service
 from deploy.supervision.remains import remains
@@ -172,9 +172,9 @@ def test_systemd_understands_the_unit(tmp_path: Path) -> None:
 
 def test_what_supervisor_says_of_a_death_is_said_in_our_words() -> None:
     log = "a exited: cpu (exit status 0; expected)\nb exited: serial0 (terminated by SIGKILL (core); not expected)\n"
-    assert manner_of(log, "serial0") == "was killed by SIGKILL"
-    assert manner_of("x exited: nic0 (exit status 2; not expected)", "nic0") == "ended with exit code 2"
-    assert manner_of(log, "rtc0") == "ended unexpectedly"
+    assert manner_logged(log, "serial0") == "was killed by SIGKILL"
+    assert manner_logged("x exited: nic0 (exit status 2; not expected)", "nic0") == "ended with exit code 2"
+    assert manner_logged(log, "rtc0") == "ended unexpectedly"
 
 
 @given(cuts=st.lists(st.integers(1, 300), max_size=8))
