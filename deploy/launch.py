@@ -6,6 +6,7 @@ Never here: what a process does; what an end means (outcome.py).
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from machine.board import render_board
 from machine.errors import EXIT_FAILED, MachineError
 from machine.fdstore import FdStore
 from machine.message import RunMode, RunState, Status
-from machine.recording.continuation import DIED
+from machine.recording.continuation import note_death
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -81,7 +82,7 @@ def launch(
             while run.go_on and revive is not None and outcome.broker_killed and not signals.drain():
                 terminal.restore()
                 revive(run, screen.line)
-                (places.directory / DIED).touch()
+                note_death(places.directory, os.getpid())
                 outcome = live(plan(run, places), fdstore)
         finally:
             fdstore.close()

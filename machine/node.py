@@ -264,6 +264,11 @@ def die_with_parent() -> None:
         leave(EXIT_FAILED)
 
 
+def starter() -> int:
+    """The process that has started this one and the machine's others: a launcher, or supervisor."""
+    return int(os.environ.get(LAUNCHER) or os.getppid())
+
+
 def _has_ended(pid: int) -> bool:
     try:
         descriptor = os.pidfd_open(pid)

@@ -11,7 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from machine.recording.continuation import DIED, Continued, extent_of, is_begun, whole_snapshot
+from machine.errors import LogError
+from machine.node import starter
+from machine.recording.continuation import Continued, extent_of, has_died, is_begun, whole_snapshot
 from machine.recording.format import node_names
 from machine.recording.reader import Recording
 from machine.recording.snapshots.store import SnapshotStore
@@ -44,15 +46,18 @@ class GoingOn:
 
 
 def find_begun(directory: Path, run_directory: Path) -> GoingOn | None:
-    """None for the first broker of a machine.  LogError, StateError if it cannot be gone on with."""
-    if not (run_directory / DIED).exists():
+    """None for the first broker of a run.  LogError, StateError if it cannot be gone on with."""
+    if not has_died(run_directory, starter()):
         return None
     if not is_begun(directory):
         return GoingOn(directory, POWER_ON)
     recording = Recording.open(directory)
     facts = recording.facts
     nodes = set(node_names(recording.board)[1:])
-    head = whole_snapshot(SnapshotStore(directory, facts.id), extent_of(recording), nodes)
+    extent = extent_of(recording)
+    if extent.ended:
+        raise LogError(f"{directory}: the run has ended; nobody goes on with it")
+    head = whole_snapshot(SnapshotStore(directory, facts.id), extent, nodes)
     if head is None:
         return GoingOn(directory, POWER_ON, (recording, recording.beginning), None, replace(facts, continued=()))
     incoming = read_incoming(directory, head.number)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 from deploy.continuing import Place
 from deploy.deaths import Deaths
 from machine.errors import MachineError
-from machine.recording.continuation import DIED
+from machine.node import starter
+from machine.recording.continuation import note_death
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +58,7 @@ class Returning:
         """The broker was killed."""
         self._places.say_returning("its broker was killed; it is taken back to where its recording ends")
         log.warning("the broker was killed; the machine is taken back to where its recording ends")
-        (self._places.directory / DIED).touch()
+        note_death(self._places.directory, starter())
         self._leaving = True
         self.go_on()
 

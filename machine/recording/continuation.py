@@ -8,9 +8,11 @@ Never here: going there, writing the log.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from machine.codec import type_of
@@ -21,7 +23,6 @@ from machine.recording.layout import LOG_NAME, MACHINE_NAME, PART_SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from machine.frame import Frame
     from machine.recording.reader import Recording
@@ -34,7 +35,11 @@ _ANSWERED: Final = frozenset({type_of(MmioAccess), type_of(TimerExpired), type_o
 """What a device answers with Done, when all that follows from it has been said."""
 
 DIED: Final = "broker-died"
-"""A file in the running machine's directory once it has had a broker that was killed."""
+"""In the running machine's directory once a broker of the run has been killed: a link to who had started it, which
+leads nowhere.  A full file system has room for a link, where it has none for a file's first byte."""
+_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
+_STARTED: Final = 19
+"""Of what stands behind a process's name in /proc/PID/stat: when it was started (proc_pid_stat(5), field 22)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,27 @@ class Extent:
     """No device had anything under way behind the last message."""
     synced: int
     """The instruction of its last sync point of a new instruction count; 0 if there is none behind power-on."""
+
+
+def note_death(directory: Path, starter: int) -> None:
+    """A broker of the machine in that directory was killed, which the process `starter` had started; OSError."""
+    mark = directory / DIED
+    mark.unlink(missing_ok=True)
+    mark.symlink_to(_life_of(starter))
+
+
+def has_died(directory: Path, starter: int) -> bool:
+    """Whether a broker that this process had started was killed there; another's was that of an earlier run."""
+    try:
+        return os.readlink(directory / DIED) == _life_of(starter)
+    except OSError:
+        return False
+
+
+def _life_of(pid: int) -> str:
+    """What no other process ever has, on this host."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return f"{_BOOT.read_text().strip()}-{pid}-{fields[_STARTED]}"
 
 
 def is_begun(directory: Path) -> bool:
