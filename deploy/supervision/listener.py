@@ -25,7 +25,7 @@ from deploy.supervision.daemon import Supervisor
 from deploy.supervision.horizon import Horizon
 from deploy.supervision.last_word import LastWord
 from deploy.supervision.place import ServicePlaces
-from deploy.supervision.report import reach
+from deploy.supervision.report import reach, read_end
 from deploy.supervision.returning import Returning
 from machine.errors import MachineError, RemoteWireError
 from machine.fdstore import FdStore
@@ -66,6 +66,8 @@ class End:
     """The broker has gone: nothing more will be known."""
     exits: dict[str, str] = field(default_factory=dict)
     """By process that did not end in order: what became of it."""
+    started_ns: int = 0
+    """Of which start of supervisor it is the end (ServicePlaces)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +294,7 @@ class Listener:
     def _write(self, end: End) -> None:
         self._end = end
         end.exits = dict(self._exits)
+        end.started_ns = self._places.started_ns
         if end.detail != self._said:
             self._said = end.detail
             log.warning("the run has ended: %s", end.detail)
@@ -303,6 +306,12 @@ def _end_of(status: Status) -> End:
         status.state.name, status.icount, status.messages, status.inputs, status.digest.hex(), status.detail,
         int(status.power_off_reason),
     )  # fmt: skip
+
+
+def forget_earlier(places: ServicePlaces) -> None:
+    """Remove the last word of an earlier run in this directory: of another start of supervisor."""
+    if (read_end(places) or {}).get("started_ns") != places.started_ns:
+        places.end.unlink(missing_ok=True)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -317,7 +326,7 @@ def main(argv: Sequence[str]) -> int:
     start_diagnostics("listener", diagnostics)
     die_with_parent()
     places = ServicePlaces(options.directory)
-    places.forget_earlier()
+    forget_earlier(places)
     events = EventStream(sys.stdin.fileno(), sys.stdout.fileno())
     supervisor = Supervisor.of(places)
     listener = Listener(places, options.nodes, supervisor, events, options.go_on, awaits=options.await_broker)

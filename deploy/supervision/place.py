@@ -87,11 +87,16 @@ class ServicePlaces(Places):
         except OSError:
             return ""
 
-    def forget_earlier(self) -> None:
-        """Remove the last word of an earlier run in this directory: one from before supervisor has started."""
-        with suppress(FileNotFoundError):
-            if self.end.stat().st_mtime_ns < self.pid_file.stat().st_mtime_ns:
-                self.end.unlink()
+    @property
+    def started_ns(self) -> int:
+        """When supervisor has started, by the host's clock, which may be set: this tells one start from another.
+
+        0 if it has not.
+        """
+        try:
+            return self.pid_file.stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
 
     def is_deserted(self) -> bool:
         """Whether its supervisor was there and has gone: killed, told to by its own tools, or by a `down` just now."""

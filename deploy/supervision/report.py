@@ -108,10 +108,10 @@ def read_facts(places: ServicePlaces) -> Facts:
 def read_end(places: ServicePlaces) -> dict[str, Any] | None:
     """The machine's last word, once it has ended."""
     try:
-        end: dict[str, Any] = json.loads(places.end.read_text())
+        end: object = json.loads(places.end.read_text())
     except (OSError, ValueError):
         return None
-    return end
+    return end if isinstance(end, dict) else None
 
 
 def reach(places: ServicePlaces) -> Control:

@@ -83,7 +83,8 @@ def has_died(directory: Path, starter: int) -> bool:
 
 def _life_of(pid: int) -> str:
     """What no other process ever has, on this host."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    # A program's name may be any bytes.
+    fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].decode().split()
     return f"{_BOOT.read_text().strip()}-{pid}-{fields[_STARTED]}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import json
 import os
 import re
 import shlex
@@ -23,7 +24,7 @@ from deploy.supervision import daemon, ending
 from deploy.supervision.configuration import Service, render
 from deploy.supervision.diagnostics import Stream
 from deploy.supervision.example import BOARD, FOLDER, example_configuration
-from deploy.supervision.listener import Event, EventStream, manner_logged
+from deploy.supervision.listener import Event, EventStream, forget_earlier, manner_logged
 from deploy.supervision.place import ServicePlaces
 from deploy.supervision.processes import ServiceOptions, plan_service
 from deploy.supervision.remains import remains
@@ -175,6 +176,23 @@ def test_what_supervisor_says_of_a_death_is_said_in_our_words() -> None:
     assert manner_logged(log, "serial0") == "was killed by SIGKILL"
     assert manner_logged("x exited: nic0 (exit status 2; not expected)", "nic0") == "ended with exit code 2"
     assert manner_logged(log, "rtc0") == "ended unexpectedly"
+
+
+@pytest.mark.parametrize("behind_ns", [-1, 1])
+def test_the_last_word_of_another_run_is_forgotten_wherever_the_host_s_clock_was_set(
+    tmp_path: Path, behind_ns: int
+) -> None:
+    places, end_ns = ServicePlaces(tmp_path), 1 << 60
+    places.pid_file.touch()
+    for started_ns, kept in ((end_ns + behind_ns, True), (end_ns + 2 * behind_ns, False)):
+        places.end.write_text(json.dumps({"state": "ENDED", "started_ns": end_ns + behind_ns}))
+        os.utime(places.end, ns=(end_ns, end_ns))
+        os.utime(places.pid_file, ns=(started_ns, started_ns))
+        forget_earlier(places)
+        assert places.end.exists() == kept
+    places.end.write_text("[]")
+    forget_earlier(places)
+    assert not places.end.exists()
 
 
 @given(cuts=st.lists(st.integers(1, 300), max_size=8))
