@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from machine.errors import LogError
 from machine.node import starter
-from machine.recording.continuation import Continued, extent_of, has_died, is_begun, whole_snapshot
+from machine.recording.continuation import Continued, extent_of, is_begun, take_note, whole_snapshot
 from machine.recording.format import node_names
 from machine.recording.reader import Recording
 from machine.recording.snapshots.store import SnapshotStore
@@ -47,7 +47,7 @@ class GoingOn:
 
 def find_begun(directory: Path, run_directory: Path) -> GoingOn | None:
     """None for the first broker of a run.  LogError, StateError if it cannot be gone on with."""
-    if not has_died(run_directory, starter()):
+    if not take_note(run_directory, starter()):
         return None
     if not is_begun(directory):
         return GoingOn(directory, POWER_ON)

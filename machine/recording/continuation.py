@@ -35,7 +35,7 @@ _ANSWERED: Final = frozenset({type_of(MmioAccess), type_of(TimerExpired), type_o
 """What a device answers with Done, when all that follows from it has been said."""
 
 DIED: Final = "broker-died"
-"""In the running machine's directory once a broker of the run has been killed: a link to who had started it, which
+"""In the running machine's directory between a broker that was killed and the next: a link to who had started it, which
 leads nowhere.  A full file system has room for a link, where it has none for a file's first byte."""
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 _STARTED: Final = 19
@@ -73,12 +73,17 @@ def note_death(directory: Path, starter: int) -> None:
     mark.symlink_to(_life_of(starter))
 
 
-def has_died(directory: Path, starter: int) -> bool:
-    """Whether a broker that this process had started was killed there; another's was that of an earlier run."""
+def take_note(directory: Path, starter: int) -> bool:
+    """Whether a broker that this process had started was killed there; another's was that of an earlier run.
+
+    The note is for one successor: it is gone afterwards, whoever's it was.
+    """
     try:
         return os.readlink(directory / DIED) == _life_of(starter)
     except OSError:
         return False
+    finally:
+        (directory / DIED).unlink(missing_ok=True)
 
 
 def _life_of(pid: int) -> str:

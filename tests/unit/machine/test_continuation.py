@@ -17,7 +17,7 @@ from machine.errors import LogError
 from machine.frame import Frame
 from machine.icount import BROKER
 from machine.message import HostEvent, HostInput
-from machine.recording.continuation import DIED, Continued, extent_of, has_died, is_begun, note_death
+from machine.recording.continuation import DIED, Continued, extent_of, is_begun, note_death, take_note
 from machine.recording.layout import LOG_NAME, MACHINE_NAME
 from machine.recording.reader import Recording, parse_machine
 from machine.recording.writer import RecordingWriter
@@ -107,21 +107,25 @@ def test_an_extent_says_where_nothing_is_under_way(tmp_path: Path) -> None:
     assert extent_of(Recording.open(write(tmp_path / "c.dejavm"))).ended
 
 
-def test_a_broker_s_death_is_known_to_those_whom_the_same_process_starts_and_to_nobody_else(tmp_path: Path) -> None:
-    assert not has_died(tmp_path, os.getpid())
-    for _ in range(2):
-        note_death(tmp_path, os.getpid())
-        assert has_died(tmp_path, os.getpid())
-    assert not has_died(tmp_path, os.getppid())
-    # What stands there of another life: a file that says nothing, a process that had our number.
-    before = os.readlink(tmp_path / DIED)
-    (tmp_path / DIED).unlink()
-    (tmp_path / DIED).touch()
-    assert not has_died(tmp_path, os.getpid())
-    (tmp_path / DIED).unlink()
-    (tmp_path / DIED).symlink_to(f"{before}0")
-    assert not has_died(tmp_path, os.getpid())
-    assert not (tmp_path / DIED).exists()
+def test_a_broker_s_death_is_known_to_one_whom_the_same_process_starts_and_to_nobody_else(tmp_path: Path) -> None:
+    mark, ours = tmp_path / DIED, os.getpid()
+    assert not take_note(tmp_path, ours)
+    note_death(tmp_path, ours)
+    note_death(tmp_path, ours)
+    before = os.readlink(mark)
+    assert take_note(tmp_path, ours)
+    assert not take_note(tmp_path, ours)
+    # What stands there of another run: a process of another number, or that had ours; a file that says nothing.
+    note_death(tmp_path, os.getppid())
+    another = os.readlink(mark)
+    for left in (another, f"{before}0"):
+        mark.unlink(missing_ok=True)
+        mark.symlink_to(left)
+        assert not take_note(tmp_path, ours)
+        assert not os.path.lexists(mark)
+    mark.touch()
+    assert not take_note(tmp_path, ours)
+    assert not mark.exists()
 
 
 def test_a_directory_in_which_nothing_was_begun_is_none(tmp_path: Path) -> None:
