@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -178,10 +179,13 @@ class Home:
             time.sleep(POLL_S)
 
     def call(self, line: socket.socket, path: Path, timeout_s: float = TIMEOUT_S) -> None:
-        """Connect to a socket that another process makes."""
+        """Connect to a socket once another process listens there: it has its name a moment before."""
         line.settimeout(timeout_s)
-        self.await_path(path, timeout_s)
-        line.connect(str(path))
+        deadline = time.monotonic() + timeout_s
+        while (error := line.connect_ex(str(path))) in (errno.ENOENT, errno.ECONNREFUSED):
+            assert time.monotonic() < deadline, f"nobody listens at {path}"
+            time.sleep(POLL_S)
+        assert not error, os.strerror(error)
 
     def await_path(self, path: Path, timeout_s: float = TIMEOUT_S) -> None:
         """Wait for a file or a socket that another process makes."""
