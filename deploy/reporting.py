@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import os
 import sys
-from contextlib import suppress
-from typing import Final
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final
 
 from machine.errors import MachineError
 from machine.shown import shown_line, shown_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 STREAMS: Final = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 
@@ -39,27 +42,25 @@ def put(text: str) -> None:
 
     What a stranger's recording says of itself reaches no terminal as a sequence of its own.
     """
-    try:
+    with taking():
         sys.stdout.write(shown_text(text) + "\n")
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise refused(error) from error
 
 
 def put_out() -> None:
     """Have all results taken that were put; as put()."""
-    try:
+    with taking():
         sys.stdout.flush()
+
+
+@contextmanager
+def taking() -> Iterator[None]:
+    """While something is written to standard output; MachineError, BrokenPipeError as put()."""
+    try:
+        yield
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise refused(error) from error
-
-
-def refused(error: OSError) -> MachineError:
-    """Standard output does not take any more."""
-    return MachineError(f"standard output: cannot write: {error.strerror}")
+        raise MachineError(f"standard output: cannot write: {error.strerror}") from error
 
 
 def complain(text: str) -> None:

@@ -12,7 +12,7 @@ from deploy.export.table import FORMATS, GUEST, HOST, Choice, exporter
 from deploy.library import open_recording
 from deploy.reading.watching import watched
 from deploy.reading_options import add_recording
-from deploy.reporting import refused, say
+from deploy.reporting import say, taking
 from machine.errors import EXIT_DONE, LogError, MachineError, UsageError
 from machine.recording.layout import FILE_MODE
 
@@ -65,12 +65,8 @@ def _readable(frames: Iterator[Frame], damage: list[LogError]) -> Iterator[Frame
 def _output(name: str) -> Iterator[IO[bytes]]:
     """A new file, standard output, or a pipe or device that is there; UsageError for a file that is there."""
     if name == "-":
-        try:
+        with taking():
             yield sys.stdout.buffer
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise refused(error) from error
         return
     path = Path(name)
     if path.is_file():
