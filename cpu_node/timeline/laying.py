@@ -1,7 +1,9 @@
 """`python -m cpu_node.timeline.laying REC`: run a recording again and leave snapshots in it.
 
 Theory of operation.  At each place the process forks: the child has memory as it was there, and writes while the parent
-runs on.  One child writes at a time.  Only the CPU takes part, so these snapshots have its state alone.
+runs on.  One child writes at a time.  Only the CPU takes part, so these snapshots have its state alone.  They say how
+much processor time the way to them has taken, without what the snapshots took: the best that can be known of how much
+work each part of the recording is, since this is a replay.
 
 Lives here: where snapshots are laid.  Never here: their files (machine/recording/snapshots/).
 """
@@ -42,20 +44,25 @@ class Layer:
         self._player = player
         self._point = START
         self._child = 0
+        self._work_ns = 0
+        self._since_ns = 0
 
     def lay(self, every: int) -> None:
         """One at the first sync point at or behind each multiple of `every` instructions; LogError if one cannot be."""
         goal = every
+        self._since_ns = time.thread_time_ns()
         while self._player.keep_at(goal, self._hear):
             goal = (self._player.icount // every + 1) * every
         self._await_child()
 
     def _hear(self, saved: Saved, icount: int) -> None:
+        self._work_ns += time.thread_time_ns() - self._since_ns
         self._point = self._recording.point(lambda frame: frame.icount < icount, self._point)
         self._await_child()
         self._child = os.fork()
         if self._child == 0:
             self._write(saved, icount)
+        self._since_ns = time.thread_time_ns()
 
     def _write(self, saved: Saved, icount: int) -> None:
         """In the child: write, and be gone without any of Python's farewells."""
@@ -79,6 +86,7 @@ class Layer:
                 made_ns=time.time_ns(),  # noqa: TID251  # for people
                 front=saved.front,
                 at_ns=saved.virtual_ns,
+                work_ns=self._work_ns,
             )
             head = writer.add(snapshot, self._player.memory.pages(), None)
             sys.stdout.write(f"{icount} {head.number} {head.bytes}\n")

@@ -70,6 +70,35 @@ class Work:
         return done + (self._done[at + 1] - done) * (icount - start) // (self._icounts[at + 1] - start)
 
 
+class Measured:
+    """How much work a replay has to do up to an instruction, where some snapshots say how much a replay has had.
+
+    Between them, and behind the last, it is shared out as another measure says.  That one may be wrong by a tenth: a
+    recording's clock tells of the host that it was made on, too.
+    """
+
+    def __init__(self, measured: Iterable[tuple[int, int]], other: Callable[[int], int]) -> None:
+        """`measured`: an instruction count and the work up to there, in any order, none of them 0."""
+        self._other = other
+        self._icounts, self._others, self._done = [0], [0], [0]
+        # What has been measured by two replays need not grow.
+        for icount, work in sorted(measured):
+            if work > self._done[-1] and other(icount) > self._others[-1]:
+                self._icounts.append(icount)
+                self._others.append(other(icount))
+                self._done.append(work)
+
+    def until(self, icount: int) -> int:
+        """The work up to an instruction count; in no unit."""
+        at = bisect_right(self._icounts, icount) - 1
+        further = max(0, self._other(icount) - self._others[at])
+        if at + 1 < len(self._icounts):
+            done, other = (column[at + 1] - column[at] for column in (self._done, self._others))
+        else:
+            done, other = self._done[at], max(1, self._others[at])
+        return self._done[at] + done * further // other
+
+
 def plan_segments(
     snapshots: Sequence[tuple[int, int]],
     end_icount: int,

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from deploy.analysis.segments import ANEW_NS, PAGE_NS, Work, plan_segments
+from deploy.analysis.segments import ANEW_NS, PAGE_NS, Measured, Work, plan_segments
 from deploy.analysis.spread import on_cluster, own_jobs, workers_of
 from deploy.analysis.work import Task
 from deploy.replayable import replayable
@@ -55,12 +55,16 @@ def tasks_of(recording: Recording, parts: int, analysis: tuple[str, ...] = ()) -
 def _work_of(recording: Recording, heads: Sequence[Head]) -> tuple[Callable[[int], int], int]:
     """How much work it is to replay up to an instruction, and to begin at a snapshot.
 
-    In a long log the instructions tell it well enough.
+    The replay that has made the snapshots knows best.  In a long log the instructions tell it well enough.
     """
+    begin = recording.begin_icount
+    loading = PAGE_NS * max((head.pages for head in heads), default=0)
     if recording.messages > MOST_MESSAGES:
-        return int, 0
-    beginning = ANEW_NS + PAGE_NS * max((head.pages for head in heads), default=0)
-    return Work(moments(recording.path / LOG_NAME)).until, beginning
+        until, beginning = (lambda icount: max(0, icount - begin)), 0
+    else:
+        until, beginning = Work(moments(recording.path / LOG_NAME)).until, ANEW_NS + loading
+    measured = [(head.icount, head.work_ns) for head in heads if head.work_ns and head.icount > begin]
+    return (Measured(measured, until).until, loading) if measured else (until, beginning)
 
 
 def run_in_parts(

@@ -70,5 +70,5 @@ def _cpu_s(act: Callable[[], object]) -> float:
 def _snapshot(number: int) -> Snapshot:
     state = NodeState("cpu", bytes(PAGE_BYTES))
     return Snapshot(
-        RECORDING, number, number, number, 0, bytes(32), Place(), MEMORY, (state,), b"", "", number, 0, True, number
+        RECORDING, number, number, number, 0, bytes(32), Place(), MEMORY, (state,), b"", "", number, 0, True, number, 0
     )

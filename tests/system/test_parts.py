@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,13 @@ import pytest
 
 from deploy.analysis.crew import Crew
 from deploy.analysis.segments import Segment
+from deploy.analysis.verification import tasks_of
 from deploy.analysis.work import Task
 from machine.board import render_board
 from machine.errors import MachineError
 from machine.recording.files import board_here
 from machine.recording.reader import Recording
+from machine.recording.snapshots.store import SnapshotStore
 from tests.harness.guests import BARE, DMACOPY, guest
 from tests.harness.machine import TIMEOUT_S
 
@@ -75,6 +78,22 @@ def test_parts_give_the_answer_of_one_pass(home: Home, recording: Path) -> None:
     assert verdict(home, recording, "--jobs", "3") == whole
     assert home.run("verify", recording, "--json", "--jobs", "3").json["parts"] == 3
     assert home.run("verify", recording, "--jobs", "0").exit_code == 2
+
+
+def test_parts_are_told_by_what_the_replay_has_taken_that_made_the_snapshots(
+    recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Recording.open(recording)
+    heads = SnapshotStore(recording, opened.facts.id).list()
+    work = [head.work_ns for head in heads]
+    assert len(work) > 2
+    assert work[0] > 0
+    assert work == sorted(work)
+    for hard in (0, len(heads) - 1):
+        # As if nearly all of the work were in front of this one.
+        said = tuple(replace(head, work_ns=10**9 * (1 + 100 * (n >= hard)) + n) for n, head in enumerate(heads))
+        monkeypatch.setattr(SnapshotStore, "list", lambda _, said=said: said)
+        assert [task.segment.first for task in tasks_of(opened, 2)] == [0, heads[hard].number]
 
 
 def test_parts_of_a_cut_give_the_answer_of_one_pass(home: Home, recording: Path) -> None:

@@ -57,11 +57,23 @@ class Snapshot2(Snapshot1):
     front: bool
 
 
-def _lift2(old: Snapshot2) -> Snapshot:
-    return Snapshot(**kept(old), at_ns=0)
+def _lift2(old: Snapshot2) -> Snapshot3:
+    return Snapshot3(**kept(old), at_ns=0)
 
 
 @vmstate("snapshot", 3, before=(Snapshot2, _lift2))
+@dataclass(slots=True)
+class Snapshot3(Snapshot2):
+    """What version 3 said: as `Snapshot`, but not how much work a replay has up to it."""
+
+    at_ns: Count
+
+
+def _lift3(old: Snapshot3) -> Snapshot:
+    return Snapshot(**kept(old), work_ns=0)
+
+
+@vmstate("snapshot", 4, before=(Snapshot3, _lift3))
 @dataclass(slots=True)
 class Snapshot:
     """One cut through a run: the CPU stopped behind `icount` instructions, nothing under way."""
@@ -95,6 +107,9 @@ class Snapshot:
     """Nothing had been dealt with at `icount`; a guest that sleeps there may have been woken several times."""
     at_ns: Count
     """The virtual time at instruction `at`, in nanoseconds; 0 where nobody knows."""
+    work_ns: Count
+    """The processor time that a replay from the recording's beginning has taken to come here, in nanoseconds; 0 where
+    nobody has measured it.  No run depends on it."""
 
 
 def point_of(snapshot: Snapshot) -> Point:

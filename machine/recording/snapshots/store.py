@@ -51,6 +51,8 @@ class Head:
     """The virtual time there, in nanoseconds; 0 where nobody knows."""
     made_ns: int
     """The host's Unix time when it was made, in nanoseconds; 0 where nobody knows."""
+    work_ns: int
+    """The processor time of a replay up to it, in nanoseconds; 0 where nobody has measured it."""
     nodes: tuple[str, ...]
     """The nodes whose states it has."""
     front: bool
@@ -255,6 +257,7 @@ def head_of(file: SnapshotFile, size: int) -> Head:
         snapshot.at,
         snapshot.at_ns,
         snapshot.made_ns,
+        snapshot.work_ns,
         tuple(node.name for node in snapshot.nodes),
         snapshot.front,
         sum(pages for _, pages in file.packs),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.analysis.lcov import by_symbol, table, tracefile
-from deploy.analysis.segments import ANSWER_NS, LEAST_NS, MESSAGE_NS, MOST_NS, Work, plan_segments
+from deploy.analysis.segments import ANSWER_NS, LEAST_NS, MESSAGE_NS, MOST_NS, Measured, Work, plan_segments
 from machine.analysis.changes import Changes
 from machine.analysis.coverage import Coverage, join
 from machine.analysis.table import make_analysis
@@ -136,6 +136,26 @@ def test_work_never_becomes_less(moments: list[tuple[int, int]]) -> None:
     work = Work(zip(sorted(icounts), clock, strict=True))
     done = [work.until(icount) for icount in range(0, 10**6, 9973)]
     assert done == sorted(done)
+
+
+def test_work_that_a_replay_has_measured_is_shared_out_between_as_another_measure_says() -> None:
+    # The other measure says that the second hundred is three times the first, and all behind it the same again.
+    work = Measured([(200, 1000), (100, 400)], lambda icount: icount + 2 * max(0, min(icount, 200) - 100))
+    done = [work.until(icount) for icount in (0, 50, 100, 150, 200, 300, 400)]
+    assert done == [0, 200, 400, 700, 1000, 1250, 1500]
+
+
+@given(
+    measured=st.lists(st.tuples(st.integers(1, 1000), st.integers(1, 10**6)), max_size=10),
+    grain=st.integers(1, 400),
+)
+def test_measured_work_never_becomes_less_whatever_two_replays_have_measured(
+    measured: list[tuple[int, int]], grain: int
+) -> None:
+    work = Measured(measured, lambda icount: icount // grain * 7)
+    done = [work.until(icount) for icount in range(1100)]
+    assert done == sorted(done)
+    assert done[0] == 0
 
 
 def test_parts_are_about_as_much_work_as_each_other() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from machine.bounds import Long, Within
 from machine.errors import StateError
-from machine.recording.snapshots.snapshot import Snapshot, Snapshot1, Snapshot2
+from machine.recording.snapshots.snapshot import Snapshot, Snapshot1, Snapshot2, Snapshot3
 from machine.vmstate import decode, encode, identity, layouts, versions
 from tests.unit.machine.declared import declared_states, states
 
@@ -106,6 +106,6 @@ def test_an_older_version_is_lifted_and_saved_as_the_newest(cls: type, data: st.
             assert getattr(lifted, name) == getattr(old, name)
 
 
-def test_a_snapshot_is_of_its_third_version() -> None:
-    assert identity(Snapshot) == ("snapshot", 3)
-    assert [kept for kept, _ in layouts(Snapshot)] == [Snapshot1, Snapshot2, Snapshot]
+def test_a_snapshot_is_of_its_fourth_version() -> None:
+    assert identity(Snapshot) == ("snapshot", 4)
+    assert [kept for kept, _ in layouts(Snapshot)] == [Snapshot1, Snapshot2, Snapshot3, Snapshot]

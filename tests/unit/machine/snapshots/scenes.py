@@ -56,6 +56,7 @@ def snapshot(
         made_ns=10**9 * number,
         front=front,
         at_ns=10**8 * number,
+        work_ns=10**7 * number,
     )
 
 
