@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from deploy.analysis.segments import ANEW_NS, PAGE_NS, Measured, Work, plan_segments
+from deploy.analysis.segments import ANEW_NS, ENDING_NS, PAGE_NS, Measured, Work, plan_segments
 from deploy.analysis.spread import on_cluster, own_jobs, workers_of
 from deploy.analysis.work import Task
 from deploy.replayable import replayable
@@ -57,14 +57,17 @@ def _work_of(recording: Recording, heads: Sequence[Head]) -> tuple[Callable[[int
 
     The replay that has made the snapshots knows best.  In a long log the instructions tell it well enough.
     """
-    begin = recording.begin_icount
-    loading = PAGE_NS * max((head.pages for head in heads), default=0)
+    begin, end = recording.begin_icount, recording.end_icount
+    pages = max((head.pages for head in heads), default=0)
     if recording.messages > MOST_MESSAGES:
         until, beginning = (lambda icount: max(0, icount - begin)), 0
     else:
-        until, beginning = Work(moments(recording.path / LOG_NAME)).until, ANEW_NS + loading
+        until, beginning = Work(moments(recording.path / LOG_NAME)).until, ANEW_NS + PAGE_NS * pages
     measured = [(head.icount, head.work_ns) for head in heads if head.work_ns and head.icount > begin]
-    return (Measured(measured, until).until, loading) if measured else (until, beginning)
+    if not measured:
+        return until, beginning
+    work = Measured(measured, until).until
+    return (lambda icount: work(icount) + ENDING_NS * pages * (icount >= end)), PAGE_NS * pages
 
 
 def run_in_parts(

@@ -57,6 +57,17 @@ def measure(argv: Sequence[str], directory: Path, *, peaks: bool = False, exit_c
     return Measured(wall_s, _children_s() - before_s, found)
 
 
+def side_by_side(argv: Sequence[str], directory: Path, times: int) -> float:
+    """Wall seconds of a command that is run several times at once; RuntimeError if one does not end with 0."""
+    started = time.monotonic()
+    null = subprocess.DEVNULL
+    processes = [subprocess.Popen(argv, cwd=directory, stdin=null, stdout=null, stderr=null) for _ in range(times)]
+    codes = [process.wait() for process in processes]
+    if any(codes):
+        raise RuntimeError(f"{argv}: exit codes {codes}")
+    return time.monotonic() - started
+
+
 def _children_s() -> float:
     """User and system time of all children that have ended, and of theirs."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -96,6 +96,19 @@ def test_parts_are_told_by_what_the_replay_has_taken_that_made_the_snapshots(
         assert [task.segment.first for task in tasks_of(opened, 2)] == [0, heads[hard].number]
 
 
+def test_the_last_part_is_shorter_by_what_it_takes_to_load_memory_and_to_hash_it_at_the_end(
+    recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Recording.open(recording)
+    heads = SnapshotStore(recording, opened.facts.id).list()
+    second, millions = 10**9, 10**6
+    # A page in a microsecond and a half, and in two and a half.
+    for pages, cut in ((0, 8), (2 * millions, 12)):
+        said = tuple(replace(head, work_ns=second * (1 + n), pages=pages) for n, head in enumerate(heads))
+        monkeypatch.setattr(SnapshotStore, "list", lambda _, said=said: said)
+        assert [task.segment.first for task in tasks_of(opened, 2)] == [0, heads[cut - 1].number]
+
+
 def test_parts_of_a_cut_give_the_answer_of_one_pass(home: Home, recording: Path) -> None:
     cut = home.work / "cut.dejavm"
     made = home.run("cut", recording, "--from", str(EVERY), "--to", str(2 * EVERY), "-o", cut)
