@@ -111,7 +111,7 @@ def _copy(recording: Recording, snapshot: Snapshot, begun: Cut, target: Path, re
     if snapshot.chain.hex() != begun.chain or snapshot.seq != begun.seq:
         raise LogError(f"{recording.path}: snapshot {snapshot.number} does not stand where the log says")
     place = Place(0, begun.seq, begun.icount, snapshot.chain)
-    own = replace(snapshot, recording=recording_id, number=1, place=place)
+    own = replace(snapshot, recording=recording_id, number=1, place=place, work_ns=0)
     with mmap.mmap(-1, snapshot.memory) as memory:
         with memoryview(memory) as view:
             SnapshotStore(recording.path, recording.facts.id).load_memory(snapshot.number, view)

@@ -111,8 +111,10 @@ def test_the_last_part_is_shorter_by_what_it_takes_to_load_memory_and_to_hash_it
 
 def test_parts_of_a_cut_give_the_answer_of_one_pass(home: Home, recording: Path) -> None:
     cut = home.work / "cut.dejavm"
-    made = home.run("cut", recording, "--from", str(EVERY), "--to", str(2 * EVERY), "-o", cut)
+    made = home.run("cut", recording, "--from", str(2 * EVERY), "--to", str(4 * EVERY), "-o", cut)
     assert made.exit_code == 0, made.stderr
+    # What is in front of it is no work of its replay's.
+    assert [head.work_ns for head in SnapshotStore(cut, Recording.open(cut).facts.id).list()] == [0]
     assert verdict(home, cut, "--jobs", "2") == verdict(home, cut)
     assert verdict(home, cut)["bit_exact"]
 

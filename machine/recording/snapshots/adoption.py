@@ -36,7 +36,7 @@ def adopt(source: Path, source_id: str, number: int, target: Path, target_id: st
         for pack, _ in file.packs:
             share(pack_path(here, pack), pack_path(there, pack))
         # No name either: as the other's beginning it could not be taken away again.
-        mine = replace(file, snapshot=replace(file.snapshot, recording=target_id, label=""))
+        mine = replace(file, snapshot=replace(file.snapshot, recording=target_id, label="", work_ns=0))
         with Part(snapshot_path(there, number)) as part:
             part.write(pack_file(mine))
             part.keep()
