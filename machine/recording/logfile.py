@@ -30,6 +30,8 @@ class LogFile:
         self._follows = follow
         self._pending = bytearray()
         self._written = 0
+        self._whole = 0
+        """Where what stays ends if the host refuses what comes next."""
         self._refused = ""
         """Why the host has refused a write: behind it nothing can be written."""
 
@@ -42,14 +44,16 @@ class LogFile:
         """Bytes said so far."""
         return self._written + len(self._pending)
 
-    def flush(self) -> None:
-        """Give to the host what has been gathered; LogError."""
+    def flush(self, *, more: bool = False) -> None:
+        """Give to the host what has been gathered; LogError.
+
+        `more`: it is nothing without what comes next.  If the host refuses that, this goes, too.
+        """
         if self._refused:
             raise LogError(self._refused)
         if self._follows:
             self._compare()
             return
-        whole = self._written
         try:
             while self._pending:
                 written = os.write(self._fd, self._pending)
@@ -58,9 +62,11 @@ class LogFile:
         except OSError as error:
             # On a full disk a part of the chunk may have found room: without it the log just ends.
             with suppress(OSError):
-                os.ftruncate(self._fd, whole)
+                os.ftruncate(self._fd, self._whole)
             self._refused = f"{self._path}: cannot write the log: {error.strerror}"
             raise LogError(self._refused) from error
+        if not more:
+            self._whole = self._written
 
     def cut(self) -> None:
         """Drop what the file has behind what has been said; from here on it is written.  LogError."""
@@ -71,6 +77,7 @@ class LogFile:
         except OSError as error:
             raise LogError(f"{self._path}: cannot cut the log: {error.strerror}") from error
         self._follows = False
+        self._whole = self._written
 
     def close(self) -> None:
         """Let go; what has only been gathered is lost."""

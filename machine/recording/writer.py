@@ -10,9 +10,9 @@ import shutil
 import typing
 from contextlib import suppress
 from dataclasses import replace
-from typing import IO, Final
+from typing import Final
 
-from mcap.writer import IndexType, Writer
+from mcap.records import Message
 
 from machine.board import Board, render_board
 from machine.codec import type_of
@@ -26,12 +26,8 @@ from machine.recording.format import (
     CHUNK_NS,
     GOOD_BYTES,
     GOOD_NS,
-    HIGHEST_CHUNK_BYTES,
     LINK_CLASS,
     LINK_TOPIC,
-    MESSAGE_ENCODING,
-    PROFILE,
-    SCHEMA_ENCODING,
     SEQ_MASK,
     channel_metadata,
     node_names,
@@ -42,6 +38,7 @@ from machine.recording.layout import DIRECTORY_MODE, FILE_MODE, LOG_NAME, MACHIN
 from machine.recording.logfile import LogFile
 from machine.recording.place import Place, Point
 from machine.recording.schema import schema_of
+from machine.recording.sections import Sections
 from machine.recording.times import host_times
 
 if typing.TYPE_CHECKING:
@@ -93,16 +90,9 @@ class RecordingWriter:
             if begun is None
             else LogFile(directory / LOG_NAME, follow=follows)
         )
-        # Chunks are closed here, by time and by size, and never by the library's own limit.
-        self._mcap = Writer(
-            typing.cast("IO[bytes]", self._file),
-            chunk_size=HIGHEST_CHUNK_BYTES,
-            index_types=IndexType.CHUNK,
-            enable_data_crcs=True,
-        )
-        self._mcap.start(PROFILE)
+        self._log = Sections(self._file, directory)
         self._file.flush()
-        self._links = self._mcap.register_channel(LINK_TOPIC, "", 0, {"class": LINK_CLASS})
+        self._links = self._log.add_channel(LINK_TOPIC, {"class": LINK_CLASS})
         if begun is not None:
             self._go_on(*begun)
 
@@ -142,10 +132,9 @@ class RecordingWriter:
 
     def finish(self) -> None:
         """Close the log with its summary; a log closed so, whose last message is End, has a clean end."""
-        self._mcap.finish()  # type: ignore[no-untyped-call]
-        self._file.flush()
+        self._log.finish()
         self._facts = replace(self._facts, closed=self._file.tell())
-        self._file.close()
+        self._log.close()
         # Who finds less of the log later knows that it has been cut, and that no crash has ended the run.
         # The log is whole; where the disk is full it just cannot be told from one that was longer.
         with suppress(LogError):
@@ -156,7 +145,7 @@ class RecordingWriter:
 
     def abandon(self) -> None:
         """Leave the log as the host has it; the open chunk is lost.  Allowed at any time, more than once."""
-        self._file.close()
+        self._log.close()
 
     def _go_on(self, recording: Recording, upto: int) -> None:
         """Say everything up to a message again: MCAP's summary needs it all, and nothing is gone on with unread.
@@ -190,7 +179,7 @@ class RecordingWriter:
         channel = self._channels.get((frame.type, frame.source, frame.target))
         if channel is None:
             channel = self._open_channel(frame)
-        self._mcap.add_message(channel, frame.icount, frame.payload, host_ns, frame.seq & SEQ_MASK)
+        self._say(channel, frame, frame.payload, host_ns)
         self._chunk_bytes += _MESSAGE_OVERHEAD + len(frame.payload)
         self._chain.add(frame)
         self._seq = frame.seq
@@ -206,24 +195,34 @@ class RecordingWriter:
     def _link(self, frame: Frame, host_ns: int) -> None:
         """Begin a chunk: say behind which messages of which recording it stands."""
         link = self._chain.link(self._id)
-        self._mcap.add_message(self._links, frame.icount, link, host_ns, frame.seq & SEQ_MASK)
+        self._say(self._links, frame, link, host_ns)
         self._opened_ns = host_ns
 
+    def _say(self, channel: int, frame: Frame, data: bytes, host_ns: int) -> None:
+        self._log.add_message(
+            Message(
+                channel_id=channel,
+                log_time=frame.icount,
+                data=data,
+                publish_time=host_ns,
+                sequence=frame.seq & SEQ_MASK,
+            )
+        )
+
     def _close_chunk(self) -> None:
-        self._mcap.flush()  # type: ignore[no-untyped-call]
+        self._log.close_chunk()
         self._chunk_bytes = 0
         self._opened_ns = None
 
     def _open_channel(self, frame: Frame) -> int:
         schema = self._schemas.get(frame.type)
         if schema is None:
-            schema = self._mcap.register_schema(schema_name(frame.type), SCHEMA_ENCODING, schema_of(frame.type))
+            schema = self._log.add_schema(schema_name(frame.type), schema_of(frame.type))
             self._schemas[frame.type] = schema
-        channel = self._mcap.register_channel(
+        channel = self._log.add_channel(
             topic_of(self._names, frame.source, frame.target, frame.type),
-            MESSAGE_ENCODING,
-            schema,
             channel_metadata(frame.source, frame.target, frame.type),
+            schema,
         )
         self._channels[frame.type, frame.source, frame.target] = channel
         return channel
