@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 import xmlrpc.client
@@ -21,6 +22,7 @@ from deploy.supervision.remains import await_gone, end_remains
 from machine.errors import MachineError
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
 
     from deploy.supervision.place import ServicePlaces
@@ -68,18 +70,46 @@ def start(places: ServicePlaces) -> None:
         raise MachineError(f"supervisord did not start: {why.removeprefix(ERROR)}")
 
 
+class _Connection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: Path, patience_s: float | None) -> None:
+        super().__init__("localhost", timeout=patience_s)
+        self._path = path
+
+    def connect(self) -> None:
+        """OSError, which a timeout is, too."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class _Transport(xmlrpc.client.Transport):
+    """XML-RPC over a unix socket; supervisor's own waits for ever."""
+
+    def __init__(self, path: Path, patience_s: float | None) -> None:
+        super().__init__()
+        self._unix = _Connection(path, patience_s)
+
+    def make_connection(self, host: object) -> http.client.HTTPConnection:  # there is one
+        """The one there is."""
+        return self._unix
+
+    def close(self) -> None:
+        """Hang up; the next call connects again."""
+        self._unix.close()
+
+
 class Supervisor:
     """One machine's supervisor, over its socket."""
 
-    def __init__(self, url: str) -> None:
-        from supervisor.xmlrpc import SupervisorTransport  # noqa: PLC0415  # loaded where it is asked, not by every command
-
-        self._server = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=SupervisorTransport(None, None, url))
+    def __init__(self, path: Path, patience_s: float | None = None) -> None:
+        self._server = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=_Transport(path, patience_s))
 
     @classmethod
-    def of(cls, places: ServicePlaces) -> Supervisor:
-        """The supervisor of a machine."""
-        return cls(f"unix://{places.socket}")
+    def of(cls, places: ServicePlaces, patience_s: float | None = None) -> Supervisor:
+        """The supervisor of a machine, which may take so long to answer; None: as long as it is there."""
+        return cls(places.socket, patience_s)
 
     def __enter__(self) -> Self:
         return self

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from deploy.supervision.place import ServicePlaces
 
 ANSWER_S: Final = 2.0
-"""How long a broker may take to answer."""
+"""How long a broker may take to answer, and a supervisor."""
 POLL_S: Final = 0.01
 NODE_STATES: Final = {
     NodeState.MISSING: "missing",
@@ -151,7 +151,7 @@ def report(places: ServicePlaces) -> Report:
 
 
 def _programs(places: ServicePlaces) -> list[Program]:
-    with Supervisor.of(places) as supervisor:
+    with Supervisor.of(places, ANSWER_S) as supervisor:
         return supervisor.programs()
 
 

@@ -287,6 +287,19 @@ def test_the_example_runs_and_supervisor_s_own_stop_ends_it_in_order(home: Home)
         assert "exited: listener" not in log, log
 
 
+def test_ps_does_not_wait_for_a_supervisor_that_is_stopped(home: Home) -> None:
+    machine = Service(home, "m")
+    machine.up("bare", "--kernel", guest("echo"), "--serial", "ringbuf")
+    supervisor = ServicePlaces(machine.directory).supervisor_pid()
+    assert supervisor is not None
+    os.kill(supervisor, signal.SIGSTOP)
+    try:
+        assert machine.ps()["state"] == "running"
+    finally:
+        os.kill(supervisor, signal.SIGCONT)
+    machine.down()
+
+
 def test_a_machine_whose_cpu_hangs_is_cut_short_and_nothing_of_it_is_left(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
