@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from machine.recording.facts import Parent
     from machine.recording.reader import Recording
@@ -29,7 +30,7 @@ class Member:
         return self.recording.facts.parent if self.recording is not None else None
 
     def facts(self) -> dict[str, object]:
-        """The JSON object (docs/commands.md, tree)."""
+        """The JSON object (docs/commands.md, tree), but for its branches."""
         found: dict[str, object] = {"id": self.id, "path": self.path, "here": self.recording is not None}
         if self.recording is not None:
             found |= {
@@ -41,7 +42,7 @@ class Member:
             }
         if self.parent is not None:
             found["wanted"] = self.parent.wanted
-        return found | {"branches": [branch.facts() for branch in self.branches]}
+        return found
 
     def line(self) -> str:
         """One line for people."""
@@ -85,15 +86,44 @@ def _comes_from_itself(member: Member, members: Mapping[str, Member]) -> bool:
 
 def render(roots: Iterable[Member]) -> str:
     """All families as text."""
-    lines = [line for root in roots for line in (root.line(), *_draw(root, ""))]
+    lines = [line for root in roots for line in (root.line(), *_draw(root))]
     return "\n".join(lines) if lines else "no recordings"
 
 
-def _draw(member: Member, indent: str) -> Iterator[str]:
-    for number, branch in enumerate(member.branches, 1):
-        last = number == len(member.branches)
+def to_json(roots: Sequence[Member]) -> str:
+    """All families as a JSON list; written here, since json goes no deeper than Python's stack."""
+    parts: list[str] = []
+    todo = _listed(roots)
+    while todo:
+        item = todo.pop()
+        if isinstance(item, str):
+            parts.append(item)
+        else:
+            parts.append(f'{json.dumps(item.facts())[:-1]}, "branches": ')
+            todo += ["}", *_listed(item.branches)]
+    return "".join(parts)
+
+
+def _listed(members: Sequence[Member]) -> list[Member | str]:
+    """A JSON list of members, the first piece last."""
+    items: list[Member | str] = ["["]
+    for number, member in enumerate(members):
+        items += [", ", member] if number else [member]
+    return [*items, "]"][::-1]
+
+
+def _draw(root: Member) -> Iterator[str]:
+    """What is below a member.  Without recursion: a chain of branches may be longer than Python's stack is deep."""
+    todo = _indented(root, "")
+    while todo:
+        branch, indent, last = todo.pop()
         yield f"{indent}{'└── ' if last else '├── '}{branch.line()}"
-        yield from _draw(branch, indent + ("    " if last else "│   "))
+        todo += _indented(branch, indent + ("    " if last else "│   "))
+
+
+def _indented(member: Member, indent: str) -> list[tuple[Member, str, bool]]:
+    """Its branches, the last first, each with its indent and whether it is the last."""
+    return [(branch, indent, not number) for number, branch in enumerate(reversed(member.branches))]
 
 
 def _by_place(member: Member) -> tuple[int, str, str]:

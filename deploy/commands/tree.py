@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.family import families, render
+from deploy.family import families, render, to_json
 from deploy.library import RECORDINGS
 from deploy.reading_options import add_json
 from deploy.reporting import complain, put
@@ -39,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
         else:
             found.setdefault(recording.facts.id, recording)
     roots = families(found.values())
-    put(json.dumps([root.facts() for root in roots]) if options.json else render(roots))
+    put(to_json(roots) if options.json else render(roots))
     for text in damage:
         complain(text)
     return EXIT_UNREADABLE if damage else EXIT_DONE

@@ -28,6 +28,7 @@ SLOTS = (
     DeviceSlot("nic0", "nic", 0x1000_1000, 1, backend="user", options=(("mac", "52:54:00:12:34:56"),)),
     DeviceSlot("input0", "input", 0x1000_2000, 2, backend="none", options=(("type", "kbd"),)),
 )
+LONG = 1001
 MACHINE = Board("m", devices=SLOTS)
 
 
@@ -126,6 +127,21 @@ def test_a_family_is_drawn_by_the_places_where_it_parts(tmp_path: Path) -> None:
     assert orphan.line() == f"{late.path} is not here, id {late.facts.id}"
     assert orphan.facts()["here"] is False
     assert render(()) == "no recordings"
+
+
+def test_a_chain_of_a_thousand_branches_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = Recording.open(write(tmp_path / "0000.dejavm")).point(lambda frame: frame.seq <= 4)
+    for number in range(1, LONG):
+        origin = Parent(f"{number - 1:032x}", "above", 2000, 1000, 4, place.inputs, place.chain, 500, 1)
+        facts = replace(FACTS, id=f"{number:032x}", parent=origin)
+        RecordingWriter(tmp_path / f"{number:04}.dejavm", BOARD, facts).abandon()
+    assert cli.main(["tree", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == LONG
+    assert lines[-1].startswith(f"{'    ' * (LONG - 2)}└── @2,000 {tmp_path}/{LONG - 1:04}.dejavm: tiny")
+    assert cli.main(["tree", str(tmp_path), "--json"]) == 0
+    # Each is in its parent's list: a reader's own stack must be as deep.
+    assert capsys.readouterr().out.rstrip().endswith('"branches": []' + "}]" * LONG)
 
 
 def test_the_tree_names_what_it_cannot_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
