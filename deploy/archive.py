@@ -75,8 +75,8 @@ def pack(
 ) -> None:
     """Write a recording into one new file of mode 0600; guest files go in unless `thin`, `snapshots` if told.
 
-    UsageError if the file exists, ChangedGuest if a guest file is nowhere, SnapshotError if the snapshot that it begins
-    with is damaged, MachineError if the host refuses.
+    UsageError if the file exists or would be one that unpack() refuses, ChangedGuest if a guest file is nowhere,
+    SnapshotError if the snapshot that it begins with is damaged, MachineError if the host refuses.
     """
     files = [(name, recording.path / name) for name in (MACHINE_NAME, LOG_NAME)]
     store = SnapshotStore(recording.path, recording.facts.id)
@@ -92,12 +92,13 @@ def pack(
         within = (path, path.parent) if name.startswith(SNAPSHOTS_NAME) else (path,)
         if not name.startswith(FILES_NAME) and any(each.is_symlink() for each in within):
             raise LogError(f"{path}: is a link, and no part of the recording; put the file itself there")
-    if target.exists():
+    if os.path.lexists(target):
         raise UsageError(f"{target}: exists already; give another name with -o")
     try:
         with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}-", delete=False) as scratch:
             try:
                 _write(scratch, files)
+                _check_ratio(scratch, target)
                 Path(scratch.name).rename(target)
             except BaseException:
                 Path(scratch.name).unlink()
@@ -111,7 +112,7 @@ def unpack(source: Path, target: Path) -> Recording:
 
     UsageError if the directory exists; LogError if the file is damaged or not a packed recording.
     """
-    if target.exists():
+    if os.path.lexists(target):
         raise UsageError(f"{target}: exists already; give another name with -o")
     try:
         scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
@@ -119,7 +120,7 @@ def unpack(source: Path, target: Path) -> Recording:
         raise MachineError(f"{target}: cannot unpack: {error.strerror}") from error
     try:
         _read(source, scratch)
-        Recording.open(scratch)
+        _check_machine(source, scratch)
         scratch.rename(target)
     except (tarfile.TarError, zstandard.ZstdError, EOFError, ValueError, LookupError, ArithmeticError) as error:
         # Those are what Python's tarfile makes of numbers that are none.
@@ -145,10 +146,25 @@ def _write(file: IO[bytes], files: Sequence[tuple[str, Path]]) -> None:
                 archive.addfile(member, content)
 
 
+def _check_ratio(file: IO[bytes], target: Path) -> None:
+    """UsageError if unpack() would take it for a small file that is made to become a large one."""
+    file.seek(0)
+    plain = _Plain(file)
+    try:
+        while plain.read(_READ_BYTES):
+            pass
+    except tarfile.ReadError as error:
+        raise UsageError(f"{target}: unpack would refuse it: {error}; --thin leaves the guest's files out") from error
+
+
 def _read(source: Path, directory: Path) -> None:
     directory.chmod(DIRECTORY_MODE)
+    try:
+        packed = source.open("rb")
+    except OSError as error:
+        raise LogError(f"{source}: cannot read: {error.strerror}") from error
     with (
-        source.open("rb") as file,
+        packed as file,
         tarfile.open(fileobj=(plain := _Plain(file)), mode="r|", tarinfo=_Header) as archive,
     ):
         for member, content in _members(archive, source):
@@ -216,6 +232,14 @@ def _members(archive: tarfile.TarFile, source: Path) -> Iterator[tuple[tarfile.T
             raise LogError(f"{source}: {member.name!r} does not belong in a packed recording")
         seen.add(member.name)
         yield member, content
+
+
+def _check_machine(source: Path, directory: Path) -> None:
+    """LogError, which names what the user has, unless a recording is in the directory."""
+    try:
+        Recording.open(directory)
+    except LogError as error:
+        raise LogError(str(error).replace(str(directory), str(source))) from error
 
 
 def _check(path: Path, size: int, source: Path) -> None:

@@ -16,7 +16,7 @@ from deploy.replaying import plan_replay
 from deploy.scratch import put_file, scratch
 from deploy.symbol_elf import symbol_elf
 from machine.board import render_board
-from machine.errors import EXIT_DONE, EXIT_USAGE, MachineError, UsageError
+from machine.errors import EXIT_DONE, UsageError, told_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -132,7 +132,7 @@ def _server(recording: Recording, address: str, until: int | None, *options: str
         try:
             if not listening:
                 code = process.wait()
-                raise (UsageError if code == EXIT_USAGE else MachineError)("gdb's server has ended; it said why")
+                raise told_as(code, "gdb's server has ended; it said why")
             yield process
         finally:
             process.terminate()

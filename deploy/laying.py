@@ -12,7 +12,7 @@ from deploy.progress import Progress, Screen
 from deploy.replayable import built_files
 from deploy.scratch import put_file, scratch
 from machine.board import render_board
-from machine.errors import MachineError, UsageError
+from machine.errors import UsageError, told_as
 from machine.recording.facts import check_versions
 from machine.recording.files import board_here
 from machine.recording.format import RESUMABLE_FORMAT
@@ -50,4 +50,4 @@ def make_snapshots(recording: Recording, every: int) -> None:
         code = process.wait()
     screen.clear()
     if code:
-        raise MachineError(f"{recording.path}: not all snapshots could be made")
+        raise told_as(code, f"{recording.path}: not all snapshots could be made")

@@ -11,7 +11,7 @@ from deploy.reading.payload import read_payload, to_plain
 from machine.codec import name_of
 from machine.frame import class_of
 from machine.message_base import MessageStruct
-from machine.recording.format import node_names
+from machine.recording.format import node_name, node_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,14 +90,6 @@ def text_of(recording: Recording) -> MessageText:
 def shortened(line: str) -> str:
     """A message's line as people are shown it among others."""
     return line if len(line) <= LINE else f"{line[: LINE - 3]}..."
-
-
-def node_name(names: tuple[str, ...], number: int) -> str:
-    """A node's name, also if the board has none for its number; no two numbers have the same."""
-    if number < len(names):
-        return names[number]
-    name = f"node{number}"
-    return f"#{number}" if name in names else name
 
 
 def _payload(frame: Frame) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from deploy.plan import BROKER
-from machine.errors import EXIT_DIVERGED, EXIT_DONE, EXIT_FAILED, EXIT_UNREADABLE, EXIT_USAGE
+from machine.errors import EXIT_DIVERGED, EXIT_DONE, EXIT_FAILED, EXIT_MISTOLD, EXIT_UNREADABLE, EXIT_USAGE
 from machine.message import PowerOffReason, RunMode, RunState, Status
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def judge(mode: RunMode, status: Status, exit_codes: Mapping[str, int], seconds:
         case RunState.DIVERGED:
             code, lines = EXIT_DIVERGED, [status.detail or "the replay is not what was recorded"]
         case _:
-            code, lines = _failure_code(exit_codes), [status.detail or "the run failed"]
+            code, lines = _failure_code(mode, exit_codes), [status.detail or "the run failed"]
     return Outcome(status, code, tuple(lines), seconds)
 
 
@@ -75,11 +75,14 @@ def _judge_power_off(status: Status) -> tuple[int, list[str]]:
             return EXIT_DONE, []
 
 
-def _failure_code(exit_codes: Mapping[str, int]) -> int:
-    """2 if a node could not be set up, the broker's own word on the recording, else 1."""
+def _failure_code(mode: RunMode, exit_codes: Mapping[str, int]) -> int:
+    """2 if a node could not be set up, 4 if the recording is what nobody can follow, else 1."""
     if EXIT_USAGE in exit_codes.values():
         return EXIT_USAGE
     if exit_codes.get(BROKER) == EXIT_UNREADABLE:
+        return EXIT_UNREADABLE
+    # Whatever a node is told in a replay, or whatever follows from it, is the recording's.
+    if mode in REPLAYS and EXIT_MISTOLD in exit_codes.values():
         return EXIT_UNREADABLE
     return EXIT_FAILED
 

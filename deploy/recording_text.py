@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
-from deploy.message_text import node_name
 from machine.board import MIB
-from machine.recording.format import node_names
+from machine.recording.format import node_name, node_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from machine.codec import decode, encode
-from machine.errors import UsageError
+from machine.errors import LocalWireError, RemoteWireError, UsageError
 from machine.message import Access, Digest, Done
 from machine.message_base import MessageStruct
-from machine.recording.format import FORMAT_VERSION, node_names, topic_of
+from machine.recording.format import FORMAT_VERSION, node_name, node_names, topic_of
 from machine.recording.writer import RecordingWriter
 
 if TYPE_CHECKING:
@@ -34,7 +34,10 @@ def redact(recording: Recording, channels: Sequence[str], target: Path) -> int:
     and hears.  UsageError names one that the recording does not have; LogError if the recording is damaged.
     """
     names = node_names(recording.board)
-    topics = {f"{names[row.source]}/{row.type}>{names[row.target]}" for row in recording.summary().channels}
+    topics = {
+        f"{node_name(names, row.source)}/{row.type}>{node_name(names, row.target)}"
+        for row in recording.summary().channels
+    }
     for channel in channels:
         if channel not in topics and channel not in names[1:]:
             raise UsageError(f"{recording.path}: no channel or node {channel!r}; `dejavm info` lists them")
@@ -42,7 +45,8 @@ def redact(recording: Recording, channels: Sequence[str], target: Path) -> int:
     writer = RecordingWriter(target, recording.board, facts)
     count = 0
     for frame in recording.frames():
-        keys = {topic_of(names, frame.source, frame.target, frame.type), names[frame.source], names[frame.target]}
+        nodes = {node_name(names, frame.source), node_name(names, frame.target)}
+        keys = {topic_of(names, frame.source, frame.target, frame.type), *nodes}
         hit = not keys.isdisjoint(channels)
         count += hit
         # The host's times go too: how fast somebody types says something about what.
@@ -52,9 +56,15 @@ def redact(recording: Recording, channels: Sequence[str], target: Path) -> int:
 
 
 def blanked(frame: Frame) -> Frame:
-    """The message with its bytes and register values gone; lengths, counts and stamps stay."""
-    message = decode(frame.type, frame.payload)
-    return frame._replace(payload=encode(_blank(message)))
+    """The message with its bytes and register values gone; lengths, counts and stamps stay.
+
+    Of a payload that is no message nobody knows what is in it: all of its bytes go.
+    """
+    try:
+        payload = encode(_blank(decode(frame.type, frame.payload)))
+    except (RemoteWireError, LocalWireError):
+        payload = NOTHING * len(frame.payload)
+    return frame._replace(payload=payload)
 
 
 def _blank(message: Any) -> Any:  # noqa: ANN401  # any message, or a part of one

@@ -14,6 +14,10 @@ LONGEST_NS: Final = 1 << 62
 """Of what a guest sleeps, 146 years: with as many instructions it is virtual time that 64 bits hold."""
 
 
+HIGHEST_NS: Final = (1 << 64) - 1
+"""No run comes so far; a log of somebody's may say so."""
+
+
 @dataclass(slots=True)
 class VirtualClock:
     """Virtual nanoseconds = icount x 2^shift + idle nanoseconds (QEMU's `-icount shift=N`)."""
@@ -22,8 +26,8 @@ class VirtualClock:
     idle_ns: int = 0
 
     def at(self, icount: int) -> int:
-        """The virtual time, in nanoseconds, at an instruction count."""
-        return (icount << self.shift) + self.idle_ns
+        """The virtual time, in nanoseconds, at an instruction count; behind the last that 64 bits hold it stands."""
+        return min((icount << self.shift) + self.idle_ns, HIGHEST_NS)
 
     def icount_at(self, time_ns: int) -> int:
         """The first instruction count at or after a virtual time, if the guest does not sleep before it."""

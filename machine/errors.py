@@ -12,6 +12,8 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_DIVERGED = 3
 EXIT_UNREADABLE = 4
+EXIT_MISTOLD = 5
+"""Of a node: what it was told is no part of the protocol.  Where a recording tells it, that is EXIT_UNREADABLE."""
 EXIT_INTERRUPTED = 130
 """What a shell tells of a program that SIGINT has ended."""
 
@@ -134,6 +136,12 @@ class Divergence(MachineError):
         self.kind = kind
         self.expected = expected
         self.actual = actual
+
+
+def told_as(exit_code: int | None, text: str) -> MachineError:
+    """What another process could not do, by the exit code that it told of it."""
+    kinds: dict[int | None, type[MachineError]] = {EXIT_USAGE: UsageError, EXIT_UNREADABLE: LogError}
+    return kinds.get(exit_code, MachineError)(text)
 
 
 def reason_of(error: Exception) -> str:

@@ -23,6 +23,7 @@ from machine.board import Board, parse_board
 from machine.codec import MESSAGES, decode
 from machine.errors import (
     EXIT_FAILED,
+    EXIT_MISTOLD,
     EXIT_USAGE,
     BackendError,
     BoardError,
@@ -188,7 +189,8 @@ def run_node(arguments: NodeArguments, main: Callable[[NodeArguments, Port], Non
     except Divergence as error:
         return _fail(port, arguments, FaultCode.DIVERGENCE, error, error.exit_code)
     except (MachineError, OSError, MemoryError) as error:
-        return _fail(port, arguments, FaultCode.INTERNAL, error, EXIT_FAILED)
+        code = EXIT_MISTOLD if isinstance(error, RemoteWireError) else EXIT_FAILED
+        return _fail(port, arguments, FaultCode.INTERNAL, error, code)
     except Exception as error:
         log.exception("%s failed", arguments.name)
         return _fail(port, arguments, FaultCode.INTERNAL, f"{type(error).__name__}: {error}", EXIT_FAILED)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from machine import message as m
 from machine.codec import decode, type_of
-from machine.errors import Divergence, LogError, MachineError, RemoteWireError
+from machine.errors import EXIT_UNREADABLE, Divergence, LogError, MachineError, RemoteWireError
 from machine.frame import Frame
 from machine.icount import CPU
 from machine.port import frames_of
@@ -395,6 +395,6 @@ class Server:
 
     def _fail(self, error: Exception) -> None:
         """The run cannot begin, or not go on; what is wrong with the recording is for the exit code too."""
-        if isinstance(error, LogError) and self.mode in REPLAYS and self.session is None:
-            self.exit_code = error.exit_code
+        if isinstance(error, (LogError, RemoteWireError)) and self.mode in REPLAYS:
+            self.exit_code = EXIT_UNREADABLE
         self._end(Outcome(m.RunState.FAILED, detail=str(error)))

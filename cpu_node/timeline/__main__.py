@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import signal
 import sys
 from dataclasses import fields
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from cpu_node.timeline.perturb import Perturbation
 from cpu_node.timeline.player import Player
-from cpu_node.timeline.server import Server, complain
+from cpu_node.timeline.server import Server, refusal
 from machine.board import parse_board
 from machine.errors import MachineError
 from machine.node import die_with_parent, start_diagnostics
@@ -42,7 +44,9 @@ def main(argv: Sequence[str]) -> int:
             recording, board, Perturbation(**{k: v for k, v in given.items() if v is not None}), options.snapshot
         )
     except MachineError as error:
-        return complain(error)
+        # Who has asked for it says so to the user, once.
+        os.write(sys.stdout.fileno(), json.dumps(refusal(error)).encode() + b"\n")
+        return error.exit_code
     Server(player, sys.stdin.fileno(), sys.stdout.fileno()).serve()
     return 0
 

@@ -15,7 +15,7 @@ from machine.frame import FIRST_INPUT_TYPE, Frame
 from machine.icount import CPU
 from machine.message import Grant, Message, Saved, StopRequest, Sync
 from machine.recording.compare import divergence, silence
-from machine.recording.format import node_names
+from machine.recording.format import node_name, node_names
 from machine.recording.place import START
 from machine.recording.stops import STOPS, SYNC_POINT, Stops, closes_stop
 
@@ -117,7 +117,7 @@ class LogLink(Link):
         self._ahead = next(self._frames, None)
 
     def _name(self, number: int) -> str:
-        return self._names[number]
+        return node_name(self._names, number)
 
 
 def _nobody(_saved: Saved, _icount: int) -> None:

@@ -7,6 +7,7 @@ one look (server.py).
 
 from __future__ import annotations
 
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from xxhash import xxh3_128, xxh3_128_digest
@@ -22,14 +23,14 @@ from cpu_node.timeline.loglink import EndOfLog, LogLink
 from cpu_node.timeline.memory import PrivateMemory
 from cpu_node.timeline.perturb import Perturbation
 from machine.clock import VirtualClock
-from machine.errors import BoardError
+from machine.errors import BoardError, LogError, RemoteWireError
 from machine.message import Load
 from machine.recording.place import START
 from machine.recording.snapshots.snapshot import point_of
 from machine.recording.snapshots.store import SnapshotStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from cpu_node.debugger import Debugger
     from machine.board import Board
@@ -123,7 +124,9 @@ class Player:
         self.arch = arch
         self.memory = PrivateMemory(board.memory)
         loads = SnapshotStore(recording.path, recording.facts.id).read(snapshot) if snapshot else None
-        self.link = LogLink(recording, point_of(loads) if loads is not None else START)
+        self._path = recording.path
+        with self._told_by_the_log():
+            self.link = LogLink(recording, point_of(loads) if loads is not None else START)
         clock = VirtualClock(board.shift)
         bus = Bus(board, self.link, clock)
         self.cpu = Cpu(board, arch, self.memory, bus.access)
@@ -146,13 +149,14 @@ class Player:
 
     def run_on(self, icount: int) -> bool:
         """Run to the first sync point at or behind `icount`; False if the recording is over there.  Divergence."""
-        try:
-            self._loop.run_on(icount)
-            if not self._loop.over:
-                return True
-            self._loop.end()
-        except EndOfLog:
-            return False
+        with self._told_by_the_log():
+            try:
+                self._loop.run_on(icount)
+                if not self._loop.over:
+                    return True
+                self._loop.end()
+            except EndOfLog:
+                return False
         return False
 
     def keep_at(self, icount: int, hear: Callable[[Saved, int], None]) -> bool:
@@ -161,17 +165,24 @@ class Player:
         False if the recording is over before.  Divergence.
         """
         self.link.on_saved = hear
-        try:
-            return self._loop.keep_at(icount)
-        except EndOfLog:
-            return False
+        with self._told_by_the_log():
+            try:
+                return self._loop.keep_at(icount)
+            except EndOfLog:
+                return False
 
     def run_exactly(self, icount: int) -> None:
         """Run to an instruction and stand there for good."""
-        try:
+        with self._told_by_the_log(), suppress(EndOfLog):
             self._loop.run_exactly(icount)
-        except EndOfLog:
-            return
+
+    @contextmanager
+    def _told_by_the_log(self) -> Iterator[None]:
+        """Nobody else speaks to this CPU: LogError for what no machine's run can have told it."""
+        try:
+            yield
+        except RemoteWireError as error:
+            raise LogError(f"{self._path}: it holds what no run has: {error}") from error
 
     def read(self, address: int, size: int) -> bytes:
         """Guest physical memory; bytes outside of it are zero."""
@@ -188,7 +199,8 @@ class Player:
     def run(self, debugger: Debugger) -> None:
         """Run for a debugger, who stops it wherever it wants; EndOfLog where the recording is over, Divergence."""
         self.attend(debugger)
-        self._loop.run()
+        with self._told_by_the_log():
+            self._loop.run()
 
     def attend(self, debugger: Debugger) -> None:
         """Have a debugger see what happens."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cpu_node.debugger import GDB
 from cpu_node.timeline.channel import Channel, order_as_message, stop_of
-from machine.errors import MachineError
+from machine.errors import told_as
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ class Replica:
         """One that is about to say where it stands; MachineError says why it cannot."""
         message, _ = channel.receive()
         if "failed" in message:
-            raise MachineError(message["failed"])
+            raise told_as(message["code"], message["failed"])
         return cls(channel, stop_of(message))
 
     @property

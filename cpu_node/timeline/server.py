@@ -14,12 +14,10 @@ import gc
 import json
 import os
 import select
-import sys
 from typing import TYPE_CHECKING, Any
 
 from cpu_node.timeline.channel import end_of_process
 from machine.errors import Divergence, MachineError
-from machine.shown import shown_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -56,7 +54,11 @@ class Server:
         while (line := self._next_line()) is not None:
             request: Request = json.loads(line)
             name = next(iter(request))
-            self._answer(self._handlers[name](request))
+            try:
+                answer = self._handlers[name](request)
+            except MachineError as error:
+                answer = refusal(error)
+            self._answer(answer)
 
     def _run_on(self, request: Request) -> Request:
         try:
@@ -117,8 +119,8 @@ class Server:
         """In the fork: find it, tell, and be gone without any of Python's farewells."""
         try:
             found = find(request)
-        except (Divergence, MachineError) as error:
-            found = {"error": str(error)}
+        except MachineError as error:
+            found = refusal(error)
         with os.fdopen(pipe, "wb") as out:
             out.write(json.dumps(found).encode())
         os._exit(0)
@@ -170,7 +172,6 @@ class Server:
             end_of_process()
 
 
-def complain(error: MachineError) -> int:
-    """Say why there is no player; the exit code."""
-    sys.stderr.write(shown_line(f"timeline: {error}") + "\n")
-    return error.exit_code
+def refusal(error: MachineError) -> Request:
+    """The answer where there is none: why, and what the exit code is of it."""
+    return {"error": str(error), "exit_code": error.exit_code}

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from deploy.environment import import_path
-from machine.errors import MachineError
+from machine.errors import MachineError, told_as
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -85,7 +85,7 @@ def _answer(task: Task, said: str) -> dict[str, Any]:
         raise MachineError(f"{_where(task)}: the process that replayed them has died")
     found: dict[str, Any] = json.loads(said)
     if "failed" in found:
-        raise MachineError(f"{_where(task)}: {found['failed']}")
+        raise told_as(found["exit_code"], f"{_where(task)}: {found['failed']}")
     return found
 
 

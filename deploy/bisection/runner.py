@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from deploy.environment import node_environment, runtime_directory
 from deploy.scratch import put_file, scratch
 from machine.board import render_board
-from machine.errors import EXIT_USAGE, MachineError, UsageError
+from machine.errors import MachineError, told_as
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -95,7 +95,7 @@ class Runner:
             pass
         answer: Answer = json.loads(line)
         if "error" in answer:
-            raise MachineError(f"the replay cannot tell: {answer['error']}")
+            raise told_as(answer.get("exit_code"), f"the replay cannot tell: {answer['error']}")
         if "saved" in answer or not self._line:
             self._line.append(answer["by"])
         self.stands = int(answer.get("stands", self.stands))
@@ -126,7 +126,7 @@ class Runner:
             data = os.read(self.fileno(), 1 << 20)
             if not data:
                 code = self._process.wait()
-                raise (UsageError if code == EXIT_USAGE else MachineError)(f"the replay has ended with code {code}")
+                raise told_as(code, f"the replay has ended with code {code}")
             self._unread += data
         line, _, self._unread = self._unread.partition(b"\n")
         return line

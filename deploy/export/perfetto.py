@@ -136,7 +136,7 @@ class _Trace:
         """The guest's own track in virtual time: it runs, it sleeps."""
         before_ns, idle_ns = self._now.guest_ns, idle_ns_of(frame)
         self._clock.idle_ns += idle_ns
-        self._now.guest_ns += idle_ns
+        self._now.guest_ns = self._clock.at(frame.icount)
         if self._on_host or self._node not in (None, CPU):
             return
         track = _track(CPU, _GUEST)

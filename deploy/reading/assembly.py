@@ -12,13 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from deploy.message_text import node_name
 from deploy.reading.payload import from_hex, from_plain
 from machine.codec import MAX_PAYLOAD_BYTES, MESSAGES, name_of
 from machine.errors import UsageError
 from machine.frame import FIRST_INPUT_TYPE, Frame, class_of
 from machine.recording.chain import Chain
-from machine.recording.format import FORMAT_VERSION, HIGHEST_NODE, node_names
+from machine.recording.format import FORMAT_VERSION, HIGHEST_NODE, node_name, node_names
 from machine.recording.layout import DIRECTORY_MODE, SNAPSHOTS_NAME
 from machine.recording.reader import parse_machine
 from machine.recording.snapshots.store import SnapshotStore

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from deploy.message_text import node_name
 from machine.codec import MESSAGES, name_of
 from machine.errors import UsageError
 from machine.frame import FIRST_INPUT_TYPE, class_of
+from machine.recording.format import node_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

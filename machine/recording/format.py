@@ -71,7 +71,7 @@ def node_number(board: Board, name: str) -> int:
 
 def topic_of(names: tuple[str, ...], source: int, target: int, message_type: int) -> str:
     """A channel's topic, `cpu/mmio_access>serial0`: who says what to whom."""
-    return f"{_node(names, source)}/{name_of(message_type)}>{_node(names, target)}"
+    return f"{node_name(names, source)}/{name_of(message_type)}>{node_name(names, target)}"
 
 
 def channel_metadata(source: int, target: int, message_type: int) -> dict[str, str]:
@@ -89,5 +89,9 @@ def schema_name(message_type: int) -> str:
     return str(descriptor_of(message_type).DESCRIPTOR.full_name)
 
 
-def _node(names: tuple[str, ...], number: int) -> str:
-    return names[number] if number < len(names) else f"node{number}"
+def node_name(names: tuple[str, ...], number: int) -> str:
+    """A node's name, also if the board has none for its number; no two numbers have the same."""
+    if number < len(names):
+        return names[number]
+    name = f"node{number}"
+    return f"#{number}" if name in names else name

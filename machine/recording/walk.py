@@ -37,6 +37,9 @@ TRAILER_BYTES: Final = FOOTER.size + len(MAGIC)
 _DATA_END: Final = struct.Struct("<I")
 _HEADER_BYTES: Final = 1 << 16
 _PIECE_BYTES: Final = 1 << 20
+_LEAST_ROOM_BYTES: Final = 1 << 24
+"""For schemas and channels.  A chunk's row in the summary is shorter than the chunk: what is longer than all of them is
+a file with holes, of any size."""
 _LIMITS: Final = {
     Opcode.HEADER: _HEADER_BYTES,
     Opcode.CHUNK: HIGHEST_CHUNK_BYTES,
@@ -211,7 +214,9 @@ class LogWalk:
         if self._start is None and data_end.body != _DATA_END.pack(self._crc):
             raise self._corrupt(data_end.offset, "the checksum of all chunks is wrong")
         crc, left = 0, self._size - self._offset - TRAILER_BYTES
-        # In pieces: a file with holes can be longer than any memory.
+        if left > self._offset + _LEAST_ROOM_BYTES:
+            raise self._corrupt(self._offset, f"{left} bytes are no summary of it; all messages are good")
+        # In pieces: it may be longer than memory that somebody has.
         while left > 0 and (part := file.read(min(left, _PIECE_BYTES))):
             crc = zlib.crc32(part, crc)
             left -= len(part)

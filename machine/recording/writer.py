@@ -15,7 +15,7 @@ from typing import Final
 from mcap.records import Message
 
 from machine.board import Board, render_board
-from machine.codec import type_of
+from machine.codec import MESSAGES, type_of
 from machine.errors import LogError, UsageError
 from machine.frame import class_of
 from machine.message import MessageClass, SyncPoint
@@ -216,6 +216,9 @@ class RecordingWriter:
 
     def _open_channel(self, frame: Frame) -> int:
         schema = self._schemas.get(frame.type)
+        if schema is None and frame.type not in MESSAGES:
+            # In a copy of what this program does not know.  MCAP: schema 0 is none.
+            schema = self._schemas[frame.type] = 0
         if schema is None:
             schema = self._log.add_schema(schema_name(frame.type), schema_of(frame.type))
             self._schemas[frame.type] = schema

@@ -15,6 +15,7 @@ from machine.codec import decode, encode, name_of, type_of
 from machine.errors import RemoteWireError
 from machine.frame import Frame
 from machine.icount import BROKER, CPU
+from machine.recording.format import node_name, node_names
 from machine.vmstate import encode as encode_state
 from replay_broker.snapshots.state import BrokerState
 
@@ -205,8 +206,8 @@ class Session(ABC):
         self._send_frame(frame)
 
     def node_name(self, number: int) -> str:
-        """A node's name on the board."""
-        return ("broker", "cpu", *(slot.name for slot in self.board.devices))[number]
+        """A node's name on the board, or what stands for one that a log has and the board has not."""
+        return node_name(node_names(self.board), number)
 
 
 def check_origin(frame: Frame, name: str, nodes: int) -> None:

@@ -107,7 +107,9 @@ class LiveReplaySession(ReplaySession):
             self._in_sync_point = False
         # A backend's result was the device's own word when it was recorded; now the device is told.
         target = frame.source if frame.target == BROKER else frame.target
-        if target >= FIRST_DEVICE + len(self._recording.board.devices):
+        if not CPU <= target < FIRST_DEVICE + len(self._recording.board.devices):
             # Nobody would answer, and everybody wait for it.
-            raise LogError(f"message {frame.seq} is for node {target}, which the recorded machine does not have")
+            raise LogError(
+                f"message {frame.seq} is for node {target}, which the recorded machine does not have to hear it"
+            )
         self._send_frame(Frame(frame.type, frame.source, target, frame.icount, frame.payload, frame.seq))

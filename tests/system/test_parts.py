@@ -20,7 +20,7 @@ from deploy.analysis.segments import Segment
 from deploy.analysis.verification import tasks_of
 from deploy.analysis.work import Task
 from machine.board import render_board
-from machine.errors import MachineError
+from machine.errors import EXIT_UNREADABLE, MachineError
 from machine.recording.files import board_here
 from machine.recording.reader import Recording
 from machine.recording.snapshots.store import SnapshotStore
@@ -138,7 +138,7 @@ def test_a_part_that_cannot_be_replayed_says_why(home: Home, recording: Path) ->
     data[20] ^= 1
     pack.write_bytes(data)
     done = home.run("verify", recording, "--jobs", "9")
-    assert done.exit_code == 1, done.stderr
+    assert done.exit_code == EXIT_UNREADABLE, done.stderr
     assert re.search(r"instructions [\d,]+ to [\d,]+: \S+/00000001\.pages: frame 0 is", done.complaint)
     assert done.stdout == ""
 

@@ -184,3 +184,36 @@ def test_what_a_link_in_a_recording_leads_to_is_not_packed(tmp_path: Path, name:
     with pytest.raises(LogError, match="is a link"):
         pack(Recording.open(recording.path), tmp_path / "p", thin=True, elsewhere=tuple)
     assert not (tmp_path / "p").exists()
+
+
+def test_what_unpack_would_take_for_a_bomb_is_not_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recording = recorded(tmp_path)
+    monkeypatch.setattr("deploy.archive._FREE_BYTES", 1 << 10)
+    monkeypatch.setattr("deploy.archive._HIGHEST_RATIO", 2)
+    with pytest.raises(UsageError, match="--thin leaves the guest's files out"):
+        pack(recording, tmp_path / "p", thin=False, elsewhere=tuple)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["Image", "x.dejavm"]
+
+
+def test_a_pack_that_is_not_there_or_no_file_cannot_be_read(tmp_path: Path) -> None:
+    for source in (tmp_path / "none", tmp_path):
+        with pytest.raises(LogError, match=f"{source}: cannot read"):
+            unpack(source, tmp_path / "y.dejavm")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_wrong_in_a_pack_is_told_of_the_pack(tmp_path: Path) -> None:
+    with pytest.raises(LogError, match=f"^{tmp_path / 'p'}/machine.toml: cannot read"):
+        unpack(archive(tmp_path / "p"), tmp_path / "y.dejavm")
+
+
+def test_a_link_to_nowhere_is_a_name_that_exists(tmp_path: Path) -> None:
+    recording = recorded(tmp_path)
+    pack(recording, tmp_path / "p", thin=False, elsewhere=tuple)
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for write in (
+        lambda: unpack(tmp_path / "p", tmp_path / "link"),
+        lambda: pack(recording, tmp_path / "link", thin=False, elsewhere=tuple),
+    ):
+        with pytest.raises(UsageError, match="exists already"):
+            write()

@@ -15,13 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy import cli
-from deploy.message_text import MessageText, node_name
+from deploy.message_text import MessageText
 from deploy.reading.payload import from_plain, read_payload, to_plain
 from machine import codec
 from machine.board import Board, DeviceSlot
 from machine.codec import MESSAGES, encode, type_of
 from machine.frame import Frame
 from machine.message import Digest, DigestScope, HostEvent, HostInput, Message
+from machine.recording.format import node_name
 from machine.recording.reader import Recording
 from machine.recording.times import host_times
 from tests.unit.machine.recordings import FRAMES, write

@@ -120,6 +120,14 @@ def test_wireshark_s_own_reader_shows_card_time_and_icount_of_every_packet(tmp_p
     ]
 
 
+def test_a_guest_that_says_it_slept_longer_than_64_bits_hold_is_exported_at_their_end(tmp_path: Path) -> None:
+    for_ever = m.SyncPoint((1 << 64) - 1)
+    said = [(at, of, to, for_ever if isinstance(what, m.SyncPoint) else what) for at, of, to, what in TRAFFIC]
+    recording = write(tmp_path / "x.dejavm", frames_of(said), board=NICS)
+    assert {time_ns for _, time_ns, *_ in packets(export(recording, "pcapng"))} == {(1 << 64) - 1}
+    read_trace(export(recording, "perfetto"))
+
+
 def test_pcapng_of_one_card(tmp_path: Path) -> None:
     recording = write(tmp_path / "x.dejavm", frames_of(TRAFFIC), board=NICS)
     assert [p[0] for p in packets(export(recording, "pcapng", "--node", "nic1"))] == [b"other card"]

@@ -8,10 +8,11 @@ import pytest
 
 from deploy.redact import redact
 from deploy.replaying import plan_replay
-from machine.codec import decode
+from machine.codec import decode, type_of
 from machine.errors import LogError, UsageError
 from machine.message import HostInput
 from machine.recording.reader import Recording
+from machine.recording.writer import RecordingWriter
 from tests.unit.machine.recordings import FRAMES, write
 
 if TYPE_CHECKING:
@@ -50,3 +51,28 @@ def test_a_channel_that_is_none_is_named_and_nothing_written(tmp_path: Path) -> 
     with pytest.raises(UsageError, match="no channel or node 'toaster'"):
         redact(Recording.open(write(tmp_path / "x.dejavm")), ["toaster"], tmp_path / "y.dejavm")
     assert not (tmp_path / "y.dejavm").exists()
+
+
+def test_a_payload_that_is_no_message_loses_all_its_bytes(tmp_path: Path) -> None:
+    odd = [f._replace(payload=b"\xff\xff\xff secret") if f.type == type_of(HostInput) else f for f in FRAMES]
+    assert redact(Recording.open(write(tmp_path / "x.dejavm", odd)), [CHANNEL], tmp_path / "y.dejavm") == 1
+    blank = [f.payload for f in Recording.open(tmp_path / "y.dejavm").frames() if f.type == type_of(HostInput)]
+    assert blank == [bytes(len(b"\xff\xff\xff secret"))]
+
+
+def test_a_node_that_the_board_does_not_have_is_redacted_by_its_number(tmp_path: Path) -> None:
+    odd = [f._replace(source=77) if f.type == type_of(HostInput) else f for f in FRAMES]
+    recording = Recording.open(write(tmp_path / "x.dejavm", odd))
+    assert redact(recording, ["node77/host_input>serial0"], tmp_path / "y.dejavm") == 1
+
+
+def test_a_message_of_a_type_nobody_knows_is_copied(tmp_path: Path) -> None:
+    recording = Recording.open(write(tmp_path / "x.dejavm"))
+    writer = RecordingWriter(tmp_path / "u.dejavm", recording.board, recording.facts)
+    for frame in FRAMES[:-1]:
+        writer.append(frame, 0)
+    writer.append(FRAMES[-1]._replace(type=500, source=2, target=1, payload=b"a secret"), 0)
+    writer.finish()
+    redact(Recording.open(tmp_path / "u.dejavm"), ["serial0"], tmp_path / "y.dejavm")
+    last = list(Recording.open(tmp_path / "y.dejavm").frames())[-1]
+    assert (last.type, last.payload) == (500, bytes(len(b"a secret")))

@@ -170,6 +170,13 @@ def test_a_summary_of_holes_is_read_in_pieces(tmp_path: Path) -> None:
     assert read_tail(log) is None
 
 
+def test_a_summary_that_is_longer_than_the_log_could_have_is_not_read(tmp_path: Path) -> None:
+    write(tmp_path / "a.dejavm", facts=replace(FACTS, closed=0))
+    os.truncate(tmp_path / "a.dejavm/log.mcap", 1 << 43)
+    frames, error = read_all(Recording.open(tmp_path / "a.dejavm"))
+    assert (frames, "no summary" in str(error)) == (list(FRAMES), True)
+
+
 def test_a_channel_that_is_not_utf_8_ends_the_times(tmp_path: Path) -> None:
     write(tmp_path / "a.dejavm")
     log = tmp_path / "a.dejavm/log.mcap"
