@@ -99,7 +99,7 @@ class Board:
 
 def parse_size(text: str) -> int:
     """Bytes in QEMU's words: `512M`, `2G`, `65536K`, or a plain number of mebibytes."""
-    match = re.fullmatch(r"(\d+)([KMG]?)", text.strip(), re.IGNORECASE)
+    match = re.fullmatch(r"(\d{1,18})([KMG]?)", text.strip(), re.IGNORECASE)
     if match is None:
         raise BoardError(f"memory size {text!r} is not a number with K, M or G, such as 512M")
     unit = {"K": KIB, "M": MIB, "G": GIB, "": MIB}[match[2].upper()]
@@ -149,7 +149,7 @@ def _parse_machine(table: dict[str, object], source: str) -> dict[str, typing.An
     for key, value in table.items():
         where = f"{source}: machine.{key}"
         if key == "memory":
-            values[key] = parse_size(value) if isinstance(value, str) else _typed(value, int, where)
+            values[key] = _parse_memory(value, where)
         elif key == "sleep":
             values[key] = _parse_sleep(value, where)
         else:
@@ -203,6 +203,16 @@ def _parse_properties(table: dict[str, object], where: str) -> tuple[tuple[str, 
         else:
             raise BoardError(f"{where}.{key}: {value!r} is not a number, a string or a list of numbers")
     return tuple(rows)
+
+
+def _parse_memory(value: object, where: str) -> int:
+    if not isinstance(value, str):
+        size: int = _typed(value, int, where)
+        return size
+    try:
+        return parse_size(value)
+    except BoardError as error:
+        raise BoardError(f"{where}: {error}") from error
 
 
 def check_board(board: Board, source: str) -> None:

@@ -14,6 +14,7 @@ from devices.rtc import registers as rtc
 from devices.serial import registers as r
 from devices.serial.model import Serial
 from machine.board import RAM_BASE, DeviceSlot
+from machine.errors import EXIT_MISTOLD
 from machine.icount import CPU
 from machine.message import (
     Access,
@@ -337,7 +338,7 @@ def test_what_is_not_protocol_is_a_fault(device: Devices, message: Message, says
     (fault,) = broker.ask(message)
     assert isinstance(fault, Fault)
     assert (fault.code, says in fault.detail) == (FaultCode.INTERNAL, True)
-    assert broker.process.wait(20) == 1
+    assert broker.process.wait(20) == EXIT_MISTOLD
 
 
 def test_a_backend_that_cannot_be_recorded_is_refused_at_the_start_and_when_it_is_put_in(

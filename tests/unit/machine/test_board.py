@@ -127,6 +127,12 @@ def test_sizes_are_in_qemus_words(words: str, size: int) -> None:
     assert parse_size(words) == size
 
 
+@pytest.mark.parametrize("words", ["", "lots", "9" * 5000])
+def test_a_size_that_is_none_is_named_with_file_and_key(words: str) -> None:
+    with pytest.raises(BoardError, match=r"^m\.toml: machine\.memory: memory size"):
+        parse_board(f'[machine]\nname = "m"\nmemory = "{words}"\n', "m.toml")
+
+
 def test_a_device_that_is_not_there_is_named() -> None:
     with pytest.raises(BoardError, match="board m has no device nic0"):
         parse_board(WHOLE, "m.toml").with_backend("nic0", "null")
