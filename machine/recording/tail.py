@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, BinaryIO
 
+from mcap.data_stream import ReadDataStream
 from mcap.exceptions import McapError
 from mcap.opcode import Opcode
-from mcap.records import Channel, ChunkIndex, Statistics
-from mcap.stream_reader import StreamReader
+from mcap.records import Channel, Statistics
 
 from machine.codec import type_of
 from machine.frame import Frame, class_of
@@ -23,7 +23,7 @@ from machine.message import End, MessageClass
 from machine.recording.chunk import Content, Damage, Routes, add_channel, open_chunk, read_content
 from machine.recording.format import HIGHEST_CHUNK_BYTES
 from machine.recording.place import START
-from machine.recording.walk import FOOTER, RECORD, TRAILER_BYTES, footer_of
+from machine.recording.walk import FOOTER, RECORD, TRAILER_BYTES, footer_of, is_no_summary
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,11 @@ if TYPE_CHECKING:
     from machine.recording.place import Point
 
 END_TYPE = type_of(End)
-_HIGHEST_SUMMARY_BYTES = 1 << 28
+_PIECE_BYTES = 1 << 20
+_CHUNK_TIMES_BYTES = 16
+"""What stands in a chunk index in front of where its chunk is (MCAP, Chunk Index)."""
+_CHUNK_PLACE = struct.Struct("<QQ")
+"""chunk_start_offset, chunk_length."""
 CHANNEL_ID = struct.Struct("<H")
 """A message record's first field."""
 
@@ -64,19 +68,11 @@ def _read(file: BinaryIO, size: int, before: Point) -> Tail | None:
     file.seek(size - TRAILER_BYTES)
     trailer = file.read(TRAILER_BYTES)
     start = FOOTER.unpack_from(trailer)[2]
-    if not 0 < start <= size - TRAILER_BYTES or size - start > _HIGHEST_SUMMARY_BYTES:
+    if not 0 < start <= size - TRAILER_BYTES or is_no_summary(start, size - TRAILER_BYTES):
         return None
-    file.seek(start)
-    summary = file.read(size - TRAILER_BYTES - start)
-    if footer_of(trailer, zlib.crc32(summary)) != start:
+    if footer_of(trailer, _crc_of(file, start, size - TRAILER_BYTES)) != start:
         return None
-    # A chunk does not belong there, and would be unpacked to whatever size it says.
-    records = list(StreamReader(BytesIO(summary + trailer), skip_magic=True, emit_chunks=True).records)
-    routes = Routes()
-    for record in records:
-        if isinstance(record, Channel):
-            add_channel(routes, record)
-    statistics = next(r for r in records if isinstance(r, Statistics)) if records else None
+    routes, statistics, last_chunk = _read_summary(file, start, size - TRAILER_BYTES)
     if statistics is None or not statistics.message_count:
         return None
     counts = {channel: n for channel, n in statistics.channel_message_counts.items() if channel != routes.links}
@@ -84,18 +80,50 @@ def _read(file: BinaryIO, size: int, before: Point) -> Tail | None:
     inputs = before.inputs + sum(
         n for channel, n in counts.items() if class_of(routes[channel].type) is MessageClass.INPUT
     )
-    last = _last_frame(file, [r for r in records if isinstance(r, ChunkIndex)], routes, messages)
+    last = _last_frame(file, last_chunk, routes, messages)
     return Tail(last.icount, messages, inputs, last.type == END_TYPE)
 
 
-def _last_frame(file: BinaryIO, indexes: list[ChunkIndex], routes: Routes, last_seq: int) -> Frame:
+def _crc_of(file: BinaryIO, start: int, end: int) -> int:
+    """The CRC-32 of a part of a file, which may be longer than memory that somebody has."""
+    file.seek(start)
+    crc, left = 0, end - start
+    while left > 0 and (part := file.read(min(left, _PIECE_BYTES))):
+        crc = zlib.crc32(part, crc)
+        left -= len(part)
+    return crc
+
+
+def _read_summary(file: BinaryIO, start: int, end: int) -> tuple[Routes, Statistics | None, tuple[int, int]]:
+    """The channels, the statistics, and of the chunk indexes that of the last chunk: its first byte and its length.
+
+    A machine that has run for weeks has millions of chunks: no index is kept but one.
+    """
+    routes, statistics, last = Routes(), None, (0, 0)
+    at = file.seek(start)
+    while at < end:
+        opcode, length = RECORD.unpack(file.read(RECORD.size))
+        at += RECORD.size + length
+        if at > end or length > HIGHEST_CHUNK_BYTES:
+            raise Damage("a record of the summary is longer than it can be")
+        body = file.read(length)
+        if opcode == Opcode.CHANNEL:
+            add_channel(routes, Channel.read(ReadDataStream(BytesIO(body))))
+        elif opcode == Opcode.STATISTICS and statistics is None:
+            statistics = Statistics.read(ReadDataStream(BytesIO(body)))
+        elif opcode == Opcode.CHUNK_INDEX:
+            last = max(last, _CHUNK_PLACE.unpack_from(body, _CHUNK_TIMES_BYTES))
+    return routes, statistics, last
+
+
+def _last_frame(file: BinaryIO, chunk_place: tuple[int, int], routes: Routes, last_seq: int) -> Frame:
     """The last message, from the last chunk, whose frames are numbered backwards from the last."""
-    last = max(indexes, key=lambda index: index.chunk_start_offset, default=None)
-    if last is None or last.chunk_length > HIGHEST_CHUNK_BYTES:
+    offset, length = chunk_place
+    if not offset or length > HIGHEST_CHUNK_BYTES:
         raise Damage("no last chunk")
-    file.seek(last.chunk_start_offset)
-    record = file.read(last.chunk_length)
-    if len(record) != last.chunk_length or RECORD.unpack_from(record) != (Opcode.CHUNK, len(record) - RECORD.size):
+    file.seek(offset)
+    record = file.read(length)
+    if len(record) != length or RECORD.unpack_from(record) != (Opcode.CHUNK, len(record) - RECORD.size):
         raise Damage("no chunk where the summary says")
     chunk = open_chunk(record[RECORD.size :])
     content = Content()

@@ -214,7 +214,7 @@ class LogWalk:
         if self._start is None and data_end.body != _DATA_END.pack(self._crc):
             raise self._corrupt(data_end.offset, "the checksum of all chunks is wrong")
         crc, left = 0, self._size - self._offset - TRAILER_BYTES
-        if left > self._offset + _LEAST_ROOM_BYTES:
+        if is_no_summary(self._offset, self._offset + left):
             raise self._corrupt(self._offset, f"{left} bytes are no summary of it; all messages are good")
         # In pieces: it may be longer than memory that somebody has.
         while left > 0 and (part := file.read(min(left, _PIECE_BYTES))):
@@ -255,6 +255,11 @@ def _routes_of(place: Place) -> Routes:
         else:
             routes.links = number
     return routes
+
+
+def is_no_summary(start: int, end: int) -> bool:
+    """Whether it is too long to be one."""
+    return end - start > start + _LEAST_ROOM_BYTES
 
 
 def footer_of(trailer: bytes, crc: int) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import struct
+import tracemalloc
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -168,6 +169,22 @@ def test_a_summary_of_holes_is_read_in_pieces(tmp_path: Path) -> None:
     summary_with(log, bytes(3 << 20))
     assert read_all(Recording.open(tmp_path / "a.dejavm"))[0] == list(FRAMES)
     assert read_tail(log) is None
+
+
+def test_the_end_of_a_log_of_many_chunks_is_read_in_little_memory(tmp_path: Path) -> None:
+    write(tmp_path / "a.dejavm")
+    log = tmp_path / "a.dejavm/log.mcap"
+    before = read_tail(log)
+    assert before is not None
+    # Rows of chunks that are in front of the last one.
+    body = struct.pack("<QQQQIQI", 0, 1, 8, 1 << 10, 0, 0, 4) + b"zstd" + struct.pack("<QQ", 1, 1)
+    summary_with(log, 100_000 * (RECORD.pack(Opcode.CHUNK_INDEX, len(body)) + body))
+    tracemalloc.start()
+    try:
+        assert read_tail(log) == before
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_summary_that_is_longer_than_the_log_could_have_is_not_read(tmp_path: Path) -> None:
