@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import struct
-import zlib
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, BinaryIO
@@ -23,7 +22,7 @@ from machine.message import End, MessageClass
 from machine.recording.chunk import Content, Damage, Routes, add_channel, open_chunk, read_content
 from machine.recording.format import HIGHEST_CHUNK_BYTES
 from machine.recording.place import START
-from machine.recording.walk import FOOTER, RECORD, TRAILER_BYTES, footer_of, is_no_summary
+from machine.recording.walk import FOOTER, RECORD, TRAILER_BYTES, crc_of, footer_of, is_no_summary
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from machine.recording.place import Point
 
 END_TYPE = type_of(End)
-_PIECE_BYTES = 1 << 20
 _CHUNK_TIMES_BYTES = 16
 """What stands in a chunk index in front of where its chunk is (MCAP, Chunk Index)."""
 _CHUNK_PLACE = struct.Struct("<QQ")
@@ -70,7 +68,8 @@ def _read(file: BinaryIO, size: int, before: Point) -> Tail | None:
     start = FOOTER.unpack_from(trailer)[2]
     if not 0 < start <= size - TRAILER_BYTES or is_no_summary(start, size - TRAILER_BYTES):
         return None
-    if footer_of(trailer, _crc_of(file, start, size - TRAILER_BYTES)) != start:
+    file.seek(start)
+    if footer_of(trailer, crc_of(file, size - TRAILER_BYTES - start)) != start:
         return None
     routes, statistics, last_chunk = _read_summary(file, start, size - TRAILER_BYTES)
     if statistics is None or not statistics.message_count:
@@ -82,16 +81,6 @@ def _read(file: BinaryIO, size: int, before: Point) -> Tail | None:
     )
     last = _last_frame(file, last_chunk, routes, messages)
     return Tail(last.icount, messages, inputs, last.type == END_TYPE)
-
-
-def _crc_of(file: BinaryIO, start: int, end: int) -> int:
-    """The CRC-32 of a part of a file, which may be longer than memory that somebody has."""
-    file.seek(start)
-    crc, left = 0, end - start
-    while left > 0 and (part := file.read(min(left, _PIECE_BYTES))):
-        crc = zlib.crc32(part, crc)
-        left -= len(part)
-    return crc
 
 
 def _read_summary(file: BinaryIO, start: int, end: int) -> tuple[Routes, Statistics | None, tuple[int, int]]:

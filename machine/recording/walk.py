@@ -13,7 +13,7 @@ import os
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from mcap.opcode import Opcode
 
@@ -213,13 +213,10 @@ class LogWalk:
         # Who began in the middle has not seen all of what the checksum is of; each chunk has its own.
         if self._start is None and data_end.body != _DATA_END.pack(self._crc):
             raise self._corrupt(data_end.offset, "the checksum of all chunks is wrong")
-        crc, left = 0, self._size - self._offset - TRAILER_BYTES
-        if is_no_summary(self._offset, self._offset + left):
-            raise self._corrupt(self._offset, f"{left} bytes are no summary of it; all messages are good")
-        # In pieces: it may be longer than memory that somebody has.
-        while left > 0 and (part := file.read(min(left, _PIECE_BYTES))):
-            crc = zlib.crc32(part, crc)
-            left -= len(part)
+        size = self._size - self._offset - TRAILER_BYTES
+        if is_no_summary(self._offset, self._offset + size):
+            raise self._corrupt(self._offset, f"{size} bytes are no summary of it; all messages are good")
+        crc = crc_of(file, size)
         trailer = file.read(TRAILER_BYTES)
         if len(trailer) < TRAILER_BYTES or not trailer.endswith(MAGIC):
             self._torn(self._offset, "its summary is not complete; all messages are there")
@@ -260,6 +257,15 @@ def _routes_of(place: Place) -> Routes:
 def is_no_summary(start: int, end: int) -> bool:
     """Whether it is too long to be one."""
     return end - start > start + _LEAST_ROOM_BYTES
+
+
+def crc_of(file: BinaryIO | _OwnPosition, size: int) -> int:
+    """The CRC-32 of the next `size` bytes of a file, in pieces: it may be longer than memory that somebody has."""
+    crc = 0
+    while size > 0 and (part := file.read(min(size, _PIECE_BYTES))):
+        crc = zlib.crc32(part, crc)
+        size -= len(part)
+    return crc
 
 
 def footer_of(trailer: bytes, crc: int) -> int | None:
