@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 LAY_EVERY: Final = 1 << 26
 """Instructions between two snapshots that are made of a recording: about a fifth of a second of replaying."""
 LEAST_EVERY: Final = 10_000
+FAILED: Final = "failed"
+"""What a line of the process begins with that says why it could not go on (cpu_node/timeline/laying.py)."""
 
 
 def make_snapshots(recording: Recording, every: int) -> None:
@@ -36,7 +38,7 @@ def make_snapshots(recording: Recording, every: int) -> None:
     check_versions(recording.facts)
     board = board_here(recording, built_files)
     progress, started_s = Progress(recording.end_icount), time.monotonic()
-    screen = Screen(sys.stderr, owned=False)
+    screen, why = Screen(sys.stderr, owned=False), ""
     with scratch(runtime_directory()) as (directory, _):
         path = put_file(directory / "machine.toml", render_board(board))
         argv = [sys.executable, "-P", "-m", "cpu_node.timeline.laying", str(recording.path.absolute())]
@@ -45,9 +47,14 @@ def make_snapshots(recording: Recording, every: int) -> None:
         assert process.stdout is not None
         with process.stdout:
             for line in process.stdout:
+                word, _, rest = line.partition(" ")
+                if word == FAILED:
+                    why = why or rest.strip()
+                    continue
                 now_s = time.monotonic() - started_s
-                screen.progress(now_s, progress.text(now_s, int(line.split()[0])))
+                screen.progress(now_s, progress.text(now_s, int(word)))
         code = process.wait()
     screen.clear()
     if code:
-        raise told_as(code, f"{recording.path}: not all snapshots could be made")
+        why = why or f"its process has ended with code {code}"
+        raise told_as(code, f"{recording.path}: not all snapshots could be made: {why}")

@@ -124,10 +124,14 @@ class ForeignSnapshot(SnapshotError):
     """A snapshot belongs to another recording."""
 
 
-class Divergence(MachineError):
-    """The replay is not what was recorded; carries the first difference."""
+class Diverged(MachineError):
+    """A replay is not what was recorded."""
 
     exit_code = EXIT_DIVERGED
+
+
+class Divergence(Diverged):
+    """The same by who has seen it; carries the first difference."""
 
     def __init__(self, stamp: Stamp, process: str, kind: str, expected: str, actual: str) -> None:
         super().__init__(f"divergence at {stamp} in {process}, {kind}: expected {expected}; actual {actual}")
@@ -140,7 +144,9 @@ class Divergence(MachineError):
 
 def told_as(exit_code: int | None, text: str) -> MachineError:
     """What another process could not do, by the exit code that it told of it."""
-    kinds: dict[int | None, type[MachineError]] = {EXIT_USAGE: UsageError, EXIT_UNREADABLE: LogError}
+    kinds: dict[int | None, type[MachineError]] = {
+        EXIT_USAGE: UsageError, EXIT_DIVERGED: Diverged, EXIT_UNREADABLE: LogError
+    }  # fmt: skip
     return kinds.get(exit_code, MachineError)(text)
 
 

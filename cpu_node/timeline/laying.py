@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from cpu_node.timeline.perturb import Perturbation
 from cpu_node.timeline.player import CPU_NAME, Player
 from machine.board import parse_board
-from machine.errors import LogError, MachineError
+from machine.errors import EXIT_FAILED, MachineError, told_as
 from machine.node import die_with_parent, start_diagnostics
 from machine.recording.place import START
 from machine.recording.reader import Recording
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
     from machine.message import Saved
 
-FAILED: Final = 1
+FAILED: Final = "failed"
+"""In front of why a snapshot, or the replay, could not be."""
 
 
 class Layer:
@@ -48,7 +49,7 @@ class Layer:
         self._since_ns = 0
 
     def lay(self, every: int) -> None:
-        """One at the first sync point at or behind each multiple of `every` instructions; LogError if one cannot be."""
+        """One at the first sync point at or behind each multiple of `every` instructions.  MachineError."""
         goal = every
         self._since_ns = time.thread_time_ns()
         while self._player.keep_at(goal, self._hear):
@@ -66,7 +67,7 @@ class Layer:
 
     def _write(self, saved: Saved, icount: int) -> None:
         """In the child: write, and be gone without any of Python's farewells."""
-        code = FAILED
+        code = EXIT_FAILED
         try:
             facts, point = self._recording.facts, self._point
             writer = SnapshotWriter(self._recording.path, facts.id)
@@ -93,19 +94,25 @@ class Layer:
             sys.stdout.flush()
             code = 0
         except MachineError as error:
-            sys.stderr.write(shown_line(f"snapshots: {error}") + "\n")
+            code = _failed(error)
         finally:
             os._exit(code)
 
     def _await_child(self) -> None:
-        if self._child and os.waitstatus_to_exitcode(os.waitpid(self._child, 0)[1]):
-            self._child = 0
-            raise LogError(f"{self._recording.path}: a snapshot could not be written")
-        self._child = 0
+        child, self._child = self._child, 0
+        if child and (code := os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])):
+            raise told_as(code, "a snapshot could not be written")
+
+
+def _failed(error: MachineError) -> int:
+    """Say why, to whoever has asked; its exit code."""
+    sys.stdout.write(f"{FAILED} {shown_line(str(error))}\n")
+    sys.stdout.flush()
+    return error.exit_code
 
 
 def main(argv: Sequence[str]) -> int:
-    """Lay them; a line for each that is there: icount, number, bytes."""
+    """Lay them; a line for each: icount, number, bytes.  One for each failure, the first is why."""
     parser = argparse.ArgumentParser(prog="cpu_node.timeline.laying")
     parser.add_argument("recording", type=Path, help="the recording's directory")
     parser.add_argument("--board", type=Path, required=True, help="its board, with the guest's files as they are here")
@@ -118,8 +125,7 @@ def main(argv: Sequence[str]) -> int:
         recording = Recording.open(options.recording)
         Layer(recording, Player(recording, board, Perturbation())).lay(options.every)
     except MachineError as error:
-        sys.stderr.write(shown_line(f"snapshots: {error}") + "\n")
-        return error.exit_code
+        return _failed(error)
     return 0
 
 
