@@ -40,6 +40,11 @@ class SoFar(Recording):
         return takewhile(lambda frame: frame.seq <= self.last, super().frames(start))
 
     @property
+    def clean_end(self) -> bool:
+        """It goes on."""
+        return False
+
+    @property
     def end_icount(self) -> int:
         """Nobody waits for it."""
         return 0

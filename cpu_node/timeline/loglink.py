@@ -39,6 +39,8 @@ class LogLink(Link):
 
     def __init__(self, recording: Recording, start: Point = START) -> None:
         self.kicked = False
+        self.bound = recording.end_icount + 1 if recording.clean_end else None
+        """Where no run of the recording has come; None where nobody knows, since it was cut short."""
         self._names = node_names(recording.board)
         self._frames = _of_the_cpu(recording, start)
         self._ahead: Frame | None = next(self._frames, None)
@@ -97,6 +99,12 @@ class LogLink(Link):
             self.grant = self._stops.take()
         self._in_sync_point = ahead.type in STOPS or (self._in_sync_point and ahead.type != STOP_REQUEST)
         return ahead, decode(ahead.type, ahead.payload)
+
+    def check_bound(self, icount: int) -> None:
+        """Divergence where the CPU has come further than the machine did: it may have nothing to say for long."""
+        ahead = self._ahead
+        if self.bound is not None and icount >= self.bound and ahead is not None:
+            raise silence(ahead, f"the CPU runs on at {icount}", self._name)
 
     def saved(self, saved: Saved, icount: int) -> None:
         """The state that was wanted."""

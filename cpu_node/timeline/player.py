@@ -82,19 +82,23 @@ class TimelineLoop(Loop):
 
     def _set_deadline(self) -> None:
         super()._set_deadline()
-        for wanted in (self._pause_at, self.perturbation.flip_at):
+        for wanted in (self._pause_at, self.perturbation.flip_at, self._log.bound):
             if wanted is not None and self._native.icount < wanted:
                 self._native.deadline = min(self._native.deadline, wanted)
 
     def _hear_how_far(self) -> None:
         """The log knows."""
-        link = self._link
-        assert isinstance(link, LogLink)
         self._loaded = False
-        self._be_granted(link.grant)
+        self._be_granted(self._log.grant)
+
+    @property
+    def _log(self) -> LogLink:
+        assert isinstance(self._link, LogLink)
+        return self._link
 
     def _serve(self, *, idle: bool) -> None:
         icount = self._native.icount
+        self._log.check_bound(icount)
         if self._keep_at is not None and icount >= self._keep_at and icount > self._ran_from:
             self._keep_at, self._link.save_wanted = None, True
         super()._serve(idle=idle)

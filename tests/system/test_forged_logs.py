@@ -9,7 +9,7 @@ import pytest
 from machine.codec import encode, type_of
 from machine.frame import Frame
 from machine.icount import BROKER, CPU
-from machine.message import BackendResult, HostInput
+from machine.message import BackendResult, FifoData, HostInput
 from machine.recording.reader import Recording
 from machine.recording.writer import RecordingWriter
 from tests.harness.guests import guest
@@ -34,12 +34,12 @@ def recorded(home: Home) -> Path:
     return home.record("bare", "--kernel", guest("echo"), "--serial", script)
 
 
-def forged(path: Path, forge: Callable[[Frame], list[Frame]]) -> Path:
-    """A recording beside it with other messages in place of what was typed."""
+def forged(path: Path, forge: Callable[[Frame], list[Frame]], kind: type = HostInput) -> Path:
+    """A recording beside it with other messages in place of those of one kind: of what was typed."""
     real = Recording.open(path)
     target = path.with_name("forged.dejavm")
     writer = RecordingWriter(target, real.board, real.facts)
-    said = [new for old in real.frames() for new in (forge(old) if old.type == type_of(HostInput) else [old])]
+    said = [new for old in real.frames() for new in (forge(old) if old.type == type_of(kind) else [old])]
     for seq, frame in enumerate(said, 1):
         writer.append(frame._replace(seq=seq), seq)
     writer.finish()
@@ -61,3 +61,12 @@ def test_an_input_for_the_broker_is_waited_for_by_nobody(home: Home) -> None:
     path = forged(recorded(home), lambda typed: [typed._replace(target=BROKER)])
     told = home.run("verify", str(path), "--devices", "live")
     assert (told.exit_code, "is for node 0" in told.complaint) == (4, True)
+
+
+def test_a_guest_that_runs_on_behind_the_recorded_end_has_diverged(home: Home) -> None:
+    """Told of a byte that is not there it takes the same interrupt for ever, and says nothing for a minute."""
+    path = forged(recorded(home), lambda _: [], FifoData)
+    for command, *options in (("verify", "--jobs", "1"), ("analyse",), ("snapshots", "--make", "50000")):
+        told = home.run(command, str(path), *options)
+        assert (command, told.exit_code) == (command, 3), told.stderr
+        assert "the CPU runs on at" in told.complaint
