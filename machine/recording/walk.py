@@ -213,10 +213,10 @@ class LogWalk:
         # Who began in the middle has not seen all of what the checksum is of; each chunk has its own.
         if self._start is None and data_end.body != _DATA_END.pack(self._crc):
             raise self._corrupt(data_end.offset, "the checksum of all chunks is wrong")
-        size = self._size - self._offset - TRAILER_BYTES
-        if is_no_summary(self._offset, self._offset + size):
-            raise self._corrupt(self._offset, f"{size} bytes are no summary of it; all messages are good")
-        crc = crc_of(file, size)
+        start, end = self._offset, self._size - TRAILER_BYTES
+        if is_no_summary(start, end):
+            raise self._corrupt(start, f"{end - start} bytes are no summary of it; all messages are good")
+        crc = crc_of(file, end - start)
         trailer = file.read(TRAILER_BYTES)
         if len(trailer) < TRAILER_BYTES or not trailer.endswith(MAGIC):
             self._torn(self._offset, "its summary is not complete; all messages are there")
