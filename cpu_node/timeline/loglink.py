@@ -6,6 +6,7 @@ Never here: sockets; a process that has none can be forked.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from cpu_node.link import Link
@@ -39,8 +40,7 @@ class LogLink(Link):
 
     def __init__(self, recording: Recording, start: Point = START) -> None:
         self.kicked = False
-        self.bound = recording.end_icount + 1 if recording.clean_end else None
-        """Where no run of the recording has come; None where nobody knows, since it was cut short."""
+        self._recording = recording
         self._names = node_names(recording.board)
         self._frames = _of_the_cpu(recording, start)
         self._ahead: Frame | None = next(self._frames, None)
@@ -99,6 +99,14 @@ class LogLink(Link):
             self.grant = self._stops.take()
         self._in_sync_point = ahead.type in STOPS or (self._in_sync_point and ahead.type != STOP_REQUEST)
         return ahead, decode(ahead.type, ahead.payload)
+
+    @cached_property
+    def bound(self) -> int | None:
+        """Where no run of the recording has come; None where nobody knows, since it was cut short.
+
+        Looks at the log's end: to be asked behind the last stop, where nothing else says how far the CPU runs.
+        """
+        return self._recording.end_icount + 1 if self._recording.clean_end else None
 
     def check_bound(self, icount: int) -> None:
         """Divergence where the CPU has come further than the machine did: it may have nothing to say for long."""

@@ -82,7 +82,8 @@ class TimelineLoop(Loop):
 
     def _set_deadline(self) -> None:
         super()._set_deadline()
-        for wanted in (self._pause_at, self.perturbation.flip_at, self._log.bound):
+        bound = self._log.bound if self._until is None else None
+        for wanted in (self._pause_at, self.perturbation.flip_at, bound):
             if wanted is not None and self._native.icount < wanted:
                 self._native.deadline = min(self._native.deadline, wanted)
 
@@ -98,7 +99,8 @@ class TimelineLoop(Loop):
 
     def _serve(self, *, idle: bool) -> None:
         icount = self._native.icount
-        self._log.check_bound(icount)
+        if self._until is None:
+            self._log.check_bound(icount)
         if self._keep_at is not None and icount >= self._keep_at and icount > self._ran_from:
             self._keep_at, self._link.save_wanted = None, True
         super()._serve(idle=idle)
