@@ -61,7 +61,8 @@ class Keeper:
         raised = platform.raised()
         self._staging.end()
         self._memory.clear()
-        now = replace(self._blank, icount=native.icount, idle_ns=native.idle_ns)
+        # What fcsr holds behind a reset no architecture says; it has always stayed, and recordings have it so.
+        now = replace(self._blank, icount=native.icount, idle_ns=native.idle_ns, float_flags=platform.float_flags())
         states.load(self._cpu, self._bus, now)
         for irq in raised:
             platform.set_line(irq, level=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Final
 
 from machine import vmstate
-from machine.bounds import U64
+from machine.bounds import U64, Within
 from machine.errors import StateError
 from machine.vmstate import vmstate as declare
 
@@ -55,10 +55,14 @@ class LoopState:
     idle: bool = False
 
 
+UNKNOWN_FLAGS: Final = -1
+"""The floating-point exceptions of a state that does not tell them."""
+
+
 @declare("cpu-node", 1)
 @dataclass(slots=True)
-class NodeState:
-    """All of the CPU's process but memory.  `engine` is the engine's own bytes, registers and reservation in them."""
+class NodeState1:
+    """What version 1 said: as `NodeState`, but not which floating-point exceptions have accrued."""
 
     icount: U64
     idle_ns: U64
@@ -68,6 +72,21 @@ class NodeState:
     platform: bytes
     timers: bytes
     loop: LoopState
+
+
+def _lift1(old: NodeState1) -> NodeState:
+    return NodeState(**vmstate.kept(old), float_flags=UNKNOWN_FLAGS)
+
+
+@declare("cpu-node", 2, before=(NodeState1, _lift1))
+@dataclass(slots=True)
+class NodeState(NodeState1):
+    """All of the CPU's process but memory.  `engine` is the engine's own bytes, registers and reservation in them.
+
+    `float_flags` are the accrued exceptions of floating-point arithmetic, which the engine's bytes do not have.
+    """
+
+    float_flags: Annotated[int, Within(UNKNOWN_FLAGS, (1 << 32) - 1)]
 
 
 def registers_digest(cpu: Cpu) -> bytes:
@@ -91,17 +110,22 @@ def capture(cpu: Cpu, bus: Bus) -> CpuState:
 
 
 def save(cpu: Cpu, bus: Bus, loop: LoopState) -> NodeState:
-    """The state to be loaded again.  Reads no register, since that would end a load reservation."""
+    """The state to be loaded again.  The CPU is as it was."""
     native = cpu.native
+    engine = cpu.core.save()
+    float_flags = cpu.platform.float_flags()
+    # Reading them has ended a load reservation; here it is again.
+    cpu.core.restore(engine)
     return NodeState(
         native.icount,
         native.idle_ns,
         native.posted_at,
-        cpu.core.save(),
+        engine,
         _windows(cpu),
         vmstate.encode(cpu.platform.state),
         vmstate.encode(bus.timers.state),
         loop,
+        float_flags,
     )
 
 
@@ -120,7 +144,9 @@ def load(cpu: Cpu, bus: Bus, state: NodeState) -> None:
         native.resume(state.icount)
         cpu.core.restore(state.engine)
         cpu.platform.restored()
-        # Showing the pending interrupts has ended a load reservation; here it is again.
+        # Who loaded a state of the first version had none: what it has recorded since replays only so.
+        cpu.platform.put_float_flags(0 if state.float_flags == UNKNOWN_FLAGS else state.float_flags)
+        # Both have ended a load reservation; here it is again.
         cpu.core.restore(state.engine)
     except (ValueError, OverflowError) as error:
         raise StateError(f"saved state of the CPU: {error}") from error

@@ -80,6 +80,12 @@ class Platform(Protocol):
     def registers(self) -> tuple[int, ...]:
         """Every architectural register, in a fixed order."""
 
+    def float_flags(self) -> int:
+        """The exceptions that floating-point arithmetic has accrued: state that is not in the engine's own bytes."""
+
+    def put_float_flags(self, flags: int) -> None:
+        """Have accrued these, ValueError if it has no such; registers change that the engine's own bytes have."""
+
     def drop_code_at(self, address: int, size: int) -> None:
         """Forget translations of code at a guest physical address."""
 

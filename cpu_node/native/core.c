@@ -107,7 +107,7 @@ static PyObject *reg_write(struct core *c, PyObject *args)
     return result_of(uc_reg_write(c->uc, number, &whole));
 }
 
-PyDoc_STRVAR(save_doc, "save() -> bytes: everything the engine knows but memory; the same in every process.");
+PyDoc_STRVAR(save_doc, "save() -> bytes: all that the engine knows but memory and floating-point exceptions; the same in every process.");
 static PyObject *save(struct core *c, PyObject *none)
 {
     (void)none;

@@ -2,7 +2,8 @@
 /* The state of the CPU as bytes, and the CPU as such bytes say.
  *
  * Theory of operation.  A saved context of this core is position-independent behind a header that holds pointers
- * (measured on Unicorn 2.1.4): those bytes, memory and our own counters are all there is.
+ * (measured on Unicorn 2.1.4).  It ends in front of the floating-point status, of which the accrued exceptions are
+ * state (cpu_node/state.py): they, those bytes, memory and our own counters are all there is.
  */
 #include "engine.h"
 #include <string.h>

@@ -124,6 +124,10 @@ class LonelyCpu:
         self.loop.load(Load(state))
         self.link.granted()
 
+    def reset(self) -> None:
+        """Power-on again, where the CPU stands."""
+        self._keeper.reset()
+
     _loaded: NodeState | None = None
 
     def run(self) -> str:

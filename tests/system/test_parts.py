@@ -9,21 +9,24 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cpu_node import state as cpu
 from deploy.analysis.crew import Crew
 from deploy.analysis.segments import Segment
 from deploy.analysis.verification import tasks_of
 from deploy.analysis.work import Task
+from machine import vmstate
 from machine.board import render_board
 from machine.errors import EXIT_UNREADABLE, MachineError
 from machine.recording.files import board_here
 from machine.recording.reader import Recording
 from machine.recording.snapshots.store import SnapshotStore
+from machine.recording.snapshots.writer import SnapshotWriter
 from tests.harness.guests import BARE, DMACOPY, guest
 from tests.harness.machine import TIMEOUT_S
 
@@ -117,6 +120,18 @@ def test_parts_of_a_cut_give_the_answer_of_one_pass(home: Home, recording: Path)
     assert [head.work_ns for head in SnapshotStore(cut, Recording.open(cut).facts.id).list()] == [0]
     assert verdict(home, cut, "--jobs", "2") == verdict(home, cut)
     assert verdict(home, cut)["bit_exact"]
+
+
+def test_a_part_ends_at_an_older_state_of_the_cpu_that_tells_no_floating_point_exceptions(
+    home: Home, recording: Path
+) -> None:
+    snapshot = SnapshotStore(recording, Recording.open(recording).facts.id).read(2)
+    now = vmstate.decode(cpu.NodeState, snapshot.nodes[0].state)
+    then = cpu.NodeState1(**{field.name: getattr(now, field.name) for field in fields(cpu.NodeState1)})
+    nodes = (replace(snapshot.nodes[0], state=vmstate.encode(then)),)
+    head = SnapshotWriter(recording, snapshot.recording).add(replace(snapshot, number=0, nodes=nodes), (), 2)
+    assert head.number in [task.segment.last for task in tasks_of(Recording.open(recording), 99)]
+    assert verdict(home, recording, "--jobs", "99") == verdict(home, recording)
 
 
 def test_a_bit_that_flips_is_seen_where_the_next_part_begins(home: Home, recording: Path) -> None:

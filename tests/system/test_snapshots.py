@@ -76,6 +76,18 @@ def test_a_place_is_the_same_whether_it_is_reached_from_power_on_or_from_a_snaps
         assert stop(home, recording, "--seek", icount, devices) == there, icount
 
 
+def test_exceptions_that_arithmetic_has_raised_are_there_behind_a_snapshot(home: Home) -> None:
+    recording = home.record("bare", "--serial", "null", "--kernel", guest("inexact"))
+    made = home.run("snapshots", recording, "--make", str(Recording.open(recording).end_icount // 12))
+    assert made.exit_code == 0, made.stderr
+    for head in snapshots(recording)[2::3]:
+        there = stop(home, recording, "--until", head.icount, "log")
+        assert stop(home, recording, "--seek", head.icount, "log") == there, head.icount
+    parts = home.run("verify", recording, "--jobs", "2", "--json")
+    assert parts.exit_code == 0, parts.stderr
+    assert (parts.json["bit_exact"], parts.json["parts"]) == (True, 2)
+
+
 def test_a_seek_beyond_the_end_is_a_usage_error_that_names_the_range(home: Home) -> None:
     recording = home.record("bare", "--kernel", guest("timer"), "--serial", "null", "--sleep", "off")
     end = Recording.open(recording).end_icount

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from cpu_node import _engine as r
 from cpu_node.arch.riscv64.inspect import NAMES
-from cpu_node.arch.riscv64.registers import CONTROL, MSTATUS_FS, machine_mode, read_fcsr
+from cpu_node.arch.riscv64.registers import CONTROL, FFLAGS, machine_mode, read_fcsr, write_fcsr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,7 @@ _GENERAL: Final = ("zero", *NAMES[2:33])
 _FLOATING: Final = NAMES[33:65]
 _CONTROL: Final = NAMES[66:]
 _VIEWS: Final = ("sstatus", "sie", "sip")
-_FLOATING_CONTROL: Final[Mapping[str, tuple[int, int]]] = {"fcsr": (0, 0xFF), "fflags": (0, 0x1F), "frm": (5, 7)}
+_FLOATING_CONTROL: Final[Mapping[str, tuple[int, int]]] = {"fcsr": (0, 0xFF), "fflags": (0, FFLAGS), "frm": (5, 7)}
 """Bits of fcsr: (first, mask)."""
 _COUNTERS: Final = ("cycle", "time", "instret")
 SSTATUS_MASK: Final = 0x8000_0003_000D_E762
@@ -44,7 +44,7 @@ def view(values: tuple[int, ...], icount: int, now_ns: int) -> Mapping[str, int]
     found = dict(zip(NAMES, values, strict=True))
     found |= {
         "zero": 0,
-        "fflags": found["fcsr"] & 0x1F,
+        "fflags": found["fcsr"] & FFLAGS,
         "frm": found["fcsr"] >> 5 & 7,
         "sstatus": found["mstatus"] & SSTATUS_MASK,
         "sie": found["mie"] & found["mideleg"],
@@ -95,8 +95,4 @@ def _put_floating_control(core: Core, name: str, value: int) -> None:
     """All of fcsr, or one of its fields."""
     shift, mask = _FLOATING_CONTROL[name]
     with machine_mode(core):
-        before = read_fcsr(core)
-        status = core.reg_read(r.UC_RISCV_REG_MSTATUS)
-        core.reg_write(r.UC_RISCV_REG_MSTATUS, status | MSTATUS_FS)
-        core.reg_write(r.UC_RISCV_REG_FCSR, before & ~(mask << shift) & 0xFF | (value & mask) << shift)
-        core.reg_write(r.UC_RISCV_REG_MSTATUS, status)
+        write_fcsr(core, read_fcsr(core) & ~(mask << shift) & 0xFF | (value & mask) << shift)

@@ -9,6 +9,7 @@ from cpu_node import _engine as r
 from cpu_node.arch.riscv64 import firmware
 from cpu_node.arch.riscv64.plic import SOURCES, Plic, PlicState
 from cpu_node.arch.riscv64.registers import (
+    FFLAGS,
     MIP_SEIP,
     MIP_SSIP,
     MIP_STIP,
@@ -17,6 +18,8 @@ from cpu_node.arch.riscv64.registers import (
     SUPERVISOR_INTERRUPTS,
     machine_mode,
     read_all,
+    read_fcsr,
+    write_fcsr,
 )
 from machine.board import CONTROLLER_WINDOWS
 from machine.bounds import U64
@@ -152,6 +155,18 @@ class RiscvPlatform:
     def registers(self) -> tuple[int, ...]:
         """Every architectural register, in a fixed order."""
         return read_all(self._core)
+
+    def float_flags(self) -> int:
+        """Bits 0 to 4 of fcsr (Volume I, 11.2), which the engine keeps behind what it saves; frm is saved."""
+        with machine_mode(self._core):
+            return read_fcsr(self._core) & FFLAGS
+
+    def put_float_flags(self, flags: int) -> None:
+        """Sets the whole fcsr."""
+        if flags & ~FFLAGS:
+            raise ValueError(f"{flags:#x} are no floating-point exceptions of this CPU")
+        with machine_mode(self._core):
+            write_fcsr(self._core, flags)
 
     def drop_code_at(self, address: int, size: int) -> None:
         """The engine takes addresses as the CPU sees them; in machine mode those are physical."""

@@ -23,6 +23,8 @@ SUPERVISOR_EXCEPTIONS: Final = 0xB3FF
 GENERAL: Final = tuple(range(r.UC_RISCV_REG_X1, r.UC_RISCV_REG_X31 + 1))
 FLOATING: Final = tuple(range(r.UC_RISCV_REG_F0, r.UC_RISCV_REG_F31 + 1))
 MSTATUS_FS: Final = 3 << 13
+FFLAGS: Final = 0x1F
+"""The accrued exceptions in fcsr (Volume I, 11.2)."""
 CONTROL: Final = (
     r.UC_RISCV_REG_MSTATUS,
     r.UC_RISCV_REG_MEDELEG,
@@ -73,3 +75,11 @@ def read_fcsr(core: Core) -> int:
     value = core.reg_read(r.UC_RISCV_REG_FCSR)
     core.reg_write(r.UC_RISCV_REG_MSTATUS, status)
     return int(value)
+
+
+def write_fcsr(core: Core, value: int) -> None:
+    """Whether the floating-point unit is on or off."""
+    status = core.reg_read(r.UC_RISCV_REG_MSTATUS)
+    core.reg_write(r.UC_RISCV_REG_MSTATUS, status | MSTATUS_FS)
+    core.reg_write(r.UC_RISCV_REG_FCSR, value)
+    core.reg_write(r.UC_RISCV_REG_MSTATUS, status)

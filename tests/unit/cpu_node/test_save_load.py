@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import random
 from array import array
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cpu_node import state as states
+from cpu_node.arch import ARCHES
 from cpu_node.state import NodeState
 from machine import vmstate
 from machine.errors import StateError
@@ -31,6 +36,7 @@ GUESTS = [
     "doze",
     "topmost",
     "nap",
+    "inexact",
 ]
 
 
@@ -115,6 +121,38 @@ def test_a_state_is_loaded_over_another_one() -> None:
         assert ended(machine) == expected
 
 
+@cache
+def standing(number: int) -> LonelyCpu:
+    """One of two machines in front of their first instruction."""
+    assert number in (0, 1)
+    return LonelyCpu(guest("nap"))
+
+
+@given(st.integers(0))
+@settings(max_examples=100, deadline=None)
+def test_every_register_is_in_a_state_whatever_it_holds(seed: int) -> None:
+    draw = random.Random(seed)
+    one, other = standing(0), standing(1)
+    debugging = ARCHES["riscv64"].debugging
+    registers = [row for _, rows in debugging.features for row in rows]
+    # The privilege last: from another than the machine's the others cannot be written.
+    for name, bits, _ in sorted(registers, key=lambda row: row[0] == "priv"):
+        debugging.put(one.cpu.core, name, draw.choice([0, 1, 3]) if name == "priv" else draw.getrandbits(bits))
+    expected = one.cpu.platform.registers()
+    state = one.save()
+    assert one.cpu.platform.registers() == expected
+    states.load(other.cpu, other.bus, state)
+    assert other.cpu.platform.registers() == expected
+
+
+def test_a_reset_leaves_exceptions_raised_as_in_recordings_of_before() -> None:
+    machine = LonelyCpu(guest("nap"))
+    arch = ARCHES["riscv64"]
+    assert arch.debugging.put(machine.cpu.core, "fcsr", 0xFF)
+    machine.reset()
+    assert dict(zip(arch.inspect.names, machine.cpu.platform.registers(), strict=True))["fcsr"] == 0x1F
+
+
 def test_a_state_of_another_machine_is_refused() -> None:
     machine = LonelyCpu(guest("timer"))
     state = machine.save()
@@ -125,5 +163,9 @@ def test_a_state_of_another_machine_is_refused() -> None:
     good.engine = good.engine[1:]
     with pytest.raises(StateError, match="saved state of the CPU: the engine's state has"):
         states.load(machine.cpu, machine.bus, good)
+    other = machine.save()
+    other.float_flags = 0x20
+    with pytest.raises(StateError, match="saved state of the CPU: 0x20 are no floating-point exceptions"):
+        states.load(machine.cpu, machine.bus, other)
     with pytest.raises(StateError):
         vmstate.decode(NodeState, vmstate.encode(machine.save())[:-1])
