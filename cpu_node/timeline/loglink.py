@@ -100,6 +100,10 @@ class LogLink(Link):
         self._in_sync_point = ahead.type in STOPS or (self._in_sync_point and ahead.type != STOP_REQUEST)
         return ahead, decode(ahead.type, ahead.payload)
 
+    def has_passed(self, seq: int) -> bool:
+        """Whether every message up to that one has happened, as far as the CPU has to do with it."""
+        return self._ahead is None or self._ahead.seq > seq
+
     @cached_property
     def bound(self) -> int | None:
         """Where no run of the recording has come; None where nobody knows, since it was cut short.

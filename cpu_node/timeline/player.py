@@ -50,6 +50,8 @@ class TimelineLoop(Loop):
 
     _pause_at = 0
     _keep_at: int | None = None
+    _keep_behind: int | None = None
+    """The message behind which the state of a guest that sleeps is wanted."""
     perturbation = Perturbation()
 
     @property
@@ -75,6 +77,12 @@ class TimelineLoop(Loop):
         while not self._over and self._keep_at is not None:
             self._stretch()
         return self._keep_at is None
+
+    def keep_asleep(self, icount: int, seq: int) -> None:
+        """Run on to behind that count; on the way the state is told of the guest that sleeps behind message `seq`."""
+        self._keep_behind, self._pause_at = seq, icount
+        while not self._over and self._native.icount <= icount:
+            self._stretch()
 
     def end(self) -> None:
         """Answer what the recording asks behind the last instruction."""
@@ -107,6 +115,12 @@ class TimelineLoop(Loop):
         flip_at = self.perturbation.flip_at
         if flip_at is not None and self._native.icount >= flip_at:
             self.perturbation.flip(self._memory)
+
+    def _take_deliveries(self, icount: int) -> None:
+        if self._keep_behind is not None and self._link.asleep and self._log.has_passed(self._keep_behind):
+            self._keep_behind = None
+            self._save(icount, idle=True, front=False)
+        super()._take_deliveries(icount)
 
     def _stand_still(self) -> None:
         """The loop of run_exactly() sees it by itself."""
@@ -176,6 +190,15 @@ class Player:
                 return self._loop.keep_at(icount)
             except EndOfLog:
                 return False
+
+    def keep_asleep(self, icount: int, seq: int, hear: Callable[[Saved, int], None]) -> None:
+        """Run on to behind `icount`, or the end; `hear` is told the state where the guest sleeps behind message `seq`.
+
+        Divergence.
+        """
+        self.link.on_saved = hear
+        with self._told_by_the_log(), suppress(EndOfLog):
+            self._loop.keep_asleep(icount, seq)
 
     def run_exactly(self, icount: int) -> None:
         """Run to an instruction and stand there for good."""

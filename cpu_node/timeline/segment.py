@@ -12,9 +12,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from cpu_node.state import UNKNOWN_FLAGS, NodeState
 from cpu_node.timeline.perturb import Perturbation
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
 FOREVER: Final = 1 << 63
 
 
+class _Arrived(Exception):
+    """This is the part's end: what is due where it ends belongs to the next one."""
+
+
 class Segment:
     """One part of a recording: from snapshot `first` (0: power-on) to snapshot `last` (0: the end)."""
 
@@ -56,8 +61,12 @@ class Segment:
             self._check_end()
             return
         goal = self._store.read(self._last)
-        if not self._player.keep_at(goal.icount, self._arrived):
-            raise self._difference(goal.icount, "the snapshot's place", f"the recording's end at {self._player.icount}")
+        with suppress(_Arrived):
+            if goal.front:
+                self._player.keep_at(goal.icount, self._arrived)
+            else:
+                self._player.keep_asleep(goal.icount, goal.seq, self._arrived)
+            raise self._difference(goal.icount, "the snapshot's place", f"the replay's end at {self._player.icount}")
 
     def _look_along_the_way(self) -> None:
         """Stop where the analysis wants to look; not where the part ends."""
@@ -72,7 +81,7 @@ class Segment:
             self._analysis.look(self._player)
             goal = (self._player.icount // every + 1) * every
 
-    def _arrived(self, saved: Saved, icount: int) -> None:
+    def _arrived(self, saved: Saved, icount: int) -> NoReturn:
         goal = self._store.read(self._last)
         if icount != goal.icount:
             raise self._difference(goal.icount, f"a sync point at {goal.icount}", f"the next one at {icount}")
@@ -87,6 +96,7 @@ class Segment:
         if page is not None:
             where = f"page {RAM_BASE + page * PAGE_BYTES:#x} as in snapshot {self._last}"
             raise self._difference(icount, where, "other bytes")
+        raise _Arrived
 
     def _check_end(self) -> None:
         end = self._recording.end_icount

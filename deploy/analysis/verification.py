@@ -46,7 +46,9 @@ def tasks_of(recording: Recording, parts: int, analysis: tuple[str, ...] = ()) -
     heads: tuple[Head, ...] = ()
     if recording.facts.format >= RESUMABLE_FORMAT:
         heads = SnapshotStore(recording.path, recording.facts.id).list()
-    snapshots = [(head.icount, head.number) for head in heads if head.icount > recording.begin_icount]
+    # Those of version 1, which do not say when they were made, do not say either where in the guest's sleep.
+    told = (head for head in heads if head.front or head.made_ns)
+    snapshots = [(head.icount, head.number) for head in told if head.icount > recording.begin_icount]
     segments = plan_segments(snapshots, recording.end_icount, parts, *_work_of(recording, heads))
     text = render_board(board)
     return tuple(Task(str(recording.path.absolute()), text, segment, analysis) for segment in segments)

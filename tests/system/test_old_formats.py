@@ -39,3 +39,6 @@ def test_a_snapshot_of_an_older_version_is_listed_and_begun_at(home: Home) -> No
     for place in (20_132, 20_200):
         sought = home.run("replay", str(copy), "--seek", str(place), "--json").json
         assert sought == home.run("replay", str(copy), "--until", str(place), "--json").json
+    # It does not say where in the guest's sleep it is, so no part ends there.
+    parts = home.run("verify", copy, "--jobs", "2", "--json")
+    assert (parts.exit_code, parts.json["parts"]) == (0, 1), parts.stderr

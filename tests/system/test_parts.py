@@ -10,6 +10,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import fields, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +23,14 @@ from deploy.analysis.verification import tasks_of
 from deploy.analysis.work import Task
 from machine import vmstate
 from machine.board import render_board
-from machine.errors import EXIT_UNREADABLE, MachineError
+from machine.errors import EXIT_DIVERGED, EXIT_UNREADABLE, MachineError
 from machine.recording.files import board_here
 from machine.recording.reader import Recording
 from machine.recording.snapshots.store import SnapshotStore
 from machine.recording.snapshots.writer import SnapshotWriter
 from tests.harness.guests import BARE, DMACOPY, guest
 from tests.harness.machine import TIMEOUT_S
+from tests.harness.monitor import Qmp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,6 +122,40 @@ def test_parts_of_a_cut_give_the_answer_of_one_pass(home: Home, recording: Path)
     assert [head.work_ns for head in SnapshotStore(cut, Recording.open(cut).facts.id).list()] == [0]
     assert verdict(home, cut, "--jobs", "2") == verdict(home, cut)
     assert verdict(home, cut)["bit_exact"]
+
+
+def test_a_part_begins_and_ends_anywhere_in_a_guest_s_sleep(home: Home) -> None:
+    path = home.work / "a.dejavm"
+    line = ("bare", "--kernel", guest("nap"), "--serial", "null", "--input", "kbd", "--sleep", "on")
+    running = home.start("record", *line, "-o", path)
+    key = {"type": "key", "data": {"down": True, "key": {"type": "qcode", "data": "a"}}}
+    with Qmp(home) as qmp:
+        for name in "abcd":
+            qmp.execute("snapshot-save", tag=name)
+            # Time goes on, and nothing wakes the guest.
+            qmp.execute("input-send-event", events=[key])
+    assert running.finish().exit_code == 0
+    opened = Recording.open(path)
+    store = SnapshotStore(path, opened.facts.id)
+    asleep = [head for head in store.list() if not head.front]
+    assert len(asleep) > 2
+    assert len({store.read(head.number).nodes[0].state for head in asleep}) == len(asleep)
+    text = render_board(board_here(opened, tuple))
+    numbers = [0, *(head.number for head in asleep), 0]
+    pairs = [*pairwise(numbers), *((0, number) for number in numbers)]
+    with Crew() as crew:
+        for first, last in pairs:
+            with crew.at_work([Task(str(path), text, Segment(first, last, 0, 1))]) as answers:
+                assert "divergence" not in answers()[0], (first, last)
+    assert verdict(home, path, "--jobs", "2") == verdict(home, path)
+
+
+def test_a_part_that_ends_in_another_sleep_s_state_is_a_difference(home: Home, recording: Path) -> None:
+    snapshot = SnapshotStore(recording, Recording.open(recording).facts.id).read(2)
+    SnapshotWriter(recording, snapshot.recording).add(replace(snapshot, number=0, front=False), (), 2)
+    done = home.run("verify", recording, "--jobs", "99")
+    assert done.exit_code == EXIT_DIVERGED
+    assert "snapshot: expected the snapshot's place; actual the replay's end at" in done.complaint
 
 
 def test_a_part_ends_at_an_older_state_of_the_cpu_that_tells_no_floating_point_exceptions(
