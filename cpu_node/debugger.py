@@ -219,9 +219,8 @@ class Debugger(ABC):
 
     def device_wrote(self, device: str, address: int, size: int, in_access: bool) -> None:
         """A device has written to memory, perhaps to some that is watched."""
-        before = self._native.hit
-        self._native.wrote(address, size, in_access)
-        if self._native.hit != before and self._native.hit is not None:
+        if self._native.wrote(address, size, in_access):
+            assert self._native.hit is not None
             self._device_hit = replace(Hit(*self._native.hit), device=device)
 
     def memory_cleared(self) -> None:

@@ -162,7 +162,8 @@ static void on_memory(uc_engine *uc, uc_mem_type type, uint64_t address, int siz
 /* A device has written to memory.  In the middle of an access the engine stops in front of the next instruction, or of
  * the next block if it need not be `exact`: told to stop there and then, it would leave at the instruction, as if that
  * had not been done. */
-static void device_wrote(struct engine *e, uint64_t address, uint64_t size, bool in_access)
+/* Whether that is watched. */
+static bool device_wrote(struct engine *e, uint64_t address, uint64_t size, bool in_access)
 {
     for (int i = 0; i < e->points.watch_count; i++) {
         const struct watch *w = &e->points.watches[i];
@@ -177,8 +178,9 @@ static void device_wrote(struct engine *e, uint64_t address, uint64_t size, bool
         e->points.hit = (struct hit){HIT_WRITE | HIT_DEVICE | (in_access ? HIT_ASKED : 0), icount, pc, address, (uint32_t)size};
         e->points.met = in_access && !e->points.noting;
         update_check(e);
-        return;
+        return true;
     }
+    return false;
 }
 
 static void flag_translations(struct engine *e)
@@ -303,8 +305,7 @@ PyObject *points_wrote(struct engine *e, PyObject *args)
     int in_access;
     if (!PyArg_ParseTuple(args, "KKp", &address, &size, &in_access))
         return NULL;
-    device_wrote(e, address, size, in_access);
-    Py_RETURN_NONE;
+    return PyBool_FromLong(device_wrote(e, address, size, in_access));
 }
 
 PyObject *points_hit(struct engine *e, void *closure)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cpu_node._engine import HIT_WRITE
-from cpu_node.debugger import Debugger, Order, Standing, Stop, Why
+from cpu_node._engine import HIT_DEVICE, HIT_WRITE
+from cpu_node.debugger import Debugger, Hit, Order, Standing, Stop, Why
 from machine.analysis.base import Write
 
 if TYPE_CHECKING:
@@ -32,9 +32,18 @@ class Noter(Debugger):
     def attend(self) -> None:
         """Nobody asks for a stop."""
 
+    def device_wrote(self, device: str, address: int, size: int, in_access: bool) -> None:
+        """Tell it at once: where the CPU stands, devices may write several times."""
+        super().device_wrote(device, address, size, in_access)
+        hit, self._device_hit = self._device_hit, None
+        if hit is not None:
+            self._tell(hit)
+
     def stand(self, stop: Stop) -> Order:
-        """Tell the write, and go on."""
-        hit = stop.hit
-        if stop.why is Why.WATCH and hit is not None:
-            self._analysis.written(self._player, Write(hit.icount, hit.pc, hit.address, hit.size, hit.device))
+        """Tell what the CPU has written, and go on."""
+        if stop.why is Why.WATCH and stop.hit is not None and not stop.hit.kind & HIT_DEVICE:
+            self._tell(stop.hit)
         return Order()
+
+    def _tell(self, hit: Hit) -> None:
+        self._analysis.written(self._player, Write(hit.icount, hit.pc, hit.address, hit.size, hit.device))

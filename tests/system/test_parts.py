@@ -28,6 +28,7 @@ from machine.recording.files import board_here
 from machine.recording.reader import Recording
 from machine.recording.snapshots.store import SnapshotStore
 from machine.recording.snapshots.writer import SnapshotWriter
+from tests.devices.ticker import ADDRESS
 from tests.harness.guests import BARE, DMACOPY, guest
 from tests.harness.machine import TIMEOUT_S
 from tests.harness.monitor import Qmp
@@ -273,6 +274,28 @@ def test_a_device_that_wrote_is_named(home: Home) -> None:
         [f"{icount:,}", device or "cpu", f"{pc:#018x}"] for icount, pc, device, _ in rows
     ]  # fmt: skip
     assert all(line[3].startswith("begin") for line in lines)
+
+
+def test_a_device_that_writes_several_times_where_the_cpu_stands_is_told_each_time_once(home: Home) -> None:
+    ticker = '[[device]]\nname = "tick0"\nkind = "tests.devices.ticker:SPEC"\naddress = 0x10010000\n'
+    board = home.file("tick.toml", BARE + ticker)
+    recording = home.record(board, "--kernel", guest("doze"), "--serial", "null", "--sleep", "off")
+    lay(home, recording, 400)
+    where = ("--ask", "writes", f"{ADDRESS:#x}", "8")
+    rows: Any = home.run("analyse", recording, *where, "--jobs", "1").json
+    assert [int.from_bytes(bytes.fromhex(row[3]), "little") for row in rows] == list(range(1, len(rows) + 1))
+    assert len({(icount, pc) for icount, pc, _, _ in rows}) < len(rows)
+    assert home.run("analyse", recording, *where, "--jobs", "99").json == rows
+    # At the end of a part nothing has happened yet that is the next one's.
+    changes: Any = home.run("analyse", recording, "--ask", "changes", f"{ADDRESS:#x}", "8", "--jobs", "99").json
+    assert all(before == after for (_, _, _, before), (_, _, after, _) in pairwise(changes))
+
+
+def lay(home: Home, recording: Path, every: int) -> None:
+    """Make more snapshots than the command line would."""
+    board = home.file("board.toml", render_board(board_here(Recording.open(recording), tuple)))
+    command = [sys.executable, "-P", "-m", "cpu_node.timeline.laying", str(recording), "--board", str(board)]
+    subprocess.run([*command, "--every", str(every)], check=True, timeout=TIMEOUT_S, env=home.environment())
 
 
 def test_an_analysis_of_one_s_own_runs_the_same_way(home: Home, recording: Path) -> None:
