@@ -8,9 +8,10 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
-from deploy.bisection.symbols import is_elf, read_map
+from deploy.bisection.symbols import is_elf, read_map, symbol_file
 from deploy.environment import node_environment, runtime_directory
 from deploy.replaying import plan_replay
 from deploy.scratch import put_file, scratch
@@ -100,14 +101,14 @@ def debug(recording: Recording, until: int | None, program: str, symbols: str | 
 
 def _known(symbols: str, directory: Path) -> str:
     """Those in a form that gdb reads; UsageError."""
-    try:
-        if is_elf(symbols):
+    with symbol_file(symbols) as file:
+        if not is_elf(file):
+            content = symbol_elf(read_map(file))
+        elif isinstance(file, BytesIO):
+            # A pipe is empty when gdb reads it.
+            content = file.getvalue()
+        else:
             return symbols
-        content = symbol_elf(read_map(symbols))
-    except OSError as error:
-        raise UsageError(f"{symbols}: cannot read symbols: {error.strerror}") from error
-    except ValueError as error:
-        raise UsageError(f"{symbols}: neither an ELF file nor a System.map: {error}") from error
     return str(put_file(directory / "symbols.elf", content))
 
 

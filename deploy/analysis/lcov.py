@@ -36,23 +36,31 @@ class Symbol:
         return sum(end - start for start, end in self.executed) // HALFWORD
 
 
-def by_symbol(stretches: Sequence[Sequence[int]], symbols: Sequence[tuple[int, str]]) -> list[Symbol]:
-    """The executed stretches, sorted and apart, laid over symbols by address; each ends where the next begins."""
-    starts = [address for address, _ in symbols]
+def by_symbol(stretches: Sequence[Sequence[int]], symbols: Sequence[tuple[int, str, int]]) -> list[Symbol]:
+    """The executed stretches, sorted and apart, laid over symbols by address.
+
+    `symbols`: first address, name, bytes.  One without a size ends where the next begins, the last one with what was
+    executed last.
+    """
+    starts = [address for address, _, _ in symbols]
     pieces: dict[int, list[tuple[int, int]]] = {}
     for begin, end in stretches:
         at, index = begin, bisect_right(starts, begin) - 1
         while at < end:
             limit = min(end, starts[index + 1]) if index + 1 < len(starts) else end
             if index >= 0:
-                pieces.setdefault(index, []).append((at, limit))
+                address, _, size = symbols[index]
+                inside = min(limit, address + size) if size else limit
+                if at < inside:
+                    pieces.setdefault(index, []).append((at, inside))
             at, index = limit, index + 1
     found = []
-    for index, (address, name) in enumerate(symbols):
+    for index, (address, name, size) in enumerate(symbols):
         executed = tuple(pieces.get(index, ()))
+        limits = [address + size] if size else []
+        limits += starts[index + 1 : index + 2]
         last = executed[-1][1] if executed else address
-        limit = starts[index + 1] if index + 1 < len(starts) else last
-        found.append(Symbol(name, address, limit, executed))
+        found.append(Symbol(name, address, min(limits, default=last), executed))
     return found
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Sequence
 
+    from deploy.bisection.symbols import Symbols
     from machine.recording.reader import Recording
 
 COVERAGE: Final = "coverage"
@@ -54,6 +55,7 @@ def run(options: argparse.Namespace) -> int:
         sys.path.append(here)
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH", ""), here)))
     analysis = make_analysis(options.ask[0], options.ask[1:])
+    symbols = _symbols(options)
     recording = open_recording(options.recording)
     with nullcontext(options.scheduler) if options.scheduler is not None else Crew() as workers:
         answers = run_in_parts(recording, options.jobs, workers, tuple(options.ask))
@@ -65,9 +67,9 @@ def run(options: argparse.Namespace) -> int:
     if options.symbols is None:
         put(json.dumps(found))
     elif options.ask[0] == COVERAGE:
-        _by_symbol(recording, options, found)
+        _by_symbol(recording, options, symbols, found)
     else:
-        _writers(options.symbols, found)
+        _writers(symbols, found)
     return EXIT_DONE
 
 
@@ -79,26 +81,36 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError("--lcov: only coverage has a tracefile")
     if options.lcov is not None and options.symbols is None:
         raise UsageError("--lcov: say with --symbols FILE where the symbols are")
+    if options.lcov is not None and not Path(options.lcov).parent.is_dir():
+        raise UsageError(f"{options.lcov}: cannot write: there is no such directory")
 
 
-def _writers(path: str, found: Sequence[Sequence[Any]]) -> None:
-    """Each write: the icount in front of it, the process, where the CPU stood, the bytes behind it."""
+def _symbols(options: argparse.Namespace) -> Symbols:
+    """Read in front of the replay, which may take long; UsageError."""
     from deploy.bisection.symbols import Symbols  # noqa: PLC0415
 
-    symbols = Symbols.read(path)
+    return Symbols() if options.symbols is None else Symbols.read(options.symbols)
+
+
+def _writers(symbols: Symbols, found: Sequence[Sequence[Any]]) -> None:
+    """Each write: the icount in front of it, the process, where the CPU stood, the bytes behind it."""
     for icount, pc, device, after in found:
         put(f"{icount:>16,}  {device or CPU:<10}  {pc:#018x} {symbols.name(pc)}  {after}")
 
 
-def _by_symbol(recording: Recording, options: argparse.Namespace, found: Any) -> None:  # noqa: ANN401  # JSON
+def _by_symbol(
+    recording: Recording,
+    options: argparse.Namespace,
+    symbols: Symbols,
+    found: Any,  # noqa: ANN401  # JSON
+) -> None:
     from deploy.analysis.lcov import by_symbol, table, tracefile  # noqa: PLC0415
-    from deploy.bisection.symbols import Symbols  # noqa: PLC0415
 
-    symbols = by_symbol(found, Symbols.read(options.symbols).rows())
-    if options.lcov is not None:
-        _write(options.lcov, tracefile(recording.board.kernel, symbols))
-    for line in table(symbols):
+    covered = by_symbol(found, symbols.rows())
+    for line in table(covered):
         put(line)
+    if options.lcov is not None:
+        _write(options.lcov, tracefile(recording.board.kernel, covered))
 
 
 def _write(path: str, lines: Iterable[str]) -> None:

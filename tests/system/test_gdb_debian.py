@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -41,7 +42,7 @@ def test_from_the_end_of_a_boot_back_to_start_kernel(home: Home) -> None:
     symbols = home.work / "System.map"
     symbols.write_text(kallsyms(recording))
     vmlinux = home.work / "vmlinux"
-    vmlinux.write_bytes(symbol_elf(read_map(str(symbols))))
+    vmlinux.write_bytes(symbol_elf(read_map(io.BytesIO(symbols.read_bytes()))))
     with served(home, recording) as place, Gdb(home, REPLAY_S) as gdb:
         gdb.attach(place)
         gdb.tell(f"file {vmlinux}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import itertools
 
 import pytest
@@ -10,10 +11,12 @@ from hypothesis import strategies as st
 
 from deploy.analysis.lcov import by_symbol, table, tracefile
 from deploy.analysis.segments import ANSWER_NS, LEAST_NS, MESSAGE_NS, MOST_NS, Measured, Work, plan_segments
+from deploy.commands import analyse
 from machine.analysis.changes import Changes
 from machine.analysis.coverage import Coverage, join
 from machine.analysis.table import make_analysis
 from machine.errors import UsageError
+from tests.harness.machine import ROOT
 
 stretches = st.lists(
     st.tuples(st.integers(0, 500), st.integers(1, 40)).map(lambda pair: (pair[0], pair[0] + pair[1])), max_size=20
@@ -54,7 +57,7 @@ def test_coverage_of_parts_is_that_of_the_whole(first: list[tuple[int, int]], se
 
 
 def test_coverage_is_laid_over_symbols() -> None:
-    symbols = [(100, "first"), (120, "second"), (140, "never")]
+    symbols = [(100, "first", 0), (120, "second", 0), (140, "never", 0)]
     found = by_symbol([[90, 104], [110, 130]], symbols)
     assert [(symbol.name, symbol.hit, symbol.size) for symbol in found] == [
         ("first", 7, 10), ("second", 5, 10), ("never", 0, 0),
@@ -65,6 +68,32 @@ def test_coverage_is_laid_over_symbols() -> None:
     assert "FNDA:0,never" in lines
     assert (lines.count("DA:1,1"), lines.count("DA:4,0"), lines[-1]) == (1, 1, "end_of_record")
     assert [line.split()[-1] for line in table(found)] == ["first", "second"]
+
+
+def test_what_is_behind_a_symbol_that_says_its_size_is_not_of_it() -> None:
+    symbols = [(100, "one", 8), (120, "overlapping", 1000), (140, "last", 4)]
+    found = by_symbol([[90, 150]], symbols)
+    assert [(symbol.hit, symbol.size) for symbol in found] == [(4, 4), (10, 10), (2, 2)]
+    assert [symbol.size for symbol in by_symbol([], symbols)] == [4, 10, 2]
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--symbols", "nowhere"), "nowhere: cannot read symbols"),
+        (("--lcov", "no/where/x"), "no/where/x: cannot write"),
+    ],
+)
+def test_what_the_answer_needs_is_looked_at_before_anything_is_replayed(
+    monkeypatch: pytest.MonkeyPatch, words: tuple[str, str], complaint: str
+) -> None:
+    parser = argparse.ArgumentParser()
+    analyse.configure(parser)
+    monkeypatch.setattr("deploy.analysis.crew.Crew", lambda: pytest.fail("a replay has begun"))
+    symbols = str(ROOT / "tests" / "guests" / "calls.elf")
+    recording = str(ROOT / "tests" / "recordings" / "format-4.dejavm")
+    with pytest.raises(UsageError, match=complaint):
+        analyse.run(parser.parse_args([recording, "--symbols", symbols, *words]))
 
 
 class Still:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from deploy.bisection.symbols import Symbols, read_map
 from deploy.symbol_elf import CODE, DATA, symbol_elf
+from machine.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +60,7 @@ def test_every_name_is_in_a_section_and_no_two_sections_overlap(found: list[tupl
 def test_gdb_and_the_other_commands_know_the_names(tmp_path: Path) -> None:
     text, path = tmp_path / "System.map", tmp_path / "vmlinux"
     text.write_text(MAP)
-    path.write_bytes(symbol_elf(read_map(str(text))))
+    path.write_bytes(symbol_elf(read_map(io.BytesIO(MAP.encode()))))
     places = ("0xffffffff80000010", "0xffffffff81149322", "0xffffffff81c20000", "0xffffffff01000004")
     words = [word for place in places for word in ("-ex", f"info symbol {place}")]
     command = ["gdb-multiarch", "-nx", "--batch", *words, "-ex", "info address init_task", str(path)]
@@ -78,7 +80,29 @@ def test_gdb_and_the_other_commands_know_the_names(tmp_path: Path) -> None:
     "text", ["", "0000000000000000 A percpu\n", "no such thing\n", "\xff", "10000000000000000 T far\n"]
 )
 def test_what_has_no_names_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ValueError, match=r"code and data|literal|codec|address"):
+        symbol_elf(read_map(io.BytesIO(text.encode("latin-1"))))
     path = tmp_path / "names"
     path.write_text(text, encoding="latin-1")
-    with pytest.raises(ValueError, match=r"code and data|literal|codec|address"):
-        symbol_elf(read_map(str(path)))
+    if "far" not in text:
+        with pytest.raises(UsageError, match="names: neither an ELF file nor a System"):
+            Symbols.read(str(path))
+
+
+def test_a_list_of_a_kernel_that_hides_its_addresses_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "kallsyms"
+    path.write_text("0000000000000000 T _text\n0000000000000000 t helper\t[module]\n")
+    with pytest.raises(UsageError, match="all addresses in it are 0: /proc/kallsyms tells them to root alone"):
+        Symbols.read(str(path))
+
+
+@pytest.mark.parametrize("elf", [False, True])
+def test_symbols_may_come_from_a_pipe(elf: bool) -> None:
+    content = symbol_elf(read_map(io.BytesIO(MAP.encode()))) if elf else MAP.encode()
+    reading, writing = os.pipe()
+    with open(writing, "wb") as file:
+        file.write(content)
+    try:
+        assert Symbols.read(f"/dev/fd/{reading}").name(0xFFFF_FFFF_8000_0010) == "_start+0x10"
+    finally:
+        os.close(reading)
