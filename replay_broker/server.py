@@ -274,10 +274,9 @@ class Server:
             return
         if self.session is None:
             self._on_ready(member, frame)
-            return
-        if frame.source != number:
+        elif frame.source != number:
             raise RemoteWireError(f"{member.name} speaks as node {frame.source}")
-        if isinstance(self.session, LastingSession) and self.rebuilder.takes(member, frame, self.session):
+        elif isinstance(self.session, LastingSession) and self.rebuilder.takes(member, frame, self.session):
             pass
         elif frame.type == _QUIT:
             self.session.quit()
@@ -305,6 +304,7 @@ class Server:
             self.door.loads = {}  # who comes from now on stands in for another
             self.taker, self.travel = self.make_taker(), self.make_travel()
             self.session.start()
+            self._notice_end()  # what is over as it begins hears nobody any more
             for number, waiting in self._roster.take_early():
                 self._on_frame(number, waiting)
 

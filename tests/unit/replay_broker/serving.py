@@ -27,14 +27,21 @@ NAMES = ("cpu", *(slot.name for slot in BOARD.devices))
 class Running:
     """A server that serves in a thread of its own, and doors to it."""
 
-    def __init__(self, directory: Path, monitor: Monitor | None = None, *, rebuild: bool = True) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        monitor: Monitor | None = None,
+        *,
+        rebuild: bool = True,
+        session: type[LastingSession] = LastingSession,
+    ) -> None:
         self.bus = f"ipc://{directory}/b"
         self.ledger = TalliedLedger()
         self.server = Server(
             Sockets(self.bus, f"ipc://{directory}/c"),
             Roster.of(NAMES),
             m.RunMode.RECORD,
-            lambda send: LastingSession(BOARD, send, self.ledger),
+            lambda send: session(BOARD, send, self.ledger),
             monitor=monitor,
             rebuild=rebuild,
         )

@@ -10,13 +10,18 @@ import zmq
 
 from machine import message as m
 from machine.codec import encode, encode_header
+from machine.errors import MachineError
 from machine.icount import BROKER, CPU
 from replay_broker import barrier
-from tests.unit.replay_broker.serving import PATIENCE_S, Running, fail_on_purpose, hear
+from replay_broker.outcome import Outcome
+from replay_broker.session.lasting import LastingSession
+from tests.unit.replay_broker.serving import NAMES, PATIENCE_S, Running, be_welcomed, fail_on_purpose, hear
 from tests.unit.replay_broker.stage import RTC, SERIAL, frame_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from machine.frame import Frame
 
 
 def test_nobody_is_welcomed_before_the_cpu_has_told_where_memory_is(running: Running) -> None:
@@ -34,6 +39,36 @@ def test_the_run_begins_when_everybody_is_ready_and_not_before(running: Running)
     assert running.ledger.said()[0] == (0, BROKER, CPU, m.SyncPoint())
     fail_on_purpose(ports["cpu"])
     assert running.end().detail == "cpu: enough"
+
+
+class OverAtOnce(LastingSession):
+    """As the replay of a recording is in which nothing is said."""
+
+    def start(self) -> None:
+        """The run is over."""
+        self.outcome = Outcome(m.RunState.ENDED)
+
+    def handle(self, frame: Frame) -> None:
+        """Nobody is to be heard any more."""
+        raise MachineError(f"heard {frame}")
+
+
+def test_a_run_that_is_over_as_it_begins_hears_no_word_that_is_there_already(tmp_path: Path) -> None:
+    running = Running(tmp_path, session=OverAtOnce)
+    try:
+        ports = {name: running.node(name) for name in NAMES}
+        for port in ports.values():
+            be_welcomed(port)
+        for name in NAMES[1:]:
+            ports[name].send(m.Ready(), BROKER, 0)
+        # In one piece, so that the second word is there when the first one is heard.
+        ports["cpu"].queue(m.Ready(), BROKER, 0)
+        ports["cpu"].queue(m.MmioAccess((m.Access(m.AccessKind.READ, 0, 1),)), SERIAL, 100)
+        ports["cpu"].flush()
+        status = running.end()
+        assert (status.state, status.detail) == (m.RunState.ENDED, "")
+    finally:
+        running.close()
 
 
 def test_another_wire_version_is_refused_by_number(running: Running) -> None:
