@@ -354,7 +354,7 @@ class Loop:
 
     def _save(self, icount: int, *, idle: bool, front: bool) -> None:
         assert self._keeper is not None
-        state = LoopState(self._ran_from, self._next_digest, idle)
+        state = LoopState(self._ran_from if front else icount, self._next_digest, idle)
         saved = self._keeper.save(state, whole=self._link.save_whole)
         self._link.saved(replace(saved, front=front, virtual_ns=self._clock.at(icount)), icount)
 

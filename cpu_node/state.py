@@ -47,7 +47,8 @@ class CpuState:
 class LoopState:
     """Where the CPU's loop stands: at a sync point with nothing dealt with, or `idle` with the guest asleep there.
 
-    `ran_from` is the icount that the engine last ran on from, `next_digest` that of the next digest.
+    `ran_from` is the icount that the engine last ran on from; in the middle of a sleep it is the sleep's own, since who
+    goes on from there does not stand in front of what was dealt with there.  `next_digest` is that of the next digest.
     """
 
     ran_from: U64 = 0

@@ -147,6 +147,10 @@ def test_a_guest_that_sleeps_a_dead_device_and_a_dead_cpu_do_not_matter(home: Ho
     before = final_digest(path)
     each_goes_on_as_recorded(home, path, names)
     assert final_digest(path) == before
+    # None says that it is in front of the sleep and is not, not even that of the CPU which was put into another.
+    end = str(Recording.open(path).end_icount)
+    sought, come_to = (home.run("replay", path, word, end, "--json").json for word in ("--seek", "--until"))
+    assert sought == come_to
 
 
 def test_a_held_guest_whose_cpu_dies_is_held_and_keeps_its_state(home: Home) -> None:
