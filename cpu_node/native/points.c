@@ -161,8 +161,7 @@ static void on_memory(uc_engine *uc, uc_mem_type type, uint64_t address, int siz
 
 /* A device has written to memory.  In the middle of an access the engine stops in front of the next instruction, or of
  * the next block if it need not be `exact`: told to stop there and then, it would leave at the instruction, as if that
- * had not been done. */
-/* Whether that is watched. */
+ * had not been done.  Whether what it has written is watched. */
 static bool device_wrote(struct engine *e, uint64_t address, uint64_t size, bool in_access)
 {
     for (int i = 0; i < e->points.watch_count; i++) {
