@@ -107,6 +107,8 @@ class Control:
         """
         if self._quit_wanted and self.listening:
             self._quit_wanted = False
+            # A run that is over already is what its broker leaves behind at Quit: who has asked before it is told how.
+            self.ask()
             self._port.send(Quit(), BROKER, 0)
         newest: Status | None = None
         try:

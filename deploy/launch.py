@@ -222,7 +222,7 @@ class _Watch:
 
     def _hear(self) -> None:
         now_s = self._now_s()
-        if now_s >= self._ask_at_s and self._broker_lives():
+        if now_s >= self._ask_at_s and self._control.listening and self._broker_lives():
             if self._control.ask():
                 self._asked_s = now_s
             self._ask_at_s = now_s + (MOURNING_POLL_S if self._noticed else POLL_S)

@@ -167,15 +167,17 @@ class Home:
         return found
 
     def pid_of(self, name: str) -> int:
-        """The process of one node of the one running machine: `broker`, `cpu` or a device's name."""
+        """The process of one node of the one running machine: `broker`, `cpu` or a device's name.
+
+        What one has just forked goes by its words until it is another program.
+        """
         word = " replay_broker " if name == "broker" else f" --node {name} "
         deadline = time.monotonic() + LEAVING_S
         while True:
             pids = [pid for pid, line in self.processes().items() if word in line]
-            if pids:
-                (pid,) = pids
-                return pid
-            assert time.monotonic() < deadline, f"no process {name}: {self.processes()}"
+            if len(pids) == 1:
+                return pids[0]
+            assert time.monotonic() < deadline, f"not one process {name}: {self.processes()}"
             time.sleep(POLL_S)
 
     def call(self, line: socket.socket, path: Path, timeout_s: float = TIMEOUT_S) -> None:

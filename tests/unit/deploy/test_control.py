@@ -15,9 +15,10 @@ from deploy.supervision.place import ServicePlaces
 from deploy.supervision.report import Facts, report, write_facts
 from machine.distant import DistantPort
 from machine.errors import ConnectionLost
-from machine.message import RunState, Status
+from machine.icount import BROKER
+from machine.message import Quit, RunState, Status
 from tests.unit.replay_broker.far_serving import Far, far_broker
-from tests.unit.replay_broker.serving import PATIENCE_S
+from tests.unit.replay_broker.serving import PATIENCE_S, status_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +55,17 @@ def test_what_a_broker_said_before_it_left_is_told_before_that_it_has_left(far: 
     assert status.state is RunState.STOPPED
     with pytest.raises(ConnectionLost):
         control.latest()
+    control.close(0)
+
+
+def test_who_asks_for_the_end_of_a_run_that_is_over_is_told_how_it_ended(far: Far, tmp_path: Path) -> None:
+    far.operator.send(Quit(), BROKER, 0)
+    assert status_from(far.operator).state is RunState.STOPPED
+    control = Control(Places(tmp_path), Remote(far.control.removeprefix("tcp://"), tmp_path))
+    control.quit()
+    while (status := control.latest()) is None:
+        control.wait(PATIENCE_S)
+    assert status.state is RunState.STOPPED
     control.close(0)
 
 
