@@ -25,6 +25,7 @@ class EchoLine:
         self.running: Running = home.start("record", "bare", *words, "-o", self.path, *options, rig=rig)
         self._peer = connect(where)
         self._said = self._peer.makefile("rb")
+        home.closing.callback(self.close)
         assert self._said.readline() == b"READY\n"
 
     def echo(self, text: bytes) -> None:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -82,6 +82,13 @@ class Running:
         """Send it a signal."""
         self.process.send_signal(number)
 
+    def abandon(self) -> None:
+        """End it, if it still runs, and hear no more of it."""
+        if self.process.poll() is None:
+            self.process.kill()
+        with suppress(BrokenPipeError), self.process:
+            pass
+
 
 class Home:
     """A test's own directory: `work` is where commands stand, `run` where machines keep their sockets."""
@@ -92,6 +99,8 @@ class Home:
         self.runtime = self.path / "run"
         self.work.mkdir()
         self.runtime.mkdir()
+        self.closing = ExitStack()
+        """What a test that fails leaves open; later tests would be told of it."""
 
     def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
         """What every process of the test inherits."""
@@ -112,7 +121,9 @@ class Home:
         pipe = subprocess.PIPE
         environment = self.environment(env)
         process = subprocess.Popen(argv, cwd=self.work, env=environment, stdin=pipe, stdout=pipe, stderr=pipe)
-        return Running(process)
+        running = Running(process)
+        self.closing.callback(running.abandon)
+        return running
 
     def run(
         self,
@@ -220,10 +231,11 @@ class Home:
         return left
 
     def end(self) -> None:
-        """End every process of the test."""
+        """End every process of the test, and what it has open to them."""
         for pid in self.processes():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        self.closing.close()
 
     def remove(self) -> None:
         """Remove the directory."""
