@@ -10,9 +10,11 @@ from deploy.replayable import replayable
 from deploy.snapshotting import nearest_snapshot
 from machine.errors import EXIT_DONE, Interrupted, UsageError
 from machine.message import RunMode, RunState
+from machine.recording.snapshots.store import SnapshotStore
 
 if typing.TYPE_CHECKING:
     from deploy.outcome import Outcome
+    from machine.board import Board
     from machine.recording.reader import Recording
 
 
@@ -26,8 +28,8 @@ def plan_replay(
     """The run that replays a recording, its guest files checked.
 
     `devices` is `log`, `live` or None, which is live if a backend is given.  UsageError if the options contradict
-    each other, or `until`, or `seek`, which is the same from the last snapshot before, lies outside the recording;
-    ChangedGuest.
+    each other, or `until`, or `seek`, which is the same from the last snapshot before, lies outside the recording, or
+    if devices are to run that have no state where it begins; ChangedGuest.
     """
     if devices == "log" and words.given():
         option = words.given()[0]
@@ -48,7 +50,19 @@ def plan_replay(
     if seek is not None:
         nodes = ("cpu", *(slot.name for slot in board.devices)) if live else ("cpu",)
         until, snapshot = seek, nearest_snapshot(recording, seek, nodes) or snapshot
+    if live and snapshot:
+        _check_devices(recording, snapshot, board)
     return Launch(board, mode, recording.path, until, end_icount, snapshot=snapshot)
+
+
+def _check_devices(recording: Recording, snapshot: int, board: Board) -> None:
+    """UsageError if not every device can begin at a snapshot: who has made it had the CPU alone."""
+    there = {node.name for node in SnapshotStore(recording.path, recording.facts.id).read(snapshot).nodes}
+    if missing := [slot.name for slot in board.devices if slot.name not in there]:
+        raise UsageError(
+            f"{recording.path}: it begins with a snapshot that has no state of {', '.join(missing)}: it replays from"
+            " the log, without running devices; what is cut at a snapshot of `record --snapshot-every` has all"
+        )
 
 
 def refuse_interrupted(recording: Recording, outcome: Outcome, goal: int | None = None) -> None:

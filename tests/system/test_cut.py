@@ -98,6 +98,20 @@ def test_without_a_snapshot_in_front_it_begins_at_power_on_and_says_so(home: Hom
     home.verify_both_ways(home.work / "a-cut.dejavm")
 
 
+def test_a_cut_that_begins_with_the_cpus_state_alone_replays_from_the_log_and_names_who_is_missing(home: Home) -> None:
+    recording = home.record("bare", "--kernel", guest("counters"), "--serial", "null")
+    end = Recording.open(recording).end_icount
+    assert home.run("snapshots", recording, "--make", str(end // 4)).exit_code == 0
+    part = _cut(home, recording, "--from", str(end // 2))
+    assert Recording.open(part).begin_icount > 0
+    assert home.verify(part) == final_digest(recording)
+    place = f"{part}@{end * 3 // 4}"
+    for words in (("verify", part, "--devices", "live"), ("replay", part, "--serial", "null"), ("branch", place)):
+        done = home.run(*words)
+        assert done.exit_code == EXIT_USAGE, done.stderr
+        assert "no state of serial0, rtc0: it replays from the log" in done.complaint
+
+
 def test_what_cannot_be_cut_leaves_nothing(home: Home, whole: Path) -> None:
     end = Recording.open(whole).end_icount
     for low, high in ((0, end + 1), (2, 1), (-1, 5)):
