@@ -25,6 +25,7 @@ from deploy.replaying import plan_replay
 from deploy.snapshotting import nearest_snapshot
 from machine.errors import EXIT_DONE, EXIT_FAILED, LogError, MachineError, UsageError
 from machine.message import RunMode, RunState
+from machine.recording.carrying import carry_files
 from machine.recording.facts import Parent, gather_facts
 from machine.recording.format import FORMAT_VERSION, RESUMABLE_FORMAT
 from machine.recording.snapshots.adoption import adopt
@@ -74,6 +75,7 @@ def run_branch(branch: Branch, created_ns: int) -> Outcome:
         RecordingWriter(directory / "recording", branch.board, facts).abandon()
         prepared = directory / "recording"
         (directory / "snapshots").rename(prepared / "snapshots")
+        carry_files(facts.files, branch.parent.path, prepared)
         return launch(
             Launch(
                 branch.board, RunMode.RECORD, branch.target, monitor=branch.monitor, snapshots=branch.snapshots,

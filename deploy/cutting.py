@@ -17,6 +17,7 @@ from deploy.snapshotting import nearest_snapshot
 from machine.errors import LogError, UsageError
 from machine.frame import class_of
 from machine.message import MessageClass
+from machine.recording.carrying import carry_files
 from machine.recording.chain import Chain
 from machine.recording.cut import Cut
 from machine.recording.format import FORMAT_VERSION, RESUMABLE_FORMAT, node_names
@@ -70,6 +71,7 @@ def cut(recording: Recording, low: int, high: int, target: Path) -> Recording:
                 break
             writer.append(frame, host_ns)
         writer.finish()
+        carry_files(facts.files, recording.path, target)
         if snapshot is not None:
             _copy(recording, snapshot, begun, target, facts.id)
     except BaseException:

@@ -16,6 +16,7 @@ from deploy.reading.payload import from_hex, from_plain
 from machine.codec import MAX_PAYLOAD_BYTES, MESSAGES, name_of
 from machine.errors import UsageError
 from machine.frame import FIRST_INPUT_TYPE, Frame, class_of
+from machine.recording.carrying import carry_files
 from machine.recording.chain import Chain
 from machine.recording.format import FORMAT_VERSION, HIGHEST_NODE, node_name, node_names
 from machine.recording.layout import DIRECTORY_MODE, SNAPSHOTS_NAME
@@ -53,7 +54,8 @@ class Assembled:
 def assemble(lines: Iterable[str], target: Target, machine: str | None = None, origin: Path | None = None) -> Assembled:
     """Write the recording whose dump `lines` are; `machine` takes the place of the machine.toml that came with it.
 
-    What begins at a snapshot gets it from `origin`, the recording that has been dumped: no message has it.
+    What begins at a snapshot gets it from `origin`, the recording that has been dumped, and the guest's files if it has
+    them in it: no message has them.
 
     UsageError names the line and the field that is wrong; nothing is left behind then.
     """
@@ -78,6 +80,8 @@ def assemble(lines: Iterable[str], target: Target, machine: str | None = None, o
         for file in begins_with:
             (path / SNAPSHOTS_NAME).mkdir(DIRECTORY_MODE, exist_ok=True)
             shutil.copy2(file, path / SNAPSHOTS_NAME)
+        if origin is not None:
+            carry_files(facts.files, origin, path)
         return _write(writer, path, board, rows if first is None else _again(first, rows), facts)
     except BaseException:
         writer.abandon()

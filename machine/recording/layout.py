@@ -7,7 +7,7 @@ from typing import Final
 MACHINE_NAME: Final = "machine.toml"
 LOG_NAME: Final = "log.mcap"
 FILES_NAME: Final = "files"
-"""A directory of guest files, each named by its SHA-256; only what has been unpacked has one."""
+"""A directory of guest files, each named by its SHA-256; what has been unpacked has one, and what was made of that."""
 SNAPSHOTS_NAME: Final = "snapshots"
 """A directory of snapshots; docs/log-format.md says what is in it."""
 BASE_LABEL: Final = "base"

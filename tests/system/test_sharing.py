@@ -50,6 +50,24 @@ def test_a_packed_recording_replays_without_anything_of_where_it_was_made(home: 
     assert home.verify_both_ways(home.work / "shared.dejavm", env=env) == digest
 
 
+def test_what_is_made_of_an_unpacked_recording_has_the_guests_files_too(home: Home) -> None:
+    packed, digest = _packed(home)
+    env = _elsewhere(home)
+    assert home.run("unpack", packed, env=env).exit_code == 0
+    whole, part, again, other = (home.work / f"{name}.dejavm" for name in ("shared", "part", "again", "other"))
+    done = home.run("cut", whole, "-o", part)
+    assert done.exit_code == 0, done.stderr
+    rows = home.run("dump", whole, "--json").stdout.encode()
+    done = home.run("assemble", "-", "--machine", whole, "-o", again, stdin=rows)
+    assert done.exit_code == 0, done.stderr
+    done = home.run("branch", f"{whole}@1000", "--serial", home.script(echo_script("again")), "-o", other, env=env)
+    assert done.exit_code == 0, done.stderr
+    shutil.rmtree(whole)
+    for recording in (part, again):
+        assert home.verify_both_ways(recording, env=env) == digest
+    home.verify_both_ways(other, env=env)
+
+
 def test_a_thin_one_names_what_it_lacks_and_replays_once_that_is_there(home: Home) -> None:
     packed, digest = _packed(home, "--thin")
     env = _elsewhere(home)

@@ -5,22 +5,17 @@ Lives here: sharing files between the stores of a family.  Never here: running a
 
 from __future__ import annotations
 
-import errno
-import os
-import shutil
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from machine.errors import LogError
+from machine.recording.carrying import share
 from machine.recording.layout import DIRECTORY_MODE, SNAPSHOTS_NAME
 from machine.recording.snapshots.files import pack_file, pack_path, read_file, snapshot_path
 from machine.recording.snapshots.part import Part
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-UNLINKABLE: Final = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP)
-"""The file system does not have two names for one file, or not here."""
 
 
 def adopt(source: Path, source_id: str, number: int, target: Path, target_id: str) -> None:
@@ -42,14 +37,3 @@ def adopt(source: Path, source_id: str, number: int, target: Path, target_id: st
             part.keep()
     except OSError as error:
         raise LogError(f"{there}: cannot keep the parent's snapshot here: {error.strerror}") from error
-
-
-def share(source: Path, target: Path) -> None:
-    """One file under two names, or a copy of it."""
-    try:
-        os.link(source, target)
-    except OSError as error:
-        if error.errno not in UNLINKABLE:
-            raise
-        shutil.copyfile(source, target)
-        target.chmod(0o600)
