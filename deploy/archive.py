@@ -80,8 +80,10 @@ def pack(
     """
     files = [(name, recording.path / name) for name in (MACHINE_NAME, LOG_NAME)]
     store = SnapshotStore(recording.path, recording.facts.id)
-    # It cannot be replayed without the snapshot it begins at.
-    numbers = {recording.facts.snapshot} - {0} | ({head.number for head in store.list()} if snapshots else set())
+    numbers = {head.number for head in store.list()} if snapshots else set()
+    if recording.facts.snapshot and not recording.facts.redacted:
+        # It cannot be replayed without the snapshot it begins at.  What has been redacted never is, and has none.
+        numbers.add(recording.facts.snapshot)
     kept = {path.name: path for number in sorted(numbers) for path in store.files(number)}
     files += [(f"{SNAPSHOTS_NAME}/{name}", path) for name, path in sorted(kept.items())]
     if not thin:

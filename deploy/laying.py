@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from deploy.environment import node_environment, runtime_directory
 from deploy.progress import Progress, Screen
-from deploy.replayable import built_files
+from deploy.replayable import replayable
 from deploy.scratch import put_file, scratch
 from machine.board import render_board
 from machine.errors import UsageError, told_as
-from machine.recording.facts import check_versions
-from machine.recording.files import board_here
 from machine.recording.format import RESUMABLE_FORMAT
 
 if TYPE_CHECKING:
@@ -28,15 +26,14 @@ FAILED: Final = "failed"
 
 
 def make_snapshots(recording: Recording, every: int) -> None:
-    """Run a recording again by one process that leaves snapshots in it; MachineError, UsageError."""
+    """Run a recording again by one process that leaves snapshots in it; MachineError, UsageError, ChangedGuest."""
     if every < LEAST_EVERY:
         raise UsageError(f"--make {every}: not that often; {LEAST_EVERY:,} instructions are the least")
     if recording.facts.format < RESUMABLE_FORMAT:
         raise UsageError(
             f"{recording.path}: snapshots need format {RESUMABLE_FORMAT}, this is {recording.facts.format}"
         )
-    check_versions(recording.facts)
-    board = board_here(recording, built_files)
+    board = replayable(recording)
     progress, started_s = Progress(recording.end_icount), time.monotonic()
     screen, why = Screen(sys.stderr, owned=False), ""
     with scratch(runtime_directory()) as (directory, _):

@@ -68,6 +68,24 @@ def test_what_is_made_of_an_unpacked_recording_has_the_guests_files_too(home: Ho
     home.verify_both_ways(other, env=env)
 
 
+def test_a_part_that_was_redacted_is_packed_and_read_and_never_run_again(home: Home) -> None:
+    whole = home.record("bare", "--kernel", guest("chatter"), "--serial", "null", "--snapshot-every", "100ms")
+    part, blank, there = (home.work / f"{name}.dejavm" for name in ("part", "blank", "there"))
+    place = str(Recording.open(whole).end_icount // 2)
+    assert home.run("cut", whole, "--from", place, "-o", part).exit_code == 0
+    assert Recording.open(part).facts.snapshot
+    assert home.run("redact", part, "--channel", "serial0", "-o", blank).exit_code == 0
+    done = home.run("pack", blank, "-o", "blank.zst")
+    assert done.exit_code == 0, done.stderr
+    done = home.run("unpack", "blank.zst", "-o", there)
+    assert done.exit_code == 0, done.stderr
+    assert home.run("dump", there).stdout == home.run("dump", blank).stdout
+    for command, *words in (["snapshots", "--make"], ["verify"], ["verify", "--jobs", "2"], ["bisect"]):
+        done = home.run(command, there, *words)
+        assert done.exit_code == EXIT_UNREADABLE, command
+        assert "have been redacted (serial0); it can be read, not replayed" in done.complaint
+
+
 def test_a_thin_one_names_what_it_lacks_and_replays_once_that_is_there(home: Home) -> None:
     packed, digest = _packed(home, "--thin")
     env = _elsewhere(home)
