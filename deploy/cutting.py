@@ -21,7 +21,7 @@ from machine.recording.carrying import carry_files
 from machine.recording.chain import Chain
 from machine.recording.cut import Cut
 from machine.recording.format import FORMAT_VERSION, RESUMABLE_FORMAT, node_names
-from machine.recording.layout import LOG_NAME
+from machine.recording.layout import BASE_LABEL, LOG_NAME
 from machine.recording.place import Place
 from machine.recording.reader import Recording
 from machine.recording.snapshots.snapshot import PAGE_BYTES
@@ -113,7 +113,9 @@ def _copy(recording: Recording, snapshot: Snapshot, begun: Cut, target: Path, re
     if snapshot.chain.hex() != begun.chain or snapshot.seq != begun.seq:
         raise LogError(f"{recording.path}: snapshot {snapshot.number} does not stand where the log says")
     place = Place(0, begun.seq, begun.icount, snapshot.chain)
-    own = replace(snapshot, recording=recording_id, number=1, place=place, work_ns=0)
+    # A name keeps it from being deleted.
+    label = snapshot.label or BASE_LABEL
+    own = replace(snapshot, recording=recording_id, number=1, place=place, label=label, work_ns=0)
     with mmap.mmap(-1, snapshot.memory) as memory:
         with memoryview(memory) as view:
             SnapshotStore(recording.path, recording.facts.id).load_memory(snapshot.number, view)

@@ -42,7 +42,12 @@ def run(options: argparse.Namespace) -> int:
     recording = open_recording(options.recording)
     store = SnapshotStore(recording.path, recording.facts.id)
     writer = SnapshotWriter(recording.path, recording.facts.id)
-    for number in [_number(store, word) for word in options.delete]:
+    doomed = [_number(store, word) for word in options.delete]
+    if recording.facts.snapshot in doomed:
+        raise UsageError(
+            f"{recording.path}: snapshot {recording.facts.snapshot} is what it begins with; it cannot be deleted"
+        )
+    for number in doomed:
         writer.delete(number)
     if options.make is not None:
         make_snapshots(recording, options.make)

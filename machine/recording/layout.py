@@ -11,7 +11,7 @@ FILES_NAME: Final = "files"
 SNAPSHOTS_NAME: Final = "snapshots"
 """A directory of snapshots; docs/log-format.md says what is in it."""
 BASE_LABEL: Final = "base"
-"""The label of the snapshot that a branch begins with."""
+"""The label of the snapshot that a branch begins with, or a cut where that had none."""
 SUFFIX: Final = ".dejavm"
 DIRECTORY_MODE: Final = 0o700
 FILE_MODE: Final = 0o600

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from machine.errors import UsageError
 from machine.recording.chain import Chain
 from machine.recording.reader import Recording
+from machine.recording.snapshots.writer import SnapshotWriter
 from tests.harness.guests import guest
 from tests.harness.machine import final_digest
 
@@ -73,6 +75,19 @@ def test_a_cut_to_the_end_has_the_end_and_is_cut_again_and_packed(home: Home, wh
         shutil.rmtree(path)
     assert home.run("unpack", packed, "-o", "there.dejavm").exit_code == 0
     assert home.verify_both_ways(home.work / "there.dejavm") == digest
+
+
+def test_the_snapshot_a_cut_begins_with_cannot_be_deleted(home: Home, whole: Path) -> None:
+    end = Recording.open(whole).end_icount
+    part = _cut(home, whole, "--from", str(end // 2))
+    (shown,) = home.run("snapshots", part, "--json").json["snapshots"]
+    for word in (str(shown["number"]), shown["label"]):
+        done = home.run("snapshots", part, "--delete", word)
+        assert (done.exit_code, "begins with; it cannot be deleted" in done.complaint) == (EXIT_USAGE, True)
+    # Whoever asks through a monitor asks the writer.
+    with pytest.raises(UsageError, match="what the recording begins with"):
+        SnapshotWriter(part, Recording.open(part).facts.id).delete(shown["number"])
+    home.verify_both_ways(part)
 
 
 def test_the_dump_of_a_cut_is_assembled_with_the_snapshot_it_begins_with(home: Home, whole: Path) -> None:

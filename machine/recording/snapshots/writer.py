@@ -17,7 +17,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from machine.errors import ForeignSnapshot, LogError, MissingSnapshot, SnapshotError, StateError, UsageError
-from machine.recording.layout import BASE_LABEL, DIRECTORY_MODE, PART_SUFFIX, SNAPSHOTS_NAME
+from machine.recording.layout import DIRECTORY_MODE, PART_SUFFIX, SNAPSHOTS_NAME
 from machine.recording.snapshots.files import (
     HASH_BYTES,
     HIGHEST_NAME,
@@ -97,7 +97,7 @@ class SnapshotWriter:
                 raise MissingSnapshot(f"{self._folder}: there is no snapshot {number}")
             if self._is_beginning(number):
                 raise UsageError(
-                    f"{self._folder}: snapshot {number} is what the branch begins with; it cannot be deleted"
+                    f"{self._folder}: snapshot {number} is what the recording begins with; it cannot be deleted"
                 )
             packs = self._remove(number)
             if packs is None:
@@ -112,12 +112,15 @@ class SnapshotWriter:
                 self._let_go()
 
     def _is_beginning(self, number: int) -> bool:
-        """Whether it stands in front of a log's first message; one that is damaged does not say."""
+        """Whether it has a name and stands in front of a log's first message; one that is damaged does not say.
+
+        What a branch was begun with on the way has none, and goes.
+        """
         try:
             snapshot = read_file(self._folder, number, self._recording_id).snapshot
         except SnapshotError:
             return False
-        return snapshot.place.offset == 0 and snapshot.seq > 0 and snapshot.label == BASE_LABEL
+        return bool(snapshot.label) and snapshot.place.offset == 0 and snapshot.place.seq == snapshot.seq > 0
 
     def thin(self, keep: Collection[int] = ()) -> tuple[int, ...]:
         """Drop what a recording can do without (thinning.py); the numbers dropped.
