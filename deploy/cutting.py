@@ -13,6 +13,7 @@ from dataclasses import replace
 from itertools import chain, repeat
 from typing import TYPE_CHECKING
 
+from deploy.reading.trusted import trusted
 from deploy.snapshotting import nearest_snapshot
 from machine.errors import LogError, UsageError
 from machine.frame import class_of
@@ -41,10 +42,11 @@ if TYPE_CHECKING:
 ZERO_PAGE = bytes(PAGE_BYTES)
 
 
-def cut(recording: Recording, low: int, high: int, target: Path) -> Recording:
+def cut(recording: Recording, low: int, high: int, target: Path, damage: list[LogError]) -> Recording:
     """Write the part of a recording from the last snapshot at or before `low` to `high`; nothing is left if that fails.
 
-    UsageError if there is no such part, LogError if the recording is damaged in front of its end, SnapshotError.
+    Where the recording is damaged in front of `high` it ends with the last good message, and why is put into `damage`.
+    UsageError if there is no such part, LogError if the recording is damaged in front of `low`, SnapshotError.
     """
     first = recording.begin_icount
     if not first <= low <= high <= recording.end_icount:
@@ -57,6 +59,18 @@ def cut(recording: Recording, low: int, high: int, target: Path) -> Recording:
             f" {RESUMABLE_FORMAT} one can; `dejavm dump --json` and `dejavm assemble` make it one of the newest"
         )
     snapshot = _snapshot(recording, low)
+    good = _write(recording, snapshot, high, target, damage)
+    if damage and good < high:
+        # How far a damaged log is good only who has read it knows.
+        shutil.rmtree(target)
+        if good < low:
+            raise damage[0]
+        _write(recording, snapshot, good, target, [])
+    return Recording.open(target)
+
+
+def _write(recording: Recording, snapshot: Snapshot | None, high: int, target: Path, damage: list[LogError]) -> int:
+    """Write the part behind a snapshot, or power-on, to `high`; the icount of its last message."""
     seq = snapshot.seq if snapshot is not None else recording.beginning.seq
     frames = zip(recording.frames(), chain(host_times(recording.path / LOG_NAME), repeat(0)), strict=False)
     begun, rest = _skip(recording, frames, seq)
@@ -65,10 +79,12 @@ def cut(recording: Recording, low: int, high: int, target: Path) -> Recording:
     begun = replace(begun, end=high)
     facts = replace(recording.facts, id=secrets.token_hex(16), format=FORMAT_VERSION, cut=begun)
     writer = RecordingWriter(target, recording.board, facts)
+    last = begun.icount
     try:
-        for frame, host_ns in rest:
+        for frame, host_ns in trusted(rest, damage):
             if frame.icount > high:
                 break
+            last = frame.icount
             writer.append(frame, host_ns)
         writer.finish()
         carry_files(facts.files, recording.path, target)
@@ -78,7 +94,7 @@ def cut(recording: Recording, low: int, high: int, target: Path) -> Recording:
         writer.abandon()
         shutil.rmtree(target, ignore_errors=True)
         raise
-    return Recording.open(target)
+    return last
 
 
 def _snapshot(recording: Recording, icount: int) -> Snapshot | None:

@@ -5,11 +5,13 @@ Lives here: which fields are bytes of the guest's.  Never here: reading or writi
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from deploy.reading.trusted import trusted
 from machine.codec import decode, encode
 from machine.errors import LocalWireError, RemoteWireError, UsageError
 from machine.message import Access, Digest, Done
@@ -31,7 +33,8 @@ def redact(recording: Recording, channels: Sequence[str], target: Path) -> int:
     """Write the copy; how many messages were blanked.
 
     A channel is a topic as `info` prints it, `serial0/host_output>broker`, or a node's name for all that it says
-    and hears.  UsageError names one that the recording does not have; LogError if the recording is damaged.
+    and hears.  What a damaged recording says behind its last good message is left out.  UsageError names a channel that
+    the recording does not have; LogError if the host refuses a write, and nothing is left then.
     """
     names = node_names(recording.board)
     topics = {
@@ -44,14 +47,19 @@ def redact(recording: Recording, channels: Sequence[str], target: Path) -> int:
     facts = replace(recording.facts, format=FORMAT_VERSION, redacted=(*recording.facts.redacted, *channels))
     writer = RecordingWriter(target, recording.board, facts)
     count = 0
-    for frame in recording.frames():
-        nodes = {node_name(names, frame.source), node_name(names, frame.target)}
-        keys = {topic_of(names, frame.source, frame.target, frame.type), *nodes}
-        hit = not keys.isdisjoint(channels)
-        count += hit
-        # The host's times go too: how fast somebody types says something about what.
-        writer.append(blanked(frame) if hit else frame, 0)
-    writer.finish()
+    try:
+        for frame in trusted(recording.frames(), []):
+            nodes = {node_name(names, frame.source), node_name(names, frame.target)}
+            keys = {topic_of(names, frame.source, frame.target, frame.type), *nodes}
+            hit = not keys.isdisjoint(channels)
+            count += hit
+            # The host's times go too: how fast somebody types says something about what.
+            writer.append(blanked(frame) if hit else frame, 0)
+        writer.finish()
+    except BaseException:
+        writer.abandon()
+        shutil.rmtree(target, ignore_errors=True)
+        raise
     return count
 
 

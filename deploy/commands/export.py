@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING
 
 from deploy.export.table import FORMATS, GUEST, HOST, Choice, exporter
 from deploy.library import open_recording
+from deploy.reading.trusted import trusted
 from deploy.reading.watching import watched
 from deploy.reading_options import add_recording
 from deploy.reporting import say, taking
@@ -19,8 +20,6 @@ from machine.recording.layout import FILE_MODE
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
-
-    from machine.frame import Frame
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"--clock host: {options.format} has the guest's time only")
     recording = open_recording(options.recording)
     damage: list[LogError] = []
-    frames = _readable(watched(recording.frames(), lambda: recording.messages - recording.beginning.seq), damage)
+    frames = trusted(watched(recording.frames(), lambda: recording.messages - recording.beginning.seq), damage)
     pieces = exporter(options.format).export(recording, frames, Choice(options.node, options.clock))
     with _output(options.output) as file:
         size = sum(file.write(piece) for piece in pieces)
@@ -51,14 +50,6 @@ def run(options: argparse.Namespace) -> int:
     if damage:
         raise damage[0]
     return EXIT_DONE
-
-
-def _readable(frames: Iterator[Frame], damage: list[LogError]) -> Iterator[Frame]:
-    """The messages up to where the log can be trusted, so that what is made of them has an end."""
-    try:
-        yield from frames
-    except LogError as error:
-        damage.append(error)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from deploy.reading.trusted import trusted
 from machine.errors import UsageError
 from machine.recording.chain import Chain
 from machine.recording.reader import Recording
@@ -125,6 +126,29 @@ def test_a_cut_that_begins_with_the_cpus_state_alone_replays_from_the_log_and_na
         done = home.run(*words)
         assert done.exit_code == EXIT_USAGE, done.stderr
         assert "no state of serial0, rtc0: it replays from the log" in done.complaint
+
+
+def test_what_is_good_of_a_damaged_recording_is_cut_out_and_redacted_and_the_damage_told(home: Home) -> None:
+    whole = home.record("bare", "--kernel", guest("chatter"), "--serial", "null")
+    log = whole / "log.mcap"
+    data = bytearray(log.read_bytes())
+    data[len(data) // 2] ^= 1
+    log.write_bytes(data)
+    *frames, last = trusted(Recording.open(whole).frames(), [])
+    damage, end = Recording.open(whole).summary().damage, Recording.open(whole).end_icount
+    made = home.work / "made.dejavm"
+    for words in (("cut",), ("cut", "--to", str((last.icount + end) // 2)), ("redact", "--channel", "rtc0")):
+        done = home.run(*words, whole, "-o", made)
+        assert (done.exit_code, damage in done.complaint) == (EXIT_UNREADABLE, True)
+        again = Recording.open(made)
+        assert (again.end_icount, again.messages, again.summary().damage) == (last.icount, last.seq, "")
+        if words[0] == "cut":
+            assert list(again.frames()) == [*frames, last]
+            home.verify_both_ways(made)
+        shutil.rmtree(made)
+    done = home.run("cut", whole, "--from", str(last.icount + 1), "-o", made)
+    assert (done.exit_code, made.exists()) == (EXIT_UNREADABLE, False)
+    assert home.run("cut", whole, "--to", str(last.icount - 1), "-o", made).exit_code == 0
 
 
 def test_what_cannot_be_cut_leaves_nothing(home: Home, whole: Path) -> None:
