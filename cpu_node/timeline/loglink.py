@@ -42,9 +42,11 @@ class LogLink(Link):
         self.kicked = False
         self._recording = recording
         self._names = node_names(recording.board)
-        self._frames = _of_the_cpu(recording, start)
+        self.damage: list[LogError] = []
+        """Why the log cannot be trusted to its end, once it has been read up to there, which is ahead of the CPU."""
+        self._frames = _of_the_cpu(recording, start, self.damage)
         self._ahead: Frame | None = next(self._frames, None)
-        self._stops = Stops(_of_the_cpu(recording, start))
+        self._stops = Stops(_of_the_cpu(recording, start, self.damage))
         self.grant = self._stops.take()
         """How far the CPU runs."""
         self.waits_at: int | None = None
@@ -144,11 +146,11 @@ def _nobody(_saved: Saved, _icount: int) -> None:
     pass
 
 
-def _of_the_cpu(recording: Recording, start: Point) -> Iterator[Frame]:
-    """What the CPU said and was told, up to where a damaged log can be trusted."""
+def _of_the_cpu(recording: Recording, start: Point, damage: list[LogError]) -> Iterator[Frame]:
+    """What the CPU said and was told, up to where a damaged log can be trusted; why not further goes into `damage`."""
     try:
         for frame in recording.frames(start):
             if CPU in (frame.source, frame.target):
                 yield frame
-    except LogError:
-        return
+    except LogError as error:
+        damage.append(error)

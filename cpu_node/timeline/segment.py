@@ -53,20 +53,20 @@ class Segment:
         self._last = last
         self._analysis = analysis
 
-    def run(self) -> None:
-        """Replay it; Divergence at the first difference."""
+    def run(self) -> str:
+        """Replay it, or what can be trusted of it, and then why no more can; Divergence at the first difference."""
         self._look_along_the_way()
         if not self._last:
             self._player.run_on(FOREVER)
-            self._check_end()
-            return
+            return self._check_end()
         goal = self._store.read(self._last)
         with suppress(_Arrived):
             if goal.front:
                 self._player.keep_at(goal.icount, self._arrived)
             else:
                 self._player.keep_asleep(goal.icount, goal.seq, self._arrived)
-            raise self._difference(goal.icount, "the snapshot's place", f"the replay's end at {self._player.icount}")
+            return self._ended_early(goal.icount, "the snapshot's place", f"the replay's end at {self._player.icount}")
+        return ""
 
     def _look_along_the_way(self) -> None:
         """Stop where the analysis wants to look; not where the part ends."""
@@ -98,10 +98,17 @@ class Segment:
             raise self._difference(icount, where, "other bytes")
         raise _Arrived
 
-    def _check_end(self) -> None:
-        end = self._recording.end_icount
-        if self._recording.clean_end and self._player.icount != end:
-            raise self._difference(self._player.icount, f"the end at {end}", f"the end at {self._player.icount}")
+    def _check_end(self) -> str:
+        end, icount = self._recording.end_icount, self._player.icount
+        if not self._recording.clean_end or icount == end:
+            return ""
+        return self._ended_early(icount, f"the end at {end}", f"the end at {icount}")
+
+    def _ended_early(self, icount: int, expected: str, actual: str) -> str:
+        """The log has had no more to say: it is damaged, and why is returned, or this is another run."""
+        if self._player.link.damage:
+            return str(self._player.link.damage[0])
+        raise self._difference(icount, expected, actual)
 
     def _difference(self, icount: int, expected: str, actual: str) -> Divergence:
         stamp = Stamp(Icount(icount), Seq(self._player.link.seq))
@@ -115,7 +122,10 @@ def _of_the_guest(state: bytes) -> NodeState:
 
 
 def replay_part(recording: Recording, player: Player, last: int, words: Sequence[str] | None) -> dict[str, object]:
-    """Replay a part to snapshot `last`; what its analysis has found, or the first difference.  UsageError."""
+    """Replay a part to snapshot `last`; what its analysis has found, or the first difference.  UsageError.
+
+    `damaged` says why it could be replayed only up to where the log is damaged.
+    """
     analysis = make_analysis(words[0], words[1:]) if words else None
     if analysis is not None:
         analysis.begin(player)
@@ -125,10 +135,11 @@ def replay_part(recording: Recording, player: Player, last: int, words: Sequence
 
             Noter(player, analysis, analysis.watched)
     try:
-        Segment(recording, player, last, analysis).run()
+        damaged = Segment(recording, player, last, analysis).run()
     except Divergence as error:
         return {"divergence": str(error), "at": error.stamp.icount, "seq": error.stamp.seq}
-    return {"found": analysis.end(player)} if analysis is not None else {}
+    answer: dict[str, object] = {"damaged": damaged} if damaged else {}
+    return answer if analysis is None else {**answer, "found": analysis.end(player)}
 
 
 def main(argv: Sequence[str]) -> int:

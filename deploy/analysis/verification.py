@@ -75,10 +75,19 @@ def _work_of(recording: Recording, heads: Sequence[Head]) -> tuple[Callable[[int
 def run_in_parts(
     recording: Recording, jobs: int | None, workers: Crew | str, analysis: tuple[str, ...] = ()
 ) -> list[dict[str, Any]]:
-    """The answers of all parts, in order, from processes of this host or a cluster's.  UsageError, MachineError."""
+    """The answers of all parts, in order, from processes of this host or a cluster's.  UsageError, MachineError.
+
+    Of a damaged log those up to the damage.
+    """
     spread, tasks = _plan(recording, jobs, workers, analysis)
     with spread(tasks) as answers:
-        return answers()
+        return _up_to_damage(answers())
+
+
+def _up_to_damage(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without the parts behind the one in which the log is damaged: what one pass would not come to."""
+    places = (place for place, answer in enumerate(answers, 1) if "damaged" in answer)
+    return answers[: next(places, len(answers))]
 
 
 def _plan(
@@ -100,7 +109,7 @@ def verify_in_parts(recording: Recording, jobs: int | None, workers: Crew | str)
     with spread(tasks) as answers:
         # Meanwhile: in a long log it takes a while.
         summary = recording.summary()
-        found = answers()
+        found = _up_to_damage(answers())
     return put_together(recording, found, summary, round(time.monotonic() - started, 3))
 
 
@@ -112,9 +121,9 @@ def put_together(
     exact = not differing
     facts: dict[str, object] = {
         "bit_exact": exact,
-        "instructions": recording.end_icount if exact else differing["at"],
-        "messages": recording.messages if exact else max(0, int(differing["seq"]) - 1),
-        "inputs": recording.inputs,
+        "instructions": summary.instructions if exact else differing["at"],
+        "messages": recording.beginning.seq + summary.messages if exact else max(0, int(differing["seq"]) - 1),
+        "inputs": recording.beginning.inputs + summary.inputs,
         "final_digest": summary.digest.hex() if exact else "",
         "seconds": seconds,
         "parts": len(answers),

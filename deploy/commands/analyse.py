@@ -13,7 +13,7 @@ from deploy.library import open_recording
 from deploy.plan import CPU
 from deploy.reading_options import add_recording
 from deploy.reporting import complain, put
-from machine.errors import EXIT_DIVERGED, EXIT_DONE, UsageError
+from machine.errors import EXIT_DIVERGED, EXIT_DONE, EXIT_UNREADABLE, UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -70,6 +70,9 @@ def run(options: argparse.Namespace) -> int:
         _by_symbol(recording, options, symbols, found)
     else:
         _writers(symbols, found)
+    if damage := recording.summary().damage:
+        complain(damage)
+        return EXIT_UNREADABLE
     return EXIT_DONE
 
 

@@ -52,8 +52,9 @@ def run(options: argparse.Namespace) -> int:
     symbols = Symbols.read(options.symbols) if options.symbols else Symbols()
     parting = _with_devices(recording) if options.devices == "live" else _side_by_side(recording, options)
     if parting is None:
-        same = {"same": True, "instructions": recording.end_icount}
-        put(json.dumps(same) if options.json else f"no difference in {recording.end_icount:,} instructions")
+        good = recording.summary().instructions
+        same = {"same": True, "instructions": good}
+        put(json.dumps(same) if options.json else f"no difference in {good:,} instructions")
         return _whole(recording)
     facts = describe(parting, recording, symbols)
     put(json.dumps(facts) if options.json else sentences(facts))

@@ -54,9 +54,13 @@ def run(options: argparse.Namespace) -> int:
     heads = store.list()
     times = virtual_times(recording, heads)
     put(json.dumps(_facts(heads, times, store)) if options.json else _table(recording, heads, times))
-    for text in store.damage:
+    damage = [*store.damage]
+    # They are made up to where it is damaged.
+    if options.make is not None and (text := recording.summary().damage):
+        damage.append(text)
+    for text in damage:
         complain(text)
-    return EXIT_UNREADABLE if store.damage else EXIT_DONE
+    return EXIT_UNREADABLE if damage else EXIT_DONE
 
 
 def _number(store: SnapshotStore, word: str) -> int:

@@ -36,8 +36,9 @@ class LiveReplaySession(ReplaySession):
         """A device has written memory at this sync point, and the CPU may not have stored it yet."""
 
     def start(self) -> None:
-        """The CPU has the first word."""
+        """The CPU has the first word, unless nothing was recorded behind where it begins."""
         self._begin()
+        self._finish_if_over()
 
     def handle(self, frame: Frame) -> None:
         """A derived message is compared and passed on; flow control moves the replay along."""
