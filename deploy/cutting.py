@@ -13,7 +13,6 @@ from dataclasses import replace
 from itertools import chain, repeat
 from typing import TYPE_CHECKING
 
-from deploy.reading.trusted import trusted
 from deploy.snapshotting import nearest_snapshot
 from machine.errors import LogError, UsageError
 from machine.frame import class_of
@@ -30,7 +29,8 @@ from machine.recording.snapshots.store import SnapshotStore
 from machine.recording.snapshots.writer import SnapshotWriter
 from machine.recording.summary import idle_ns_of
 from machine.recording.times import host_times
-from machine.recording.writer import RecordingWriter
+from machine.recording.trusted import trusted
+from machine.recording.writer import whole_or_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,11 +65,13 @@ def cut(recording: Recording, low: int, high: int, target: Path, damage: list[Lo
         shutil.rmtree(target)
         if good < low:
             raise damage[0]
-        _write(recording, snapshot, good, target, [])
+        _write(recording, snapshot, good, target)
     return Recording.open(target)
 
 
-def _write(recording: Recording, snapshot: Snapshot | None, high: int, target: Path, damage: list[LogError]) -> int:
+def _write(
+    recording: Recording, snapshot: Snapshot | None, high: int, target: Path, damage: list[LogError] | None = None
+) -> int:
     """Write the part behind a snapshot, or power-on, to `high`; the icount of its last message."""
     seq = snapshot.seq if snapshot is not None else recording.beginning.seq
     frames = zip(recording.frames(), chain(host_times(recording.path / LOG_NAME), repeat(0)), strict=False)
@@ -78,9 +80,8 @@ def _write(recording: Recording, snapshot: Snapshot | None, high: int, target: P
         begun = replace(begun, snapshot=1, begin=snapshot.icount)
     begun = replace(begun, end=high)
     facts = replace(recording.facts, id=secrets.token_hex(16), format=FORMAT_VERSION, cut=begun)
-    writer = RecordingWriter(target, recording.board, facts)
     last = begun.icount
-    try:
+    with whole_or_nothing(target, recording.board, facts) as writer:
         for frame, host_ns in trusted(rest, damage):
             if frame.icount > high:
                 break
@@ -90,10 +91,6 @@ def _write(recording: Recording, snapshot: Snapshot | None, high: int, target: P
         carry_files(facts.files, recording.path, target)
         if snapshot is not None:
             _copy(recording, snapshot, begun, target, facts.id)
-    except BaseException:
-        writer.abandon()
-        shutil.rmtree(target, ignore_errors=True)
-        raise
     return last
 
 

@@ -5,36 +5,37 @@ Lives here: which fields are bytes of the guest's.  Never here: reading or writi
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from deploy.reading.trusted import trusted
 from machine.codec import decode, encode
 from machine.errors import LocalWireError, RemoteWireError, UsageError
 from machine.message import Access, Digest, Done
 from machine.message_base import MessageStruct
 from machine.recording.format import FORMAT_VERSION, node_name, node_names, topic_of
-from machine.recording.writer import RecordingWriter
+from machine.recording.trusted import trusted
+from machine.recording.writer import whole_or_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from machine.errors import LogError
     from machine.frame import Frame
     from machine.recording.reader import Recording
 
 NOTHING: Final = b"\0"
 
 
-def redact(recording: Recording, channels: Sequence[str], target: Path) -> int:
+def redact(recording: Recording, channels: Sequence[str], target: Path, damage: list[LogError] | None = None) -> int:
     """Write the copy; how many messages were blanked.
 
     A channel is a topic as `info` prints it, `serial0/host_output>broker`, or a node's name for all that it says
-    and hears.  What a damaged recording says behind its last good message is left out.  UsageError names a channel that
-    the recording does not have; LogError if the host refuses a write, and nothing is left then.
+    and hears.  A damaged recording is copied to its last good message, and why no further is put into `damage`.
+    UsageError names a channel that the recording does not have; LogError if the host refuses a write, and nothing is
+    left then.
     """
     names = node_names(recording.board)
     topics = {
@@ -45,10 +46,9 @@ def redact(recording: Recording, channels: Sequence[str], target: Path) -> int:
         if channel not in topics and channel not in names[1:]:
             raise UsageError(f"{recording.path}: no channel or node {channel!r}; `dejavm info` lists them")
     facts = replace(recording.facts, format=FORMAT_VERSION, redacted=(*recording.facts.redacted, *channels))
-    writer = RecordingWriter(target, recording.board, facts)
     count = 0
-    try:
-        for frame in trusted(recording.frames(), []):
+    with whole_or_nothing(target, recording.board, facts) as writer:
+        for frame in trusted(recording.frames(), damage):
             nodes = {node_name(names, frame.source), node_name(names, frame.target)}
             keys = {topic_of(names, frame.source, frame.target, frame.type), *nodes}
             hit = not keys.isdisjoint(channels)
@@ -56,10 +56,6 @@ def redact(recording: Recording, channels: Sequence[str], target: Path) -> int:
             # The host's times go too: how fast somebody types says something about what.
             writer.append(blanked(frame) if hit else frame, 0)
         writer.finish()
-    except BaseException:
-        writer.abandon()
-        shutil.rmtree(target, ignore_errors=True)
-        raise
     return count
 
 

@@ -46,17 +46,21 @@ def plan_replay(
     if live:
         board = with_listeners(board, words)
     mode = RunMode.REPLAY_LIVE if live else RunMode.REPLAY_LOG
-    snapshot = recording.facts.snapshot
+    near = 0
     if seek is not None:
         nodes = ("cpu", *(slot.name for slot in board.devices)) if live else ("cpu",)
-        until, snapshot = seek, nearest_snapshot(recording, seek, nodes) or snapshot
-    if live and snapshot:
-        _check_devices(recording, snapshot, board)
+        until, near = seek, nearest_snapshot(recording, seek, nodes)
+    if live and not near:
+        _check_beginning(recording, board)
+    snapshot = near or recording.facts.snapshot
     return Launch(board, mode, recording.path, until, end_icount, snapshot=snapshot)
 
 
-def _check_devices(recording: Recording, snapshot: int, board: Board) -> None:
-    """UsageError if not every device can begin at a snapshot: who has made it had the CPU alone."""
+def _check_beginning(recording: Recording, board: Board) -> None:
+    """UsageError if not every device can begin where it does: who has made its snapshot had the CPU alone."""
+    snapshot = recording.facts.snapshot
+    if not snapshot:
+        return
     there = {node.name for node in SnapshotStore(recording.path, recording.facts.id).read(snapshot).nodes}
     if missing := [slot.name for slot in board.devices if slot.name not in there]:
         raise UsageError(

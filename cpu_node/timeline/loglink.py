@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 from cpu_node.link import Link
 from machine.codec import decode, encode, type_of
-from machine.errors import LogError
 from machine.frame import FIRST_INPUT_TYPE, Frame
 from machine.icount import CPU
 from machine.message import Grant, Message, Saved, StopRequest, Sync
@@ -19,10 +18,12 @@ from machine.recording.compare import divergence, silence
 from machine.recording.format import node_name, node_names
 from machine.recording.place import START
 from machine.recording.stops import STOPS, SYNC_POINT, Stops, closes_stop
+from machine.recording.trusted import trusted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from machine.errors import LogError
     from machine.recording.place import Point
     from machine.recording.reader import Recording
 
@@ -148,9 +149,4 @@ def _nobody(_saved: Saved, _icount: int) -> None:
 
 def _of_the_cpu(recording: Recording, start: Point, damage: list[LogError]) -> Iterator[Frame]:
     """What the CPU said and was told, up to where a damaged log can be trusted; why not further goes into `damage`."""
-    try:
-        for frame in recording.frames(start):
-            if CPU in (frame.source, frame.target):
-                yield frame
-    except LogError as error:
-        damage.append(error)
+    return (frame for frame in trusted(recording.frames(start), damage) if CPU in (frame.source, frame.target))

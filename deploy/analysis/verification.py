@@ -74,14 +74,16 @@ def _work_of(recording: Recording, heads: Sequence[Head]) -> tuple[Callable[[int
 
 def run_in_parts(
     recording: Recording, jobs: int | None, workers: Crew | str, analysis: tuple[str, ...] = ()
-) -> list[dict[str, Any]]:
-    """The answers of all parts, in order, from processes of this host or a cluster's.  UsageError, MachineError.
+) -> tuple[list[dict[str, Any]], Summary]:
+    """The answers of all parts, in order, from processes of this host or a cluster's; and what the log comes to.
 
-    Of a damaged log those up to the damage.
+    Of a damaged log those up to the damage.  UsageError, MachineError.
     """
     spread, tasks = _plan(recording, jobs, workers, analysis)
     with spread(tasks) as answers:
-        return _up_to_damage(answers())
+        # Meanwhile: in a long log it takes a while.
+        summary = recording.summary()
+        return _up_to_damage(answers()), summary
 
 
 def _up_to_damage(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -91,7 +93,7 @@ def _up_to_damage(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _plan(
-    recording: Recording, jobs: int | None, workers: Crew | str, analysis: tuple[str, ...] = ()
+    recording: Recording, jobs: int | None, workers: Crew | str, analysis: tuple[str, ...]
 ) -> tuple[Spread, tuple[Task, ...]]:
     if jobs is not None and jobs < 1:
         raise UsageError(f"--jobs {jobs}: at least one must work")
@@ -105,11 +107,7 @@ def _plan(
 def verify_in_parts(recording: Recording, jobs: int | None, workers: Crew | str) -> Verification:
     """Replay all parts; the first difference of the first part that has one is the recording's."""
     started = time.monotonic()
-    spread, tasks = _plan(recording, jobs, workers)
-    with spread(tasks) as answers:
-        # Meanwhile: in a long log it takes a while.
-        summary = recording.summary()
-        found = _up_to_damage(answers())
+    found, summary = run_in_parts(recording, jobs, workers)
     return put_together(recording, found, summary, round(time.monotonic() - started, 3))
 
 

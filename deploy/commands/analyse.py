@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     symbols = _symbols(options)
     recording = open_recording(options.recording)
     with nullcontext(options.scheduler) if options.scheduler is not None else Crew() as workers:
-        answers = run_in_parts(recording, options.jobs, workers, tuple(options.ask))
+        answers, summary = run_in_parts(recording, options.jobs, workers, tuple(options.ask))
     for answer in answers:
         if "divergence" in answer:
             complain(str(answer["divergence"]))
@@ -70,8 +70,8 @@ def run(options: argparse.Namespace) -> int:
         _by_symbol(recording, options, symbols, found)
     else:
         _writers(symbols, found)
-    if damage := recording.summary().damage:
-        complain(damage)
+    if summary.damage:
+        complain(summary.damage)
         return EXIT_UNREADABLE
     return EXIT_DONE
 

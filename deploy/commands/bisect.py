@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from deploy.bisection.search import Parting
     from machine.recording.reader import Recording
+    from machine.recording.summary import Summary
 
 STRAIN: Final = {"stop": (30_000, 1000), "tb": (12_000, 8), "tlb": (3000, 5000)}
 """What the second replay is put to: once in so many instructions, and at most about so often.  In a big guest
@@ -52,19 +53,19 @@ def run(options: argparse.Namespace) -> int:
     symbols = Symbols.read(options.symbols) if options.symbols else Symbols()
     parting = _with_devices(recording) if options.devices == "live" else _side_by_side(recording, options)
     if parting is None:
-        good = recording.summary().instructions
-        same = {"same": True, "instructions": good}
-        put(json.dumps(same) if options.json else f"no difference in {good:,} instructions")
-        return _whole(recording)
+        summary = recording.summary()
+        same = {"same": True, "instructions": summary.instructions}
+        put(json.dumps(same) if options.json else f"no difference in {summary.instructions:,} instructions")
+        return _whole(recording, summary)
     facts = describe(parting, recording, symbols)
     put(json.dumps(facts) if options.json else sentences(facts))
     return EXIT_DIVERGED
 
 
-def _whole(recording: Recording) -> int:
+def _whole(recording: Recording, summary: Summary) -> int:
     """Say if replays that came to the end of what is good have not seen all that was recorded; the exit code."""
-    if damage := recording.summary().damage:
-        complain(damage)
+    if summary.damage:
+        complain(summary.damage)
         return EXIT_UNREADABLE
     if note := unclosed(recording):
         say(f"note: {note}")

@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     text = _Text(result)
     put(json.dumps(text.facts(machine)) if options.json else "\n".join(text.lines(machine)))
     for damage in result.damage:
-        complain(damage)
+        complain(str(damage))
     if result.damage:
         return EXIT_UNREADABLE
     return EXIT_DIVERGED if machine or result.first is not None else EXIT_DONE
@@ -62,7 +62,7 @@ class _Text:
             "first": self._first_facts(first) if first is not None else None,
             "messages": asdict(self._result.total()),
             "channels": [{**self._channel(key), **asdict(count)} for key, count in self._rows()],
-            "damage": self._result.damage,
+            "damage": [str(damage) for damage in self._result.damage],
         }
 
     def lines(self, machine: list[MachineDifference]) -> list[str]:

@@ -10,12 +10,12 @@ from typing import IO, TYPE_CHECKING
 
 from deploy.export.table import FORMATS, GUEST, HOST, Choice, exporter
 from deploy.library import open_recording
-from deploy.reading.trusted import trusted
 from deploy.reading.watching import watched
 from deploy.reading_options import add_recording
 from deploy.reporting import say, taking
 from machine.errors import EXIT_DONE, LogError, MachineError, UsageError
 from machine.recording.layout import FILE_MODE
+from machine.recording.trusted import trusted
 
 if TYPE_CHECKING:
     import argparse

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from deploy.library import open_recording
 from deploy.reading_options import add_recording
 from deploy.redact import redact
-from deploy.reporting import complain, put, say
-from machine.errors import EXIT_DONE, EXIT_UNREADABLE
+from deploy.reporting import put, say
+from machine.errors import EXIT_DONE, LogError
 from machine.recording.layout import SUFFIX
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Copy; the recording itself stays as it is.  Of a damaged log that is what is good of it, and exit code 4."""
+    """Copy; the recording itself stays as it is.  LogError where it is damaged, behind what is copied."""
     recording = open_recording(options.recording)
     target = Path(options.output or f"{recording.path.absolute().name.removesuffix(SUFFIX)}-redacted{SUFFIX}")
     say("note: the copy can be read, exported and compared, and never replayed")
-    count = redact(recording, options.channel, target)
+    damage: list[LogError] = []
+    count = redact(recording, options.channel, target, damage)
     put(f"redacted {target}: {count:,} of {recording.messages - recording.beginning.seq:,} messages blanked")
-    if damage := recording.summary().damage:
-        complain(damage)
-        return EXIT_UNREADABLE
+    if damage:
+        raise damage[0]
     return EXIT_DONE

@@ -22,7 +22,7 @@ from machine.recording.format import FORMAT_VERSION, HIGHEST_NODE, node_name, no
 from machine.recording.layout import DIRECTORY_MODE, SNAPSHOTS_NAME
 from machine.recording.reader import parse_machine
 from machine.recording.snapshots.store import SnapshotStore
-from machine.recording.writer import RecordingWriter
+from machine.recording.writer import whole_or_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from machine.board import Board
     from machine.recording.facts import Facts
+    from machine.recording.writer import RecordingWriter
 
 HIGHEST_COUNT: Final = (1 << 64) - 1
 SHORT: Final = 256
@@ -75,18 +76,13 @@ def assemble(lines: Iterable[str], target: Target, machine: str | None = None, o
     # What is written is of the newest format, whatever was read.
     facts = replace(facts, format=FORMAT_VERSION)
     path = target(board)
-    writer = RecordingWriter(path, board, facts)
-    try:
+    with whole_or_nothing(path, board, facts) as writer:
         for file in begins_with:
             (path / SNAPSHOTS_NAME).mkdir(DIRECTORY_MODE, exist_ok=True)
             shutil.copy2(file, path / SNAPSHOTS_NAME)
         if origin is not None:
             carry_files(facts.files, origin, path)
         return _write(writer, path, board, rows if first is None else _again(first, rows), facts)
-    except BaseException:
-        writer.abandon()
-        shutil.rmtree(path, ignore_errors=True)
-        raise
 
 
 def _write(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from machine.errors import Divergence, LogError
 from machine.recording.compare import divergence, same, silence
 from machine.recording.format import node_names
+from machine.recording.trusted import trusted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -69,8 +70,8 @@ class Comparison:
     first: FirstDifference | None = None
     channels: dict[tuple[int, int, int], Count] = field(default_factory=dict)
     """By (type, source, target)."""
-    damage: list[str] = field(default_factory=list)
-    """One line for each log that could only be read in part."""
+    damage: list[LogError] = field(default_factory=list)
+    """One for each log that could only be read in part."""
 
     def node(self, number: int) -> str:
         """A node's name, of either recording."""
@@ -102,8 +103,8 @@ def compare(a: Recording, b: Recording, watch: Callable[[Iterable[Frame]], Itera
     """
     result = Comparison(node_names(a.board))
     seq = max(a.beginning.seq, b.beginning.seq)
-    left = _readable(watch(_behind(a.frames(), seq)), result)
-    right = _renumbered(_readable(_behind(b.frames(), seq), result), node_names(b.board), result)
+    left = trusted(watch(_behind(a.frames(), seq)), result.damage)
+    right = _renumbered(trusted(_behind(b.frames(), seq), result.damage), node_names(b.board), result)
     before: deque[Frame] = deque(maxlen=BEFORE)
     x, y = next(left, None), next(right, None)
     while x is not None and y is not None and same(x, y):
@@ -125,13 +126,6 @@ def _text(a: Frame | None, b: Frame | None, name: Callable[[int], str]) -> Diver
         return divergence(a, b, name)
     assert a is not None
     return silence(a, "nothing more", name)
-
-
-def _readable(frames: Iterable[Frame], result: Comparison) -> Iterator[Frame]:
-    try:
-        yield from frames
-    except LogError as error:
-        result.damage.append(str(error))
 
 
 def _renumbered(frames: Iterator[Frame], names: Sequence[str], result: Comparison) -> Iterator[Frame]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import typing
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Final
 
@@ -42,6 +42,7 @@ from machine.recording.sections import Sections
 from machine.recording.times import host_times
 
 if typing.TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from machine.frame import Frame
@@ -229,6 +230,18 @@ class RecordingWriter:
         )
         self._channels[frame.type, frame.source, frame.target] = channel
         return channel
+
+
+@contextmanager
+def whole_or_nothing(directory: Path, board: Board, facts: Facts) -> Iterator[RecordingWriter]:
+    """Write a new recording, which whoever enters finishes; if that fails nothing is left of it."""
+    writer = RecordingWriter(directory, board, facts)
+    try:
+        yield writer
+    except BaseException:
+        writer.abandon()
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
 
 
 def _create(directory: Path, machine: str, prepared: Path | None) -> LogFile:

@@ -16,7 +16,8 @@ from machine.icount import CPU
 from machine.recording.compare import divergence
 from machine.recording.place import START
 from machine.recording.stops import STOPS, closes_stop
-from replay_broker.session.replay import ReplaySession, readable
+from machine.recording.trusted import trusted
+from replay_broker.session.replay import ReplaySession
 
 if TYPE_CHECKING:
     from machine.recording.place import Point
@@ -36,7 +37,7 @@ class LogReplaySession(ReplaySession):
 
     def __init__(self, recording: Recording, send: Send, until: int | None, start: Point = START) -> None:
         super().__init__(recording, send, until, start)
-        self._ahead = readable(recording.frames(start))
+        self._ahead = trusted(recording.frames(start))
         self._credit = AHEAD
         self._in_sync_point = False
         self._streamed_all = False

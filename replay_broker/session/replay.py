@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from machine import message as m
 from machine.codec import decode, type_of
-from machine.errors import Divergence, LogError
+from machine.errors import Divergence
 from machine.frame import FIRST_DERIVED_TYPE, Frame, class_of
 from machine.icount import CPU
 from machine.message import MessageClass
@@ -18,11 +18,12 @@ from machine.recording.chain import chain_of
 from machine.recording.compare import divergence, same, silence
 from machine.recording.place import START
 from machine.recording.stops import SYNC_POINT, Stops
+from machine.recording.trusted import trusted
 from replay_broker.outcome import Outcome
 from replay_broker.session.base import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from machine.recording.place import Point
     from machine.recording.reader import Recording
@@ -37,7 +38,7 @@ class Cursor:
     """The recording's messages one by one, with a look at the next and a digest of those passed."""
 
     def __init__(self, recording: Recording, start: Point = START) -> None:
-        frames = readable(recording.frames(start))
+        frames = trusted(recording.frames(start))
         self._frames = frames
         self._chain = chain_of(recording.facts.format, start.chain)
         self.messages = start.seq
@@ -70,14 +71,6 @@ class Cursor:
         return self._chain.digest()
 
 
-def readable(frames: Iterator[Frame]) -> Iterator[Frame]:
-    """The messages up to where a damaged log can be trusted; whoever opened it has told the user."""
-    try:
-        yield from frames
-    except LogError:
-        return
-
-
 class ReplaySession(Session):
     """A run that follows a recording."""
 
@@ -91,7 +84,7 @@ class ReplaySession(Session):
         self._until = until
         self._cursor = Cursor(recording, start)
         self._cursor.on_reset = self._on_reset
-        self._stops = Stops(readable(recording.frames(start)))
+        self._stops = Stops(trusted(recording.frames(start)))
 
     @property
     def messages(self) -> int:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from machine.codec import decode
 from machine.icount import FIRST_DEVICE
 from machine.message import BackendResult, HostInput, HostOutput
+from machine.recording.layout import LOG_NAME
 from machine.recording.reader import Recording
 from tests.harness.rigged import Rig
 
@@ -244,6 +245,14 @@ class Home:
     def recordings(self) -> list[Path]:
         """The recordings in the test's directory."""
         return sorted(self.work.glob("**/*.dejavm"))
+
+
+def spoil(recording: Path, at: int | None = None) -> None:
+    """Turn a bit of a recording's log, by default in the middle."""
+    log = recording / LOG_NAME
+    data = bytearray(log.read_bytes())
+    data[len(data) // 2 if at is None else at] ^= 1
+    log.write_bytes(data)
 
 
 def final_digest(recording: Path) -> str:

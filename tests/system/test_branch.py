@@ -13,7 +13,7 @@ from machine.message import HostEvent, HostInput
 from machine.recording.reader import Recording
 from machine.recording.snapshots.store import SnapshotStore
 from tests.harness.guests import guest
-from tests.harness.machine import console, final_digest, typed
+from tests.harness.machine import console, final_digest, spoil, typed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -235,10 +235,7 @@ def test_before_its_beginning_a_branch_names_its_parent(home: Home, parent: Path
 
 
 def test_a_parent_that_is_damaged_before_the_place_is_refused(home: Home, parent: Path) -> None:
-    log = parent / "log.mcap"
-    data = bytearray(log.read_bytes())
-    data[200] ^= 1
-    log.write_bytes(data)
+    spoil(parent, 200)
     done = branch(home, f"{parent}@{124_000}")
     assert done.exit_code == EXIT_UNREADABLE
     assert "log.mcap" in done.complaint

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deploy.reading.trusted import trusted
 from machine.errors import UsageError
 from machine.recording.chain import Chain
 from machine.recording.reader import Recording
 from machine.recording.snapshots.writer import SnapshotWriter
+from machine.recording.trusted import trusted
 from tests.harness.guests import guest
-from tests.harness.machine import final_digest
+from tests.harness.machine import final_digest, spoil
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,10 +130,7 @@ def test_a_cut_that_begins_with_the_cpus_state_alone_replays_from_the_log_and_na
 
 def test_what_is_good_of_a_damaged_recording_is_cut_out_and_redacted_and_the_damage_told(home: Home) -> None:
     whole = home.record("bare", "--kernel", guest("chatter"), "--serial", "null")
-    log = whole / "log.mcap"
-    data = bytearray(log.read_bytes())
-    data[len(data) // 2] ^= 1
-    log.write_bytes(data)
+    spoil(whole)
     *frames, last = trusted(Recording.open(whole).frames(), [])
     damage, end = Recording.open(whole).summary().damage, Recording.open(whole).end_icount
     made = home.work / "made.dejavm"

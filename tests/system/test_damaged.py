@@ -9,6 +9,7 @@ import pytest
 from machine.recording.reader import Recording
 from machine.recording.snapshots.store import SnapshotStore
 from tests.harness.guests import guest
+from tests.harness.machine import spoil
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,10 +25,7 @@ def recording(home: Home) -> Path:
     """Its snapshots, of all nodes and of the CPU, and its summary are good."""
     path = home.record("bare", "--kernel", guest("chatter"), "--serial", "null", "--snapshot-every", "20ms")
     assert home.run("snapshots", path, "--make", "1000000").exit_code == 0
-    log = path / "log.mcap"
-    data = bytearray(log.read_bytes())
-    data[len(data) // 2] ^= 1
-    log.write_bytes(data)
+    spoil(path)
     whole = Recording.open(path)
     good = whole.summary()
     assert 0 < good.instructions < whole.end_icount
