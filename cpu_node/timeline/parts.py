@@ -2,7 +2,8 @@
 
 Theory of operation.  Python, our modules and the engine's library take as long to come up as 60 million instructions to
 run.  Here that is done once, and while whoever wants the parts is still planning them.  Standard input is a socket of
-whole messages; each is a part in JSON and the write end of a pipe, into which the fork puts its answer in JSON.
+whole messages; each is a part in JSON and the write end of a pipe, into which the fork puts its answer in JSON.  All
+forks are there at once, and wait for their turns: a pipe holds a byte for each that may replay.
 
 Lives here: asking and answering.  Never here: what a part is (segment.py), how many run at a time (deploy/analysis/).
 """
@@ -12,11 +13,13 @@ from __future__ import annotations
 import gc
 import json
 import os
+import select
 import signal
 import socket
 import sys
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cpu_node.timeline.perturb import Perturbation
 from cpu_node.timeline.player import Player
@@ -27,8 +30,29 @@ from machine.leaving import leave
 from machine.node import die_with_parent, start_diagnostics
 from machine.recording.reader import Recording
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 LARGEST: Final = 1 << 17
 STDIN: Final = 0
+
+
+class Turns:
+    """Has so many forks of this process at work at a time, the first that asked first."""
+
+    def __init__(self, at_a_time: int) -> None:
+        self._free, self._over = os.pipe()
+        # No host runs as many as a pipe holds.
+        os.write(self._over, bytes(min(at_a_time, select.PIPE_BUF)))
+
+    @contextmanager
+    def mine(self) -> Iterator[None]:
+        """Wait for a turn; who dies in it keeps it for good."""
+        os.read(self._free, 1)
+        try:
+            yield
+        finally:
+            os.write(self._over, b"\0")
 
 
 def answer_to(task: dict[str, Any]) -> dict[str, object]:
@@ -42,13 +66,16 @@ def answer_to(task: dict[str, Any]) -> dict[str, object]:
         return {"failed": str(error), "exit_code": error.exit_code}
 
 
-def _answer(task: dict[str, Any], end: int) -> None:
+def _answer(task: dict[str, Any], end: int, turns: Turns) -> None:
     """In the fork: answer, and be gone without any of Python's farewells."""
     code = 1
     try:
         die_with_parent()
+        with turns.mine():
+            answer = json.dumps(answer_to(task))
+        # Who is asked may have to wait until he is heard, and others need not.
         with open(end, "w", encoding="utf-8") as pipe:
-            json.dump(answer_to(task), pipe)
+            pipe.write(answer)
         code = 0
     except BrokenPipeError:
         pass  # who has asked is not there any more: interrupted, for one
@@ -66,16 +93,20 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     gc.freeze()
     forks: set[int] = set()
+    turns: Turns | None = None
     with socket.socket(fileno=STDIN) as orders:
         while True:
             data, ends, _, _ = socket.recv_fds(orders, LARGEST, 1)
             forks -= {fork for fork in forks if os.waitpid(fork, os.WNOHANG)[0]}
             if not data:
                 break
+            task = json.loads(data)
+            # As many for all of them as the first says.
+            turns = turns or Turns(task["at_a_time"])
             fork = os.fork()
             if fork == 0:
                 orders.close()
-                _answer(json.loads(data), ends[0])
+                _answer(task, ends[0], turns)
             forks.add(fork)
             os.close(ends[0])
     for fork in forks:

@@ -7,30 +7,34 @@ from __future__ import annotations
 
 import json
 import os
+import selectors
 import socket
 import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from deploy.environment import import_path
 from machine.errors import MachineError, told_as
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from io import FileIO
     from types import TracebackType
-    from typing import TextIO
 
     from deploy.analysis.work import Task
 
     Answers = Callable[[], list[dict[str, Any]]]
-    """Waits for what becomes of parts that have been begun; in their order."""
+    """Waits for what becomes of parts that have been begun; in their order, up to the first that settles it."""
+
+READ_BYTES: Final = 1 << 16
 
 
 class Crew:
     """To be made as early as possible: it comes up while its user goes on."""
 
     def __init__(self) -> None:
+        self._idle = True
         self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
@@ -47,19 +51,39 @@ class Crew:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._orders.close()
-        if error is not None:
+        if error is not None or not self._idle:
             # What still replays ends with it.
             self._process.terminate()
         self._process.wait()
 
     @contextmanager
-    def at_work(self, tasks: Sequence[Task]) -> Iterator[Answers]:
-        """Parts that are replayed side by side from now on.  MachineError if one cannot be."""
+    def at_work(self, tasks: Sequence[Task], at_a_time: int) -> Iterator[Answers]:
+        """Parts that are replayed side by side from now on, so many at a time.  MachineError if one cannot be."""
+        self._idle = False
         with ExitStack() as stack:
-            pipes = [stack.enter_context(self._order(task)) for task in tasks]
-            yield lambda: [_answer(task, pipe.read()) for task, pipe in zip(tasks, pipes, strict=True)]
+            pipes = [stack.enter_context(self._order(task, at_a_time)) for task in tasks]
+            yield lambda: self._answers(tasks, pipes)
 
-    def _order(self, task: Task) -> TextIO:
+    def _answers(self, tasks: Sequence[Task], pipes: Sequence[FileIO]) -> list[dict[str, Any]]:
+        """All of them are read as they come: a part that is not read keeps the guest's memory."""
+        answers: dict[int, dict[str, Any]] = {}
+        said = [bytearray() for _ in pipes]
+        with selectors.DefaultSelector() as selector:
+            for number, pipe in enumerate(pipes):
+                selector.register(pipe, selectors.EVENT_READ, number)
+            while selector.get_map():
+                for key, _ in selector.select():
+                    if data := os.read(key.fd, READ_BYTES):
+                        said[key.data] += data
+                        continue
+                    selector.unregister(key.fd)
+                    answers[key.data] = _answer(tasks[key.data], said[key.data])
+                if (settled := _settled(answers)) is not None:
+                    return settled
+        self._idle = True
+        return [answers[number] for number in range(len(tasks))]
+
+    def _order(self, task: Task, at_a_time: int) -> FileIO:
         """Have a part replayed; where its answer comes out."""
         segment = task.segment
         order = {
@@ -68,6 +92,7 @@ class Crew:
             "first": segment.first,
             "last": segment.last,
             "analysis": task.analysis,
+            "at_a_time": at_a_time,
         }
         ours, theirs = os.pipe()
         try:
@@ -77,10 +102,20 @@ class Crew:
             raise MachineError(f"{_where(task)}: nobody is there to replay them: {error.strerror}") from error
         finally:
             os.close(theirs)
-        return open(ours, encoding="utf-8")
+        return open(ours, "rb", buffering=0)
 
 
-def _answer(task: Task, said: str) -> dict[str, Any]:
+def _settled(answers: Mapping[int, dict[str, Any]]) -> list[dict[str, Any]] | None:
+    """The answers up to the first behind which none counts: another run, a damaged log; None as long as others may."""
+    found: list[dict[str, Any]] = []
+    while (answer := answers.get(len(found))) is not None:
+        found.append(answer)
+        if "divergence" in answer or "damaged" in answer:
+            return found
+    return None
+
+
+def _answer(task: Task, said: bytes | bytearray) -> dict[str, Any]:
     if not said:
         raise MachineError(f"{_where(task)}: the process that replayed them has died")
     found: dict[str, Any] = json.loads(said)

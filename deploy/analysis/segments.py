@@ -24,6 +24,8 @@ ENDING_NS: Final = 2_500
 ANEW_NS: Final = 95_000_000
 """What is given to each part but the first beside that where a recording's clock tells the work: most of it is the hash
 at the end, which is not in the log."""
+LEAST_PART: Final = 5_000_000_000
+"""The work of a part that is worth its beginning, which is 0.2 s of a Debian guest; in long logs instructions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +104,25 @@ class Measured:
         return self._done[at] + done * further // other
 
 
+def weights_of(at_a_time: int, work: int) -> tuple[int, ...]:
+    """How the work is shared out to parts, of which so many are replayed at a time, in order.
+
+    A part each where there is little.  Of more, each has a second that is half as large, and so on: how long a part
+    takes is foretold, and hosts differ, but whoever is done early goes on with what is left.  Guided self-scheduling
+    (Polychronopoulos and Kuck, IEEE Transactions on Computers C-36, 1987), in steps.
+    """
+    rounds = max(1, (work // (at_a_time * LEAST_PART) + 1).bit_length() - 1)
+    return tuple(1 << left for left in reversed(range(rounds)) for _ in range(at_a_time))
+
+
 def plan_segments(
     snapshots: Sequence[tuple[int, int]],
     end_icount: int,
-    parts: int,
+    weights: Sequence[int],
     work: Callable[[int], int] = int,
     beginning: int = 0,
 ) -> tuple[Segment, ...]:
-    """Segments that together are the whole recording, about as much work as each other: `parts`, or what there is.
+    """Segments that together are the whole recording: one for each weight, about that share of the work; or fewer.
 
     `snapshots` are (icount, number), in any order.  Those at power-on or at the end cut nothing off.  `work` says how
     much there is up to an instruction count, and `beginning` is what each part but the first has to do before its first
@@ -117,9 +130,10 @@ def plan_segments(
     """
     inner = sorted({icount: number for icount, number in snapshots if 0 < icount < end_icount}.items())
     chosen: list[tuple[int, int]] = []
-    each = (work(end_icount) + beginning * (parts - 1)) // parts
-    for part in range(1, parts):
-        wanted = each * part - beginning * (part - 1)
+    parts, whole = len(weights), sum(weights)
+    total = work(end_icount) + beginning * (parts - 1)
+    for part, share in enumerate(itertools.accumulate(weights[:-1]), 1):
+        wanted = total * share // whole - beginning * (part - 1)
         behind = [cut for cut in inner if not chosen or cut[0] > chosen[-1][0]]
         # Each part behind this one needs a snapshot, too.
         behind = behind[: max(1, len(behind) - (parts - 1 - part))]

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from deploy.analysis.crew import Answers
     from deploy.analysis.work import Task
 
-    Spread = Callable[[Sequence[Task]], AbstractContextManager[Answers]]
-    """Has tasks begun, so that there is time for something else before one waits for them."""
+    Spread = Callable[[Sequence[Task], int], AbstractContextManager[Answers]]
+    """Has tasks begun, so many at a time, so that there is time for something else before one waits for them."""
 
 CONNECT_S: Final = 10
 
@@ -29,7 +29,8 @@ def on_cluster(address: str) -> Spread:
     """On the workers of a Dask scheduler, `tcp://HOST:PORT`; UsageError if it is not there or has none."""
 
     @contextmanager
-    def spread(tasks: Sequence[Task]) -> Iterator[Answers]:
+    def spread(tasks: Sequence[Task], _at_a_time: int) -> Iterator[Answers]:
+        # Each of the cluster's threads works on one, and takes the next.
         with _connect(address) as client:
             futures = client.map(work, tasks, pure=False)
             yield lambda: _gathered(client, futures, address)

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from deploy.analysis.segments import ANEW_NS, ENDING_NS, PAGE_NS, Measured, Work, plan_segments
+from deploy.analysis.segments import ANEW_NS, ENDING_NS, PAGE_NS, Measured, Work, plan_segments, weights_of
 from deploy.analysis.spread import on_cluster, own_jobs, workers_of
 from deploy.analysis.work import Task
 from deploy.replayable import replayable
@@ -40,8 +40,13 @@ class Verification:
     damage: str
 
 
-def tasks_of(recording: Recording, parts: int, analysis: tuple[str, ...] = ()) -> tuple[Task, ...]:
-    """The parts of a recording as tasks; one, if it has no snapshots.  ChangedGuest, LogError if it cannot be."""
+def tasks_of(
+    recording: Recording, at_a_time: int, analysis: tuple[str, ...] = (), *, alike: bool = False
+) -> tuple[Task, ...]:
+    """The parts of a recording as tasks, to be worked on so many at a time; one, if it has no snapshots.
+
+    `alike`: one each, whatever there is to do.  ChangedGuest, LogError if it cannot be.
+    """
     board = replayable(recording)
     heads: tuple[Head, ...] = ()
     if recording.facts.format >= RESUMABLE_FORMAT:
@@ -49,7 +54,11 @@ def tasks_of(recording: Recording, parts: int, analysis: tuple[str, ...] = ()) -
     # Those of version 1, which do not say when they were made, do not say either where in the guest's sleep.
     told = (head for head in heads if head.front or head.made_ns)
     snapshots = [(head.icount, head.number) for head in told if head.icount > recording.begin_icount]
-    segments = plan_segments(snapshots, recording.end_icount, parts, *_work_of(recording, heads))
+    work, beginning = _work_of(recording, heads)
+    end = recording.end_icount
+    at_a_time = min(at_a_time, 1 + len(snapshots))
+    weights = (1,) * at_a_time if alike else weights_of(at_a_time, work(end))
+    segments = plan_segments(snapshots, end, weights, work, beginning)
     text = render_board(board)
     return tuple(Task(str(recording.path.absolute()), text, segment, analysis) for segment in segments)
 
@@ -79,8 +88,8 @@ def run_in_parts(
 
     Of a damaged log those up to the damage.  UsageError, MachineError.
     """
-    spread, tasks = _plan(recording, jobs, workers, analysis)
-    with spread(tasks) as answers:
+    spread, tasks, at_a_time = _plan(recording, jobs, workers, analysis)
+    with spread(tasks, at_a_time) as answers:
         # Meanwhile: in a long log it takes a while.
         summary = recording.summary()
         return _up_to_damage(answers()), summary
@@ -94,14 +103,15 @@ def _up_to_damage(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _plan(
     recording: Recording, jobs: int | None, workers: Crew | str, analysis: tuple[str, ...]
-) -> tuple[Spread, tuple[Task, ...]]:
+) -> tuple[Spread, tuple[Task, ...], int]:
     if jobs is not None and jobs < 1:
         raise UsageError(f"--jobs {jobs}: at least one must work")
     if isinstance(workers, str):
-        spread, parts = on_cluster(workers), jobs or workers_of(workers)
-    else:
-        spread, parts = workers.at_work, jobs or own_jobs()
-    return spread, tasks_of(recording, parts, analysis)
+        at_a_time = jobs or workers_of(workers)
+        # A cluster works on all that it is given: no more at a time than asked for are no more tasks.
+        return on_cluster(workers), tasks_of(recording, at_a_time, analysis, alike=jobs is not None), at_a_time
+    at_a_time = jobs or own_jobs()
+    return workers.at_work, tasks_of(recording, at_a_time, analysis), at_a_time
 
 
 def verify_in_parts(recording: Recording, jobs: int | None, workers: Crew | str) -> Verification:

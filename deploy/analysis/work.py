@@ -28,5 +28,5 @@ class Task:
 
 def work(task: Task) -> dict[str, Any]:
     """Replay it by a process of its own: what a worker of a cluster does.  MachineError if it could not be."""
-    with Crew() as crew, crew.at_work((task,)) as answers:
+    with Crew() as crew, crew.at_work((task,), 1) as answers:
         return answers()[0]

@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--symbols", metavar="FILE", help="coverage, or who wrote, by symbol: a vmlinux or a System.map"
     )
     parser.add_argument("--lcov", metavar="FILE", help="coverage by symbol as lcov's tracefile")
-    parser.add_argument("--jobs", type=int, metavar="N", help="in N parts, split at its snapshots, side by side")
+    parser.add_argument("--jobs", type=int, metavar="N", help="in parts, split at its snapshots, N at a time")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="in parts, on the workers of this Dask scheduler")
 
 

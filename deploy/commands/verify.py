@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
     add_recording(parser)
     add_devices(parser)
-    parser.add_argument("--jobs", type=int, metavar="N", help="in N parts, split at its snapshots, side by side")
+    parser.add_argument("--jobs", type=int, metavar="N", help="in parts, split at its snapshots, N at a time")
     parser.add_argument("--scheduler", metavar="ADDRESS", help="in parts, on the workers of this Dask scheduler")
     add_json(parser, "print bit_exact, instructions, messages, inputs, final_digest, seconds as JSON")
 

@@ -19,9 +19,10 @@ import pytest
 from cpu_node import state as cpu
 from deploy.analysis.crew import Crew
 from deploy.analysis.segments import Segment
-from deploy.analysis.verification import tasks_of
+from deploy.analysis.verification import run_in_parts, tasks_of, verify_in_parts
 from deploy.analysis.work import Task
 from machine import vmstate
+from machine.analysis.coverage import Coverage
 from machine.board import render_board
 from machine.errors import EXIT_DIVERGED, EXIT_UNREADABLE, MachineError
 from machine.recording.files import board_here
@@ -86,6 +87,43 @@ def test_parts_give_the_answer_of_one_pass(home: Home, recording: Path) -> None:
     assert home.run("verify", recording, "--jobs", "0").exit_code == 2
 
 
+def test_a_long_recording_has_more_parts_than_are_replayed_at_a_time(
+    home: Home, recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploy.analysis.segments.LEAST_PART", 10**6)
+    opened = Recording.open(recording)
+    for at_a_time in (1, 2):
+        with Crew() as crew:
+            found = verify_in_parts(opened, at_a_time, crew)
+        assert int(str(found.facts["parts"])) > 2 * at_a_time
+        said = {key: value for key, value in found.facts.items() if key not in ("seconds", "parts")}
+        assert said == verdict(home, recording)
+    with Crew() as crew:
+        answers, _ = run_in_parts(opened, 2, crew, ("coverage",))
+    whole = home.run("analyse", recording, "--ask", "coverage", "--jobs", "1")
+    assert Coverage().combine([answer["found"] for answer in answers]) == json.loads(whole.stdout)
+
+
+def test_there_are_no_more_parts_than_snapshots_make(home: Home, recording: Path) -> None:
+    done = home.run("verify", recording, "--json", "--jobs", str(10**9))
+    assert done.exit_code == 0
+    assert done.json["parts"] == 1 + len(SnapshotStore(recording, Recording.open(recording).facts.id).list())
+
+
+def test_parts_behind_another_run_are_not_waited_for(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [Task(str(recording), "", Segment(number, number + 1, number, number + 1)) for number in range(4)]
+    ends = dict(zip(parts, (os.pipe() for _ in parts), strict=True))
+    monkeypatch.setattr(Crew, "_order", lambda _, task, _at_a_time: os.fdopen(ends[task][0], "rb", 0))
+    said: list[dict[str, Any]] = [{}, {"divergence": "another run", "at": 1, "seq": 1}, {"damaged": "too late"}]
+    with Crew() as crew, crew.at_work(parts, 9) as answers:
+        # The last one first; and of the fourth nothing is heard.
+        for task, answer in reversed(list(zip(parts, said, strict=False))):
+            os.write(ends[task][1], json.dumps(answer).encode())
+            os.close(ends[task][1])
+        assert answers() == said[:2]
+    os.close(ends[parts[-1]][1])
+
+
 def test_parts_are_told_by_what_the_replay_has_taken_that_made_the_snapshots(
     recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,7 +135,7 @@ def test_parts_are_told_by_what_the_replay_has_taken_that_made_the_snapshots(
     assert work == sorted(work)
     for hard in (0, len(heads) - 1):
         # As if nearly all of the work were in front of this one.
-        said = tuple(replace(head, work_ns=10**9 * (1 + 100 * (n >= hard)) + n) for n, head in enumerate(heads))
+        said = tuple(replace(head, work_ns=10**7 * (1 + 100 * (n >= hard)) + n) for n, head in enumerate(heads))
         monkeypatch.setattr(SnapshotStore, "list", lambda _, said=said: said)
         assert [task.segment.first for task in tasks_of(opened, 2)] == [0, heads[hard].number]
 
@@ -107,10 +145,10 @@ def test_the_last_part_is_shorter_by_what_it_takes_to_load_memory_and_to_hash_it
 ) -> None:
     opened = Recording.open(recording)
     heads = SnapshotStore(recording, opened.facts.id).list()
-    second, millions = 10**9, 10**6
-    # A page in a microsecond and a half, and in two and a half.
-    for pages, cut in ((0, 8), (2 * millions, 12)):
-        said = tuple(replace(head, work_ns=second * (1 + n), pages=pages) for n, head in enumerate(heads))
+    tenth, pages_of_it = 10**8, 10**5
+    # A page in a microsecond and a half, and in two and a half; tenths of seconds, or it were a long recording.
+    for pages, cut in ((0, 8), (2 * pages_of_it, 12)):
+        said = tuple(replace(head, work_ns=tenth * (1 + n), pages=pages) for n, head in enumerate(heads))
         monkeypatch.setattr(SnapshotStore, "list", lambda _, said=said: said)
         assert [task.segment.first for task in tasks_of(opened, 2)] == [0, heads[cut - 1].number]
 
@@ -146,7 +184,7 @@ def test_a_part_begins_and_ends_anywhere_in_a_guest_s_sleep(home: Home) -> None:
     pairs = [*pairwise(numbers), *((0, number) for number in numbers)]
     with Crew() as crew:
         for first, last in pairs:
-            with crew.at_work([Task(str(path), text, Segment(first, last, 0, 1))]) as answers:
+            with crew.at_work([Task(str(path), text, Segment(first, last, 0, 1))], 1) as answers:
                 assert "divergence" not in answers()[0], (first, last)
     assert verdict(home, path, "--jobs", "2") == verdict(home, path)
 
@@ -203,7 +241,7 @@ def children() -> set[int]:
 
 def kill_at_work(crew: Crew, forker: int, recording: Path) -> None:
     """Have a part replayed by processes that are killed."""
-    with crew.at_work([Task(str(recording), "", Segment(0, 1, 0, EVERY))]) as answers:
+    with crew.at_work([Task(str(recording), "", Segment(0, 1, 0, EVERY))], 1) as answers:
         os.kill(forker, signal.SIGKILL)
         answers()
 

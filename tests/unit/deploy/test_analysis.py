@@ -10,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.analysis.lcov import by_symbol, table, tracefile
-from deploy.analysis.segments import ANSWER_NS, LEAST_NS, MESSAGE_NS, MOST_NS, Measured, Work, plan_segments
+from deploy.analysis.segments import (
+    ANSWER_NS,
+    LEAST_NS,
+    LEAST_PART,
+    MESSAGE_NS,
+    MOST_NS,
+    Measured,
+    Work,
+    plan_segments,
+    weights_of,
+)
 from deploy.commands import analyse
 from machine.analysis.changes import Changes
 from machine.analysis.coverage import Coverage, join
@@ -26,14 +36,14 @@ stretches = st.lists(
 @given(
     snapshots=st.lists(st.tuples(st.integers(0, 1000), st.integers(1, 99)), max_size=20),
     end=st.integers(1, 1000),
-    parts=st.integers(1, 8),
+    weights=st.lists(st.integers(1, 64), min_size=1, max_size=8),
     beginning=st.integers(0, 2000),
 )
 def test_the_parts_are_the_whole_recording_and_begin_where_others_end(
-    snapshots: list[tuple[int, int]], end: int, parts: int, beginning: int
+    snapshots: list[tuple[int, int]], end: int, weights: list[int], beginning: int
 ) -> None:
-    segments = plan_segments(snapshots, end, parts, beginning=beginning)
-    assert len(segments) == min(parts, 1 + len({icount for icount, _ in snapshots if 0 < icount < end}))
+    segments = plan_segments(snapshots, end, weights, beginning=beginning)
+    assert len(segments) == min(len(weights), 1 + len({icount for icount, _ in snapshots if 0 < icount < end}))
     assert (segments[0].first, segments[0].start_icount) == (0, 0)
     assert (segments[-1].last, segments[-1].end_icount) == (0, end)
     for before, after in itertools.pairwise(segments):
@@ -43,8 +53,26 @@ def test_the_parts_are_the_whole_recording_and_begin_where_others_end(
 
 
 def test_parts_are_about_as_long_as_each_other() -> None:
-    segments = plan_segments([(icount, icount // 10) for icount in range(10, 1000, 10)], 1000, 4)
+    segments = plan_segments([(icount, icount // 10) for icount in range(10, 1000, 10)], 1000, (1, 1, 1, 1))
     assert [segment.end_icount for segment in segments] == [250, 500, 750, 1000]
+
+
+def test_who_has_much_to_do_has_the_last_of_it_in_small_parts() -> None:
+    snapshots = [(icount, icount // 10) for icount in range(10, 700, 10)]
+    segments = plan_segments(snapshots, 700, (4, 2, 1))
+    assert [segment.end_icount for segment in segments] == [400, 600, 700]
+
+
+@given(at_a_time=st.integers(1, 64), work=st.integers(0, 1 << 50))
+def test_parts_get_smaller_and_stay_worth_their_beginning(at_a_time: int, work: int) -> None:
+    weights = weights_of(at_a_time, work)
+    assert list(weights) == sorted(weights, reverse=True)
+    least, whole = weights[-1], sum(weights)
+    # The last ones are the least, a part each, and neither too small nor twice as large as they need be.
+    assert weights.count(least) == at_a_time
+    assert least == 1
+    assert len(weights) == at_a_time or work >= LEAST_PART * whole
+    assert work < LEAST_PART * (2 * whole + at_a_time)
 
 
 @given(first=stretches, second=stretches)
@@ -189,12 +217,12 @@ def test_measured_work_never_becomes_less_whatever_two_replays_have_measured(
 
 def test_parts_are_about_as_much_work_as_each_other() -> None:
     snapshots = [(icount, icount // 100) for icount in range(100, 1000, 100)]
-    segments = plan_segments(snapshots, 1000, 2, lambda icount: min(icount, 300) * 9 + max(0, icount - 300))
+    segments = plan_segments(snapshots, 1000, (1, 1), lambda icount: min(icount, 300) * 9 + max(0, icount - 300))
     assert [segment.end_icount for segment in segments] == [200, 1000]
 
 
 def test_a_part_that_begins_at_a_snapshot_is_given_less_for_it() -> None:
     snapshots = [(icount, icount // 10) for icount in range(10, 1000, 10)]
-    segments = plan_segments(snapshots, 1000, 3, beginning=100)
+    segments = plan_segments(snapshots, 1000, (1, 1, 1), beginning=100)
     # 1200 of work, 400 each.
     assert [segment.end_icount for segment in segments] == [400, 700, 1000]
