@@ -20,9 +20,16 @@ if TYPE_CHECKING:
 
 LAY_EVERY: Final = 1 << 26
 """Instructions between two snapshots that are made of a recording: about a fifth of a second of replaying."""
+MOST: Final = 4096
+"""Snapshots that are made of a recording if nobody says how often: who looks for one reads a file of each."""
 LEAST_EVERY: Final = 10_000
 FAILED: Final = "failed"
 """What a line of the process begins with that says why it could not go on (cpu_node/timeline/laying.py)."""
+
+
+def usual_distance(instructions: int) -> int:
+    """Instructions between two snapshots of a recording that has so many, where nobody says."""
+    return max(LAY_EVERY, -(-instructions // MOST))
 
 
 def make_snapshots(recording: Recording, every: int) -> None:

@@ -1,9 +1,10 @@
 """`python -m cpu_node.timeline.laying REC`: run a recording again and leave snapshots in it.
 
 Theory of operation.  At each place the process forks: the child has memory as it was there, and writes while the parent
-runs on.  One child writes at a time.  Only the CPU takes part, so these snapshots have its state alone.  They say how
-much processor time the way to them has taken, without what the snapshots took: the best that can be known of how much
-work each part of the recording is, since this is a replay.
+runs on.  One child writes at a time; which pages there are by then it has from the parent, who learns of each snapshot
+once.  Only the CPU takes part, so these snapshots have its state alone.  They say how much processor time the way to
+them has taken, without what the snapshots took: the best that can be known of how much work each part of the recording
+is, since this is a replay.
 
 Lives here: where snapshots are laid.  Never here: their files (machine/recording/snapshots/).
 """
@@ -43,6 +44,7 @@ class Layer:
     def __init__(self, recording: Recording, player: Player) -> None:
         self._recording = recording
         self._player = player
+        self._writer = SnapshotWriter(recording.path, recording.facts.id)
         self._point = START
         self._child = 0
         self._work_ns = 0
@@ -60,6 +62,7 @@ class Layer:
         self._work_ns += time.thread_time_ns() - self._since_ns
         self._point = self._recording.point(lambda frame: frame.icount < icount, self._point)
         self._await_child()
+        self._writer.look()
         self._child = os.fork()
         if self._child == 0:
             self._write(saved, icount)
@@ -70,7 +73,6 @@ class Layer:
         code = EXIT_FAILED
         try:
             facts, point = self._recording.facts, self._point
-            writer = SnapshotWriter(self._recording.path, facts.id)
             snapshot = Snapshot(
                 recording=facts.id,
                 number=0,
@@ -89,7 +91,7 @@ class Layer:
                 at_ns=saved.virtual_ns,
                 work_ns=self._work_ns,
             )
-            head = writer.add(snapshot, self._player.memory.pages(), None)
+            head = self._writer.add(snapshot, self._player.memory.pages(), None)
             sys.stdout.write(f"{icount} {head.number} {head.bytes}\n")
             sys.stdout.flush()
             code = 0

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Final
 
-from deploy.laying import LAY_EVERY, make_snapshots
+from deploy.laying import LAY_EVERY, MOST, make_snapshots, usual_distance
 from deploy.library import open_recording
 from deploy.reading.moments import virtual_times
 from deploy.reading_options import add_json, add_recording
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from machine.recording.snapshots.store import Head
 
 
+USUAL: Final = math.inf
+"""For --make without a number, and none that anybody can write."""
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
     add_recording(parser)
@@ -32,8 +37,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
     parser.add_argument(
-        "--make", metavar="N", type=int, nargs="?", const=LAY_EVERY,
-        help=f"run it again and keep the state every N instructions (default: {LAY_EVERY:,})",
+        "--make", metavar="N", type=int, nargs="?", const=USUAL,
+        help=f"run it again and keep the state every N instructions (default: {LAY_EVERY:,}; at most {MOST:,} times)",
     )  # fmt: skip
 
 
@@ -50,7 +55,10 @@ def run(options: argparse.Namespace) -> int:
     for number in doomed:
         writer.delete(number)
     if options.make is not None:
-        make_snapshots(recording, options.make)
+        usual = options.make == USUAL
+        make_snapshots(
+            recording, usual_distance(recording.end_icount - recording.begin_icount) if usual else options.make
+        )
     heads = store.list()
     times = virtual_times(recording, heads)
     put(json.dumps(_facts(heads, times, store)) if options.json else _table(recording, heads, times))

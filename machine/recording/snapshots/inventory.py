@@ -6,6 +6,7 @@ Never here: the order in which files come and go.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Final
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
     from machine.recording.snapshots.files import Signature, SnapshotFile
     from machine.recording.snapshots.pagemap import PageMap
+
+    Files = Mapping[tuple[int, str], Signature]
+    """What files_of() says of a folder."""
 
 ALIVE: Final = b"\1"
 
@@ -59,23 +63,31 @@ class Inventory:
     unreadable: int = 0
     """Snapshots that are there and cannot be used."""
 
-    @classmethod
-    def of(cls, folder: Path, recording_id: str, files: Mapping[tuple[int, str], Signature]) -> Inventory:
-        """What is in a folder; what is damaged is left alone."""
-        found = cls()
-        for number, kind in sorted(files):
-            if kind == "pages":
-                try:
-                    found.store_pack(folder, number, recording_id)
-                except SnapshotError:
-                    continue
-        for number, kind in sorted(files):
-            if kind == "snapshot":
-                try:
-                    found.enter(read_file(folder, number, recording_id), files[number, kind][1], folder)
-                except SnapshotError:
-                    found.unreadable += 1
-        return found
+    def update(self, folder: Path, recording_id: str, seen: Files, files: Files) -> None:
+        """Take in what has come into a folder, or has changed, since it held `seen`; forget what has gone.
+
+        What is damaged is left alone.
+        """
+        other = {name for name in seen.keys() | files.keys() if seen.get(name) != files.get(name)}
+        packs = {number for number, kind in other if kind == "pages"}
+        for number in packs:
+            self.forget_pack(number)
+        doubtful = [
+            number
+            for number, entry in self.snapshots.items()
+            if (number, "snapshot") in other or not packs.isdisjoint(entry.packs)
+        ]
+        for number in doubtful:
+            del self.snapshots[number]
+        for number in sorted(number for number in packs if (number, "pages") in files):
+            with suppress(SnapshotError):
+                self.store_pack(folder, number, recording_id)
+        self.unreadable = 0
+        for number in sorted(number for number, kind in files if kind == "snapshot" and number not in self.snapshots):
+            try:
+                self.enter(read_file(folder, number, recording_id), files[number, "snapshot"][1], folder)
+            except SnapshotError:
+                self.unreadable += 1
 
     def enter(self, file: SnapshotFile, size: int, folder: Path) -> None:
         """Take in a snapshot whose file has `size` bytes; SnapshotError unless all its pages are here."""

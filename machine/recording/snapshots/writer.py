@@ -38,10 +38,10 @@ from machine.recording.snapshots.snapshot import PAGE_BYTES
 from machine.recording.snapshots.thinning import to_drop
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
-    from machine.recording.snapshots.files import Signature
+    from machine.recording.snapshots.inventory import Files
     from machine.recording.snapshots.snapshot import Snapshot
     from machine.recording.snapshots.store import Head
 
@@ -55,7 +55,7 @@ class SnapshotWriter:
         self._folder = recording / SNAPSHOTS_NAME
         self._recording_id = recording_id
         self._budget = budget
-        self._seen: Mapping[tuple[int, str], Signature] | None = None
+        self._seen: Files | None = None
         self._inventory = Inventory()
         self._highest = 0
         self._last = 0
@@ -89,6 +89,11 @@ class SnapshotWriter:
             self._last = number
             self._let_go()
             return replace(self._inventory.snapshots[number].head, bytes=self._inventory.sizes()[number])
+
+    def look(self) -> None:
+        """Learn what others have added and deleted, so that whoever this process forks need not."""
+        with self._locked():
+            pass
 
     def delete(self, number: int) -> None:
         """Take a snapshot away, a damaged one too; MissingSnapshot if there is none."""
@@ -260,7 +265,7 @@ class SnapshotWriter:
             raise LogError(f"{path}: cannot delete: {error.strerror}") from error
 
     @contextmanager
-    def _locked(self) -> Iterator[Mapping[tuple[int, str], Signature]]:
+    def _locked(self) -> Iterator[Files]:
         """The folder, made if it is not there, for this writer alone, and the inventory as the folder is."""
         try:
             self._folder.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
@@ -270,25 +275,28 @@ class SnapshotWriter:
             raise LogError(f"{self._folder}: cannot keep snapshots here: {error.strerror}") from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            files: Mapping[tuple[int, str], Signature] = files_of(self._folder)
-            if files != self._seen:
-                files = self._load(files)
+            files: Files = files_of(self._folder)
+            # Should something go wrong from here on, the folder is looked at anew.
+            seen, self._seen = self._seen, None
+            if files != seen:
+                files = self._load(seen, files)
             # Not only then: what another writer has added and deleted since shows in nothing else.
             self._highest = max(self._highest, highest_number(self._folder, files))
-            # Should something go wrong from here on, the folder is looked at anew.
-            self._seen = None
             yield files
             self._seen = files_of(self._folder)
             self._highest = max((self._highest, *(number for number, _ in self._seen)))
         finally:
             os.close(lock)
 
-    def _load(self, files: Mapping[tuple[int, str], Signature]) -> Mapping[tuple[int, str], Signature]:
-        """Learn what is there; what a killed writer has left goes.  The files that stay."""
+    def _load(self, seen: Files | None, files: Files) -> Files:
+        """Learn what has changed, or is there; what a killed writer has left goes.  The files that stay."""
         for path in self._folder.glob(f"*{PART_SUFFIX}"):
             self._unlink(path)
-        before, self._inventory = self._inventory, Inventory.of(self._folder, self._recording_id, files)
-        last = before.snapshots.get(self._last) or before.held.get(self._last)
+        last = self._inventory.snapshots.get(self._last) or self._inventory.held.get(self._last)
+        if seen is None:
+            self._inventory = Inventory()
+        self._inventory.held.clear()
+        self._inventory.update(self._folder, self._recording_id, seen or {}, files)
         if last is not None and self._last not in self._inventory.snapshots:
             self._inventory.hold(self._last, last)
         self._sweep()

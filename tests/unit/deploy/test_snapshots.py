@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deploy import cli
+from deploy.commands import snapshots
+from machine.recording.reader import Recording
 from machine.recording.snapshots.writer import SnapshotWriter
 from tests.unit.machine.recordings import FACTS, write
 from tests.unit.machine.snapshots.scenes import pages, plain, snapshot
@@ -105,3 +107,15 @@ def test_a_recording_without_any_is_told(tmp_path: Path, capsys: pytest.CaptureF
     assert cli.main(["snapshots", str(path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"snapshots": [], "bytes": 0, "damage": []}
     assert not (path / "snapshots").exists()
+
+
+def test_a_long_recording_has_them_further_apart_where_nobody_says(
+    recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(snapshots, "make_snapshots", lambda _, every: asked.append(every))
+    assert cli.main(["snapshots", str(recording), "--make"]) == 0
+    monkeypatch.setattr(Recording, "end_icount", 1 << 45)
+    assert cli.main(["snapshots", str(recording), "--make"]) == 0
+    assert cli.main(["snapshots", str(recording), "--make", "67108864"]) == 0
+    assert asked == [1 << 26, 1 << 33, 1 << 26]

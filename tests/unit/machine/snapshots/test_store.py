@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from machine.errors import ForeignSnapshot, MissingSnapshot, SnapshotError, StateError
-from machine.recording.snapshots import packing
+from machine.recording.snapshots import inventory, packing
+from machine.recording.snapshots.files import SnapshotFile, read_file
 from machine.recording.snapshots.pack import quick_hashes
 from machine.recording.snapshots.snapshot import PAGE_BYTES
 from machine.recording.snapshots.store import SnapshotStore
@@ -224,6 +225,22 @@ def test_two_writers_of_one_recording_see_each_other(tmp_path: Path) -> None:
     assert [(head.number, head.icount) for head in store.list()] == [(2, 2), (3, 3)]
     assert loaded(store, 2) == {**plain(1, 50), **plain(2, 10)}
     assert loaded(store, 3) == plain(1, 50)
+
+
+def test_a_writer_reads_each_snapshot_of_another_s_once(tmp_path: Path) -> None:
+    read: list[int] = []
+
+    def counted(folder: Path, number: int, recording: str) -> SnapshotFile:
+        read.append(number)
+        return read_file(folder, number, recording)
+
+    writers = [SnapshotWriter(tmp_path, RECORDING), SnapshotWriter(tmp_path, RECORDING)]
+    with patch.object(inventory, "read_file", counted):
+        for number in range(1, 21):
+            writers[number % 2].add(snapshot(number), pages(plain(number % 3, 50)), None)
+        writers[1].look()
+        writers[0].look()
+    assert read == list(range(1, 21))
 
 
 def test_a_number_that_another_writer_has_given_and_taken_back_is_not_given_again(tmp_path: Path) -> None:
