@@ -107,7 +107,7 @@ def digest(state: object) -> bytes:
 def decode(cls: type[T], data: bytes) -> T:
     """The state in its canonical bytes; StateError if it is another, damaged, or something is left over."""
     reader = _Reader(data)
-    value = reader.value(cls)
+    value = _reading(cls)(reader)
     if reader.offset != len(data):
         raise StateError(f"{len(data) - reader.offset} bytes are left over behind {identity(cls)[0]}")
     return typing.cast("T", value)
@@ -150,108 +150,14 @@ def _put_state(out: bytearray, state: object) -> None:
 
 
 class _Reader:
-    """Walks canonical bytes against the types that are expected there."""
+    """Walks canonical bytes."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self.offset = 0
 
-    def value(self, hint: object) -> object:
-        if typing.get_origin(hint) is Annotated:
-            return self._bounded(*typing.get_args(hint))
-        if isinstance(hint, type) and is_dataclass(hint):
-            return self._state(hint)
-        if typing.get_origin(hint) is tuple:
-            return self._row(hint)
-        return self._scalar(hint)
-
-    def _bounded(self, hint: object, *bounds: Bound) -> object:
-        value = self.value(hint)
-        for bound in bounds:
-            if refusal := bound.refusal(value):
-                raise StateError(f"saved state ending at byte {self.offset}: {refusal}")
-        return value
-
-    def _scalar(self, hint: object) -> object:
-        tag = self._take(1)
-        if hint is bool and tag in (b"t", b"f"):
-            return tag == b"t"
-        if (hint is int or (isinstance(hint, type) and issubclass(hint, int) and hint is not bool)) and tag == b"i":
-            return self._number(hint)
-        if hint is bytes and tag == b"b":
-            return self._sized()
-        if hint is str and tag == b"s":
-            return self._text()
-        raise StateError(f"byte {self.offset - 1} of saved state: {tag!r} where {hint} belongs")
-
-    def _number(self, kind: type[int]) -> int:
-        data = self._sized()
-        if len(data) > _NUMBER_BYTES:
-            raise StateError(f"saved state ending at byte {self.offset}: a number of {len(data)} bytes")
-        value = int.from_bytes(data, "big", signed=True)
-        try:
-            return kind(value)
-        except ValueError as error:
-            raise StateError(f"saved state ending at byte {self.offset}: {error}") from error
-
-    def _text(self) -> str:
-        try:
-            return self._sized().decode()
-        except UnicodeDecodeError as error:
-            raise StateError(f"text ending at byte {self.offset} of saved state is not UTF-8") from error
-
-    def _row(self, hint: object) -> object:
-        if self._take(1) != b"l":
-            raise StateError(f"byte {self.offset - 1} of saved state: no tuple where {hint} belongs")
-        arguments = typing.get_args(hint)
-        count = self._count()
-        if len(arguments) == 2 and arguments[1] is Ellipsis:  # noqa: PLR2004
-            return tuple(self.value(arguments[0]) for _ in range(count))
-        if count != len(arguments):
-            raise StateError(f"a tuple of {count} where one of {len(arguments)} belongs")
-        return tuple(self.value(argument) for argument in arguments)
-
-    def _state(self, cls: type) -> object:
-        name, version = identity(cls)
-        if self._take(1) != b"d":
-            raise StateError(f"byte {self.offset - 1} of saved state: no state where {name} belongs")
-        saved_name = typing.cast("str", self._scalar(str))
-        saved_version = typing.cast("int", self._scalar(int))
-        if saved_name != name:
-            raise StateError(f"saved state is of {saved_name}, not of {name}")
-        kept = layouts(cls)
-        oldest = version - len(kept) + 1
-        if not oldest <= saved_version <= version:
-            reads = str(version) if oldest == version else f"{oldest} to {version}"
-            raise StateError(f"saved state of {name} is version {saved_version}, this program reads {reads}")
-        ways = kept[saved_version - oldest :]
-        value = self._fields(ways[0][0])
-        for _, lift in ways[:-1]:
-            assert lift is not None
-            value = lift(value)
-        return value
-
-    def _fields(self, cls: type) -> object:
-        name, _ = identity(cls)
-        hints = _hints(cls)
-        count = self._count()
-        if count != len(hints):
-            raise StateError(f"saved state of {name} has {count} fields, not {len(hints)}")
-        return cls(**{member: self._field(f"{name}.{member}", hint) for member, hint in hints.items()})
-
-    def _field(self, name: str, hint: object) -> object:
-        try:
-            return self.value(hint)
-        except StateError as error:
-            raise StateError(f"{name}: {error}") from error
-
-    def _sized(self) -> bytes:
-        return self._take(self._count())
-
-    def _count(self) -> int:
-        return int.from_bytes(self._take(_LENGTH_BYTES), "big")
-
-    def _take(self, size: int) -> bytes:
+    def take(self, size: int) -> bytes:
+        """So many bytes from here."""
         end = self.offset + size
         if end > len(self._data):
             raise StateError(f"saved state ends at byte {len(self._data)}, in the middle of a value")
@@ -259,9 +165,165 @@ class _Reader:
         self.offset = end
         return data
 
+    def tag(self, wanted: bytes, hint: object) -> None:
+        """One that a value of this type begins with."""
+        tag = self.take(1)
+        if tag != wanted:
+            raise self.misplaced(tag, hint)
+
+    def misplaced(self, tag: bytes, hint: object) -> StateError:
+        """The tag that has just been taken begins no value of this type."""
+        return StateError(f"byte {self.offset - 1} of saved state: {tag!r} where {hint} belongs")
+
+    def count(self) -> int:
+        """A length, or how many values follow."""
+        return int.from_bytes(self.take(_LENGTH_BYTES), "big")
+
+
+_Reading = Callable[[_Reader], object]
+"""Takes a value of one type."""
+
+
+def _reading(hint: object) -> _Reading:
+    """What takes a value of this type; looked up once for each field of a state, of which there may be thousands."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return _bounded(_reading(arguments[0]), arguments[1:])
+    if isinstance(hint, type) and is_dataclass(hint):
+        return lambda reader: _state(reader, hint)
+    if origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:  # noqa: PLR2004
+        return _row(hint, _reading(arguments[0]))
+    if origin is tuple:
+        return _tuple(hint, tuple(_reading(argument) for argument in arguments))
+    return _scalar(hint)
+
+
+def _bounded(read: _Reading, bounds: typing.Sequence[Bound]) -> _Reading:
+    def bounded(reader: _Reader) -> object:
+        value = read(reader)
+        for bound in bounds:
+            if refusal := bound.refusal(value):
+                raise StateError(f"saved state ending at byte {reader.offset}: {refusal}")
+        return value
+
+    return bounded
+
+
+def _scalar(hint: object) -> _Reading:
+    if hint is bool:
+        return _truth
+    if isinstance(hint, type) and issubclass(hint, int):
+        return _number(hint)
+    if hint is bytes:
+        return _bytes
+    return _text if hint is str else _nothing(hint)
+
+
+def _truth(reader: _Reader) -> bool:
+    tag = reader.take(1)
+    if tag not in (b"t", b"f"):
+        raise reader.misplaced(tag, bool)
+    return tag == b"t"
+
+
+def _number(kind: type[int]) -> _Reading:
+    def number(reader: _Reader) -> int:
+        reader.tag(b"i", kind)
+        data = reader.take(reader.count())
+        if len(data) > _NUMBER_BYTES:
+            raise StateError(f"saved state ending at byte {reader.offset}: a number of {len(data)} bytes")
+        value = int.from_bytes(data, "big", signed=True)
+        try:
+            return kind(value)
+        except ValueError as error:
+            raise StateError(f"saved state ending at byte {reader.offset}: {error}") from error
+
+    return number
+
+
+def _bytes(reader: _Reader) -> bytes:
+    reader.tag(b"b", bytes)
+    return reader.take(reader.count())
+
+
+def _text(reader: _Reader) -> str:
+    reader.tag(b"s", str)
+    try:
+        return reader.take(reader.count()).decode()
+    except UnicodeDecodeError as error:
+        raise StateError(f"text ending at byte {reader.offset} of saved state is not UTF-8") from error
+
+
+def _nothing(hint: object) -> _Reading:
+    def nothing(reader: _Reader) -> object:
+        raise reader.misplaced(reader.take(1), hint)
+
+    return nothing
+
+
+def _values(reader: _Reader, hint: object) -> int:
+    """How many are in the row that begins here."""
+    if reader.take(1) != b"l":
+        raise StateError(f"byte {reader.offset - 1} of saved state: no tuple where {hint} belongs")
+    return reader.count()
+
+
+def _row(hint: object, read: _Reading) -> _Reading:
+    return lambda reader: tuple(read(reader) for _ in range(_values(reader, hint)))
+
+
+def _tuple(hint: object, reads: tuple[_Reading, ...]) -> _Reading:
+    def values(reader: _Reader) -> object:
+        count = _values(reader, hint)
+        if count != len(reads):
+            raise StateError(f"a tuple of {count} where one of {len(reads)} belongs")
+        return tuple(read(reader) for read in reads)
+
+    return values
+
+
+_NAME: Final = _text
+_VERSION: Final = _number(int)
+
+
+def _state(reader: _Reader, cls: type) -> object:
+    name, version = identity(cls)
+    if reader.take(1) != b"d":
+        raise StateError(f"byte {reader.offset - 1} of saved state: no state where {name} belongs")
+    saved_name = _NAME(reader)
+    saved_version = typing.cast("int", _VERSION(reader))
+    if saved_name != name:
+        raise StateError(f"saved state is of {saved_name}, not of {name}")
+    kept = layouts(cls)
+    oldest = version - len(kept) + 1
+    if not oldest <= saved_version <= version:
+        reads = str(version) if oldest == version else f"{oldest} to {version}"
+        raise StateError(f"saved state of {name} is version {saved_version}, this program reads {reads}")
+    ways = kept[saved_version - oldest :]
+    value = _fields(reader, ways[0][0])
+    for _, lift in ways[:-1]:
+        assert lift is not None
+        value = lift(value)
+    return value
+
+
+def _fields(reader: _Reader, cls: type) -> object:
+    name, _ = identity(cls)
+    readings = _readings(cls)
+    count = reader.count()
+    if count != len(readings):
+        raise StateError(f"saved state of {name} has {count} fields, not {len(readings)}")
+    values = {}
+    for member, read in readings.items():
+        try:
+            values[member] = read(reader)
+        except StateError as error:
+            raise StateError(f"{name}.{member}: {error}") from error
+    return cls(**values)
+
 
 @cache
-def _hints(cls: type) -> typing.Mapping[str, object]:
-    """The type of each field, in the order of declaration."""
+def _readings(cls: type) -> typing.Mapping[str, _Reading]:
+    """What takes each field, in the order of declaration."""
     hints = typing.get_type_hints(cls, include_extras=True)
-    return {member.name: hints[member.name] for member in fields(cls)}
+    return {member.name: _reading(hints[member.name]) for member in fields(cls)}
