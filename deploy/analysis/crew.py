@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     """Waits for what becomes of parts that have been begun; in their order, up to the first that settles it."""
 
 READ_BYTES: Final = 1 << 16
+SETTLING: Final = frozenset(("divergence", "damaged", "failed"))
+"""What says, in an answer, that those of the parts behind it do not count."""
 
 
 class Crew:
@@ -79,6 +81,8 @@ class Crew:
                     selector.unregister(key.fd)
                     answers[key.data] = _answer(tasks[key.data], said[key.data])
                 if (settled := _settled(answers)) is not None:
+                    if "failed" in settled[-1]:
+                        raise _failure(tasks[len(settled) - 1], settled[-1])
                     return settled
         self._idle = True
         return [answers[number] for number in range(len(tasks))]
@@ -106,11 +110,14 @@ class Crew:
 
 
 def _settled(answers: Mapping[int, dict[str, Any]]) -> list[dict[str, Any]] | None:
-    """The answers up to the first behind which none counts: another run, a damaged log; None as long as others may."""
+    """The answers up to the first behind which none counts: another run, a damaged log, a part that could not be.
+
+    None as long as others may.
+    """
     found: list[dict[str, Any]] = []
     while (answer := answers.get(len(found))) is not None:
         found.append(answer)
-        if "divergence" in answer or "damaged" in answer:
+        if not SETTLING.isdisjoint(answer):
             return found
     return None
 
@@ -119,9 +126,11 @@ def _answer(task: Task, said: bytes | bytearray) -> dict[str, Any]:
     if not said:
         raise MachineError(f"{_where(task)}: the process that replayed them has died")
     found: dict[str, Any] = json.loads(said)
-    if "failed" in found:
-        raise told_as(found["exit_code"], f"{_where(task)}: {found['failed']}")
     return found
+
+
+def _failure(task: Task, answer: dict[str, Any]) -> MachineError:
+    return told_as(answer["exit_code"], f"{_where(task)}: {answer['failed']}")
 
 
 def _where(task: Task) -> str:
