@@ -114,7 +114,11 @@ def test_parts_behind_another_run_are_not_waited_for(recording: Path, monkeypatc
     parts = [Task(str(recording), "", Segment(number, number + 1, number, number + 1)) for number in range(4)]
     ends = dict(zip(parts, (os.pipe() for _ in parts), strict=True))
     monkeypatch.setattr(Crew, "_order", lambda _, task, _at_a_time: os.fdopen(ends[task][0], "rb", 0))
-    said: list[dict[str, Any]] = [{}, {"divergence": "another run", "at": 1, "seq": 1}, {"failed": "too late", "exit_code": 4}]
+    said: list[dict[str, Any]] = [
+        {},
+        {"divergence": "another run", "at": 1, "seq": 1},
+        {"failed": "too late", "exit_code": 4},
+    ]
     with Crew() as crew, crew.at_work(parts, 9) as answers:
         # The last one first; and of the fourth nothing is heard.
         for task, answer in reversed(list(zip(parts, said, strict=False))):

@@ -299,6 +299,8 @@ class SnapshotWriter:
         self._inventory.update(self._folder, self._recording_id, seen or {}, files)
         if last is not None and self._last not in self._inventory.snapshots:
             self._inventory.hold(self._last, last)
+        if seen is not None and _has_only_grown(seen, files):
+            return files
         self._sweep()
         return files_of(self._folder)
 
@@ -313,3 +315,9 @@ class SnapshotWriter:
         for number, kind in files_of(self._folder):
             if kind == "pages" and number not in self._inventory.packs:
                 self._unlink(pack_path(self._folder, number))
+
+
+def _has_only_grown(seen: Files, files: Files) -> bool:
+    """Whether a folder holds what it held, and more, and no pack has come without its snapshot."""
+    came = files.keys() - seen.keys()
+    return seen.items() <= files.items() and all((number, "snapshot") in files for number, _ in came)

@@ -243,6 +243,17 @@ def test_a_writer_reads_each_snapshot_of_another_s_once(tmp_path: Path) -> None:
     assert read == list(range(1, 21))
 
 
+def test_pages_that_a_killed_writer_has_left_go_also_where_the_folder_was_known(tmp_path: Path) -> None:
+    writer = SnapshotWriter(tmp_path, RECORDING)
+    writer.add(snapshot(1), pages(plain(1, 50)), None)
+    folder = tmp_path / "snapshots"
+    left = folder / "00000002.pages"
+    left.write_bytes((folder / "00000001.pages").read_bytes())
+    writer.look()
+    assert not left.exists()
+    assert loaded(SnapshotStore(tmp_path, RECORDING), 1) == plain(1, 50)
+
+
 def test_a_number_that_another_writer_has_given_and_taken_back_is_not_given_again(tmp_path: Path) -> None:
     one, other = SnapshotWriter(tmp_path, RECORDING), SnapshotWriter(tmp_path, RECORDING)
     one.add(snapshot(0, icount=1), pages(plain(1, 50)), None)
