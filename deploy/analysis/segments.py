@@ -111,6 +111,8 @@ def weights_of(at_a_time: int, work: int) -> tuple[int, ...]:
     takes is foretold, and hosts differ, but whoever is done early goes on with what is left.  Guided self-scheduling
     (Polychronopoulos and Kuck, IEEE Transactions on Computers C-36, 1987), in steps.
     """
+    if at_a_time == 1:
+        return (1,)
     rounds = max(1, (work // (at_a_time * LEAST_PART) + 1).bit_length() - 1)
     return tuple(1 << left for left in reversed(range(rounds)) for _ in range(at_a_time))
 

@@ -63,7 +63,7 @@ def test_who_has_much_to_do_has_the_last_of_it_in_small_parts() -> None:
     assert [segment.end_icount for segment in segments] == [400, 600, 700]
 
 
-@given(at_a_time=st.integers(1, 64), work=st.integers(0, 1 << 50))
+@given(at_a_time=st.integers(2, 64), work=st.integers(0, 1 << 50))
 def test_parts_get_smaller_and_stay_worth_their_beginning(at_a_time: int, work: int) -> None:
     weights = weights_of(at_a_time, work)
     assert list(weights) == sorted(weights, reverse=True)
@@ -73,6 +73,7 @@ def test_parts_get_smaller_and_stay_worth_their_beginning(at_a_time: int, work: 
     assert least == 1
     assert len(weights) == at_a_time or work >= LEAST_PART * whole
     assert work < LEAST_PART * (2 * whole + at_a_time)
+    assert weights_of(1, work) == (1,)
 
 
 @given(first=stretches, second=stretches)
