@@ -85,6 +85,9 @@ class SnapshotStore:
         self._recording_id = recording_id
         self._known: dict[int, _Known] = {}
         self._good_packs: dict[int, Signature] = {}
+        self._files: Mapping[tuple[int, str], Signature] | None = None
+        """The files whose list is known."""
+        self._heads: tuple[Head, ...] = ()
         self.damage: tuple[str, ...] = ()
         """What list() left out, a line each."""
 
@@ -95,6 +98,13 @@ class SnapshotStore:
         it is loaded.
         """
         files = files_of(self._folder)
+        if files != self._files:
+            self._heads = self._list(files)
+            # What could not be read may be readable the next time.
+            self._files = None if self.damage else files
+        return self._heads
+
+    def _list(self, files: Mapping[tuple[int, str], Signature]) -> tuple[Head, ...]:
         packs: dict[int, Signature | str] = {}
         found: dict[int, _Known] = {}
         damage: list[str] = []
