@@ -236,7 +236,7 @@ def _truth(reader: _Reader) -> bool:
     return tag == b"t"
 
 
-def _number(kind: type[int]) -> _Reading:
+def _number(kind: type[int]) -> Callable[[_Reader], int]:
     def number(reader: _Reader) -> int:
         data = reader.number(kind)
         if len(data) > _NUMBER_BYTES:
@@ -291,7 +291,6 @@ def _tuple(hint: object, reads: tuple[_Reading, ...]) -> _Reading:
     return values
 
 
-_NAME: Final = _text
 _VERSION: Final = _number(int)
 
 
@@ -299,8 +298,7 @@ def _state(reader: _Reader, cls: type) -> object:
     name, version = identity(cls)
     if reader.take(1) != b"d":
         raise StateError(f"byte {reader.offset - 1} of saved state: no state where {name} belongs")
-    saved_name = _NAME(reader)
-    saved_version = typing.cast("int", _VERSION(reader))
+    saved_name, saved_version = _text(reader), _VERSION(reader)
     if saved_name != name:
         raise StateError(f"saved state is of {saved_name}, not of {name}")
     kept = layouts(cls)

@@ -80,10 +80,10 @@ class Crew:
                         continue
                     selector.unregister(key.fd)
                     answers[key.data] = _answer(tasks[key.data], said[key.data])
-                if (settled := _settled(answers)) is not None:
-                    if "failed" in settled[-1]:
-                        raise _failure(tasks[len(settled) - 1], settled[-1])
-                    return settled
+                if (found := settled(answers)) is not None:
+                    if "failed" in found[-1]:
+                        raise _failure(tasks[len(found) - 1], found[-1])
+                    return found
         self._idle = True
         return [answers[number] for number in range(len(tasks))]
 
@@ -109,7 +109,7 @@ class Crew:
         return open(ours, "rb", buffering=0)
 
 
-def _settled(answers: Mapping[int, dict[str, Any]]) -> list[dict[str, Any]] | None:
+def settled(answers: Mapping[int, dict[str, Any]]) -> list[dict[str, Any]] | None:
     """The answers up to the first behind which none counts: another run, a damaged log, a part that could not be.
 
     None as long as others may.

@@ -9,6 +9,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from deploy.analysis.crew import settled
 from deploy.analysis.work import work
 from machine.errors import MachineError, UsageError
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from deploy.analysis.crew import Answers
     from deploy.analysis.work import Task
 
-    Spread = Callable[[Sequence[Task], int], AbstractContextManager[Answers]]
-    """Has tasks begun, so many at a time, so that there is time for something else before one waits for them."""
+    Spread = Callable[[Sequence[Task]], AbstractContextManager[Answers]]
+    """Has tasks begun, so that there is time for something else before one waits for them."""
 
 CONNECT_S: Final = 10
 
@@ -29,7 +30,7 @@ def on_cluster(address: str) -> Spread:
     """On the workers of a Dask scheduler, `tcp://HOST:PORT`; UsageError if it is not there or has none."""
 
     @contextmanager
-    def spread(tasks: Sequence[Task], _at_a_time: int) -> Iterator[Answers]:
+    def spread(tasks: Sequence[Task]) -> Iterator[Answers]:
         # Each of the cluster's threads works on one, and takes the next.
         with _connect(address) as client:
             futures = client.map(work, tasks, pure=False)
@@ -45,7 +46,7 @@ def _gathered(client: Any, futures: Any, address: str) -> list[dict[str, Any]]: 
         raise
     except Exception as error:
         raise MachineError(f"--scheduler {address}: a worker failed: {error}") from error
-    return answers
+    return settled(dict(enumerate(answers))) or answers
 
 
 def workers_of(address: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from deploy.analysis.segments import ANEW_NS, ENDING_NS, PAGE_NS, Measured, Work, plan_segments, weights_of
@@ -88,30 +89,24 @@ def run_in_parts(
 
     Of a damaged log those up to the damage.  UsageError, MachineError.
     """
-    spread, tasks, at_a_time = _plan(recording, jobs, workers, analysis)
-    with spread(tasks, at_a_time) as answers:
+    spread, tasks = _plan(recording, jobs, workers, analysis)
+    with spread(tasks) as answers:
         # Meanwhile: in a long log it takes a while.
         summary = recording.summary()
-        return _up_to_damage(answers()), summary
-
-
-def _up_to_damage(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Without the parts behind the one in which the log is damaged: what one pass would not come to."""
-    places = (place for place, answer in enumerate(answers, 1) if "damaged" in answer)
-    return answers[: next(places, len(answers))]
+        return answers(), summary
 
 
 def _plan(
     recording: Recording, jobs: int | None, workers: Crew | str, analysis: tuple[str, ...]
-) -> tuple[Spread, tuple[Task, ...], int]:
+) -> tuple[Spread, tuple[Task, ...]]:
     if jobs is not None and jobs < 1:
         raise UsageError(f"--jobs {jobs}: at least one must work")
     if isinstance(workers, str):
         at_a_time = jobs or workers_of(workers)
         # A cluster works on all that it is given: no more at a time than asked for are no more tasks.
-        return on_cluster(workers), tasks_of(recording, at_a_time, analysis, alike=jobs is not None), at_a_time
+        return on_cluster(workers), tasks_of(recording, at_a_time, analysis, alike=jobs is not None)
     at_a_time = jobs or own_jobs()
-    return workers.at_work, tasks_of(recording, at_a_time, analysis), at_a_time
+    return partial(workers.at_work, at_a_time=at_a_time), tasks_of(recording, at_a_time, analysis)
 
 
 def verify_in_parts(recording: Recording, jobs: int | None, workers: Crew | str) -> Verification:

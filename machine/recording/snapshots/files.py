@@ -34,6 +34,8 @@ _HIGHEST_DIGITS: Final = 32
 _NAME: Final = re.compile(r"([0-9]{8,32})\.(snapshot|pages)")
 Signature = tuple[int, int, int]
 """What a file changes in when it becomes another: inode, bytes, nanoseconds of its last change."""
+Files = dict[tuple[int, str], Signature]
+"""The files of a folder, by number and kind, `snapshot` or `pages`."""
 
 
 @vmstate("snapshot-file", 1)
@@ -79,9 +81,9 @@ def highest_number(folder: Path, files: Iterable[tuple[int, str]]) -> int:
     return max((gone, *(number for number, _ in files)))
 
 
-def files_of(folder: Path) -> dict[tuple[int, str], Signature]:
+def files_of(folder: Path) -> Files:
     """The files of snapshots and pages: number and kind -> signature; none where there is no folder."""
-    found: dict[tuple[int, str], Signature] = {}
+    found: Files = {}
     try:
         with os.scandir(folder) as entries:
             for entry in entries:

@@ -18,14 +18,11 @@ from machine.recording.snapshots.pagemap import PACK_SHIFT, spot
 from machine.recording.snapshots.store import Head, content_of, head_of, map_of, shares
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
-    from machine.recording.snapshots.files import Signature, SnapshotFile
+    from machine.recording.snapshots.files import Files, SnapshotFile
     from machine.recording.snapshots.pagemap import PageMap
-
-    Files = Mapping[tuple[int, str], Signature]
-    """What files_of() says of a folder."""
 
 ALIVE: Final = b"\1"
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from machine.recording.snapshots.files import Files
     from machine.recording.snapshots.pack import Piece
     from machine.recording.snapshots.pagemap import PageMap
     from machine.recording.snapshots.snapshot import Snapshot
@@ -85,7 +86,7 @@ class SnapshotStore:
         self._recording_id = recording_id
         self._known: dict[int, _Known] = {}
         self._good_packs: dict[int, Signature] = {}
-        self._files: Mapping[tuple[int, str], Signature] | None = None
+        self._files: Files | None = None
         """The files whose list is known."""
         self._heads: tuple[Head, ...] = ()
         self.damage: tuple[str, ...] = ()
@@ -104,7 +105,7 @@ class SnapshotStore:
             self._files = None if self.damage else files
         return self._heads
 
-    def _list(self, files: Mapping[tuple[int, str], Signature]) -> tuple[Head, ...]:
+    def _list(self, files: Files) -> tuple[Head, ...]:
         packs: dict[int, Signature | str] = {}
         found: dict[int, _Known] = {}
         damage: list[str] = []
@@ -219,9 +220,7 @@ class SnapshotStore:
         file = read_file(self._folder, number, self._recording_id)
         return _Known(signature, head_of(file, signature[1]), tuple(pack for pack, _ in file.packs))
 
-    def _check_pack(
-        self, number: int, files: Mapping[tuple[int, str], Signature], seen: dict[int, Signature | str]
-    ) -> None:
+    def _check_pack(self, number: int, files: Files, seen: dict[int, Signature | str]) -> None:
         """DamagedSnapshot unless a pack's index is good; `seen` is what is known of packs by now."""
         state = seen.get(number)
         if state is None:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
-    from machine.recording.snapshots.inventory import Files
+    from machine.recording.snapshots.files import Files
     from machine.recording.snapshots.snapshot import Snapshot
     from machine.recording.snapshots.store import Head
 
