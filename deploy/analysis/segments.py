@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+INSTRUCTION_NS: Final = 1.5
+"""What an instruction takes, one with the other."""
 LEAST_NS: Final = 0.5
 MOST_NS: Final = 20
 """What an instruction takes, translated anew or not; what took longer was waiting."""
@@ -25,7 +27,7 @@ ANEW_NS: Final = 95_000_000
 """What is given to each part but the first beside that where a recording's clock tells the work: most of it is the hash
 at the end, which is not in the log."""
 LEAST_PART: Final = 5_000_000_000
-"""The work of a part that is worth its beginning, which is 0.2 s of a Debian guest; in long logs instructions."""
+"""The work of a part that is worth its beginning, which is 0.2 s of a Debian guest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,34 @@ class Work:
         if at + 1 == len(self._icounts):
             return done + int(LEAST_NS * (icount - start))
         return done + (self._done[at + 1] - done) * (icount - start) // (self._icounts[at + 1] - start)
+
+
+class Counted:
+    """How much work a replay has to do up to an instruction, told by how many messages there are up to some of them.
+
+    A log of millions of messages need not be read for it: each snapshot says how many were in front of it.
+    """
+
+    def __init__(self, counted: Iterable[tuple[int, int]]) -> None:
+        """`counted`: instruction counts and the messages up to there, where the recording begins first, in order."""
+        self._icounts: list[int] = []
+        self._messages: list[int] = []
+        for icount, messages in counted:
+            if not self._icounts or icount > self._icounts[-1]:
+                self._icounts.append(icount)
+                self._messages.append(max(messages, self._messages[-1]) if self._messages else messages)
+
+    def until(self, icount: int) -> int:
+        """The work up to an instruction count, in nanoseconds of a host of 2026; where the recording begins none."""
+        at = bisect_right(self._icounts, icount) - 1
+        if at < 0:
+            return 0
+        messages = self._messages[at]
+        if at + 1 < len(self._icounts):
+            (start, end), more = self._icounts[at : at + 2], self._messages[at + 1] - messages
+            messages += more * (icount - start) // (end - start)
+        instructions = icount - self._icounts[0]
+        return int(INSTRUCTION_NS * instructions) + MESSAGE_NS * (messages - self._messages[0])
 
 
 class Measured:

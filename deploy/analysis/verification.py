@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from deploy.analysis.segments import ANEW_NS, ENDING_NS, PAGE_NS, Measured, Work, plan_segments, weights_of
+from deploy.analysis.segments import ANEW_NS, ENDING_NS, PAGE_NS, Counted, Measured, Work, plan_segments, weights_of
 from deploy.analysis.spread import on_cluster, own_jobs, workers_of
 from deploy.analysis.work import Task
 from deploy.replayable import replayable
@@ -67,17 +67,18 @@ def tasks_of(
 def _work_of(recording: Recording, heads: Sequence[Head]) -> tuple[Callable[[int], int], int]:
     """How much work it is to replay up to an instruction, and to begin at a snapshot.
 
-    The replay that has made the snapshots knows best.  In a long log the instructions tell it well enough.
+    The replay that has made the snapshots knows best.  In a long log messages are counted, not read.
     """
     begin, end = recording.begin_icount, recording.end_icount
     pages = max((head.pages for head in heads), default=0)
     if recording.messages > MOST_MESSAGES:
-        until, beginning = (lambda icount: max(0, icount - begin)), 0
+        behind = [(head.icount, head.seq) for head in heads if head.icount > begin]
+        until = Counted([(begin, recording.beginning.seq), *behind, (end, recording.messages)]).until
     else:
-        until, beginning = Work(moments(recording.path / LOG_NAME)).until, ANEW_NS + PAGE_NS * pages
+        until = Work(moments(recording.path / LOG_NAME)).until
     measured = [(head.icount, head.work_ns) for head in heads if head.work_ns and head.icount > begin]
     if not measured:
-        return until, beginning
+        return until, ANEW_NS + PAGE_NS * pages
     work = Measured(measured, until).until
     return (lambda icount: work(icount) + ENDING_NS * pages * (icount >= end)), PAGE_NS * pages
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cpu_node import state as cpu
+from deploy.analysis import verification
 from deploy.analysis.crew import Crew
 from deploy.analysis.segments import Segment
 from deploy.analysis.verification import run_in_parts, tasks_of, verify_in_parts
@@ -155,6 +156,19 @@ def test_the_last_part_is_shorter_by_what_it_takes_to_load_memory_and_to_hash_it
         said = tuple(replace(head, work_ns=tenth * (1 + n), pages=pages) for n, head in enumerate(heads))
         monkeypatch.setattr(SnapshotStore, "list", lambda _, said=said: said)
         assert [task.segment.first for task in tasks_of(opened, 2)] == [0, heads[cut - 1].number]
+
+
+def test_parts_of_a_long_log_are_told_by_the_messages_in_front_of_its_snapshots(
+    recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Recording.open(recording)
+    heads = SnapshotStore(recording, opened.facts.id).list()
+    monkeypatch.setattr(verification, "MOST_MESSAGES", 1)
+    for talks in (1, len(heads) - 1):
+        # As if nearly all that is said had been said in front of this one, and none of it had been measured.
+        said = tuple(replace(head, work_ns=0, seq=10**6 * (n >= talks)) for n, head in enumerate(heads))
+        monkeypatch.setattr(SnapshotStore, "list", lambda _, said=said: said)
+        assert [task.segment.first for task in tasks_of(opened, 2)] == [0, heads[talks].number]
 
 
 def test_parts_of_a_cut_give_the_answer_of_one_pass(home: Home, recording: Path) -> None:

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from deploy.analysis.lcov import by_symbol, table, tracefile
 from deploy.analysis.segments import (
     ANSWER_NS,
+    INSTRUCTION_NS,
     LEAST_NS,
     LEAST_PART,
     MESSAGE_NS,
     MOST_NS,
+    Counted,
     Measured,
     Work,
     plan_segments,
@@ -194,6 +196,26 @@ def test_work_never_becomes_less(moments: list[tuple[int, int]]) -> None:
     work = Work(zip(sorted(icounts), clock, strict=True))
     done = [work.until(icount) for icount in range(0, 10**6, 9973)]
     assert done == sorted(done)
+
+
+def test_work_in_a_long_log_is_told_by_how_many_messages_are_in_front_of_each_snapshot() -> None:
+    # A cut: it begins behind a million instructions and 500 messages.  Two snapshots of one sleep say 700 and 900.
+    million = 10**6
+    work = Counted([(million, 500), (3 * million, 700), (3 * million, 900), (4 * million, 1700), (5 * million, 1700)])
+    instructions = int(INSTRUCTION_NS * million)
+    done = [work.until(icount) for icount in (0, million, 2 * million, 3 * million, 4 * million, 5 * million)]
+    messages = [0, 0, 100, 200, 1200, 1200]
+    assert done == [
+        MESSAGE_NS * count + instructions * behind for count, behind in zip(messages, (0, *range(5)), strict=True)
+    ]
+
+
+@given(rows=st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 10**6)), max_size=10))
+def test_counted_work_never_becomes_less_whatever_snapshots_say(rows: list[tuple[int, int]]) -> None:
+    work = Counted(sorted(rows, key=lambda row: row[0]))
+    done = [work.until(icount) for icount in range(1100)]
+    assert done == sorted(done)
+    assert done[0] == 0
 
 
 def test_work_that_a_replay_has_measured_is_shared_out_between_as_another_measure_says() -> None:
