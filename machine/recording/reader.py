@@ -63,13 +63,13 @@ class Recording:
         never closed just ends, in the middle of a record too.
         """
         start = self._behind(start)
-        for chunk in self._walk(start.place).chunks():
+        for chunk in self.walk(start.place).chunks():
             first = chunk[0].seq
             yield from chunk if first > start.seq else chunk[start.seq + 1 - first :]
 
     def chunks(self) -> Iterator[list[Frame]]:
         """The messages of each chunk; raises as frames()."""
-        return self._walk(self.beginning.place).chunks()
+        return self.walk(self.beginning.place).chunks()
 
     def point(self, before: Callable[[Frame], bool], start: Point = START) -> Point:
         """The point behind the last message for which all before it, and itself, are `before`; not before `start`.
@@ -83,7 +83,7 @@ class Recording:
                 f"`dejavm dump --json` and `dejavm assemble` make one of format {FORMAT_VERSION}"
             )
         start = self._behind(start)
-        walk = self._walk(start.place)
+        walk = self.walk(start.place)
         found, chain = start, Chain(start.chain)
         for chunk in walk.chunks():
             inputs = found.inputs
@@ -111,7 +111,8 @@ class Recording:
     def _behind(self, start: Point) -> Point:
         return self.beginning if start == START else start
 
-    def _walk(self, place: Place) -> LogWalk:
+    def walk(self, place: Place) -> LogWalk:
+        """One pass over its log from a place, chunk by chunk."""
         return LogWalk(self.path / LOG_NAME, self.facts.id, self.facts.format, place, self.facts.closed)
 
     def summary(self) -> Summary:

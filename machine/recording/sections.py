@@ -31,11 +31,12 @@ from mcap.records import (
 )
 from mcap.writer import LIBRARY_IDENTIFIER
 
+from machine.recording.chunk import extents_of
 from machine.recording.format import COMPRESSION, MAGIC, MESSAGE_ENCODING, PROFILE, SCHEMA_ENCODING
-from machine.recording.walk import FOOTER, FOOTER_LENGTH
+from machine.recording.walk import FOOTER, FOOTER_LENGTH, RECORD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from mcap.records import McapRecord
@@ -96,6 +97,9 @@ class Sections:
         if self._times:
             self._say_chunk(min(self._times), max(self._times))
             self._times.clear()
+        self._give()
+
+    def _give(self) -> None:
         self._file.flush()
         if len(self._indexes) < _KEPT_BYTES:
             return
@@ -104,6 +108,16 @@ class Sections:
                 self._spill = TemporaryFile(buffering=0, dir=self._directory)  # noqa: SIM115  # close() closes it
             while self._indexes:
                 del self._indexes[: self._spill.write(self._indexes)]
+
+    def adopt(self, body: bytes, counts: Mapping[int, int]) -> None:
+        """A chunk that the file has: the body of its record, and how many messages of each channel are in it.
+
+        It says no schema or channel that is new.
+        """
+        first, last, size, packed = extents_of(body)
+        self._counts.update(counts)
+        self._enter(RECORD.pack(Opcode.CHUNK, len(body)) + body, first, last, size, packed)
+        self._give()
 
     def finish(self) -> None:
         """Say the summary; where the host has no room for all of it there is nothing of it."""
@@ -140,9 +154,6 @@ class Sections:
         self._file.write(data)
 
     def _say_chunk(self, first: int, last: int) -> None:
-        self._first = min(self._first, first) if self._chunks else first
-        self._last = max(self._last, last)
-        self._chunks += 1
         content: bytes = self._open.end()  # type: ignore[no-untyped-call]
         packed = zstandard.compress(content)
         record = _bytes(
@@ -155,6 +166,13 @@ class Sections:
                 uncompressed_size=len(content),
             )
         )
+        self._enter(record, first, last, len(content), len(packed))
+
+    def _enter(self, record: bytes, first: int, last: int, size: int, packed: int) -> None:
+        """A chunk's record, and its index: the log times it spans, the bytes of its records, and of those packed."""
+        self._first = min(self._first, first) if self._chunks else first
+        self._last = max(self._last, last)
+        self._chunks += 1
         self._indexes += _bytes(
             ChunkIndex(
                 message_start_time=first,
@@ -164,8 +182,8 @@ class Sections:
                 message_index_offsets={},
                 message_index_length=0,
                 compression=COMPRESSION,
-                compressed_size=len(packed),
-                uncompressed_size=len(content),
+                compressed_size=packed,
+                uncompressed_size=size,
             )
         )
         self._say(record)

@@ -50,6 +50,11 @@ def moments(path: Path) -> Iterator[tuple[int, int]]:
         return
 
 
+def times_in(body: bytes, links: int) -> list[int]:
+    """The host's clock at each message of one good chunk, by its record's body; `links` is the channel of links."""
+    return [time_ns for _, time_ns in _times(open_chunk(body), {links})]
+
+
 class HostClock:
     """The host's clock at messages that are asked for in the order of seq."""
 

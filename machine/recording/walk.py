@@ -98,6 +98,8 @@ class LogWalk:
         self._seq = self.place.seq
         self._icount = self.place.icount
         self._headed = False
+        self.body = b""
+        """The record of the chunk that was handed out last, as the file has it."""
         self.closed = False
         """Whether the walk came to a valid footer; a writer that was killed leaves none."""
 
@@ -113,6 +115,11 @@ class LogWalk:
                 yield from self._walk(_OwnPosition(raw.fileno()))
         except OSError as error:
             raise LogError(f"{self._path}: cannot read the log: {error.strerror}") from error
+
+    @property
+    def behind(self) -> Place:
+        """Behind the chunk that was handed out last."""
+        return Place(self._offset, self._seq, self._icount, self._chain.digest(), channels_of(self._routes))
 
     def _walk(self, file: _OwnPosition) -> Iterator[list[Frame]]:
         self._read_magic(file)
@@ -152,6 +159,7 @@ class LogWalk:
         if frames:
             self._seq = frames[-1].seq
             self._icount = frames[-1].icount
+            self.body = record.body
             yield frames
         if damage is not None:
             raise self._corrupt(record.offset, str(damage)) from damage

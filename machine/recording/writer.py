@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import shutil
 import typing
+from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from operator import itemgetter
 from typing import Final
 
 from mcap.records import Message
@@ -17,7 +19,7 @@ from mcap.records import Message
 from machine.board import Board, render_board
 from machine.codec import MESSAGES, type_of
 from machine.errors import LogError, UsageError
-from machine.frame import class_of
+from machine.frame import Frame, class_of
 from machine.message import MessageClass, SyncPoint
 from machine.recording.chain import Chain
 from machine.recording.facts import Facts, render_facts
@@ -39,16 +41,18 @@ from machine.recording.logfile import LogFile
 from machine.recording.place import Place, Point
 from machine.recording.schema import schema_of
 from machine.recording.sections import Sections
-from machine.recording.times import host_times
+from machine.recording.times import times_in
 
 if typing.TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from machine.frame import Frame
     from machine.recording.reader import Recording
+    from machine.recording.walk import LogWalk
 
 _SYNC_POINT: Final = type_of(SyncPoint)
+_KEY: Final = itemgetter(Frame._fields.index("type"), Frame._fields.index("source"), Frame._fields.index("target"))
+"""What a message's channel is known by."""
 _MESSAGE_OVERHEAD = 31
 """Bytes of an MCAP message record around its payload."""
 
@@ -149,29 +153,42 @@ class RecordingWriter:
         self._log.close()
 
     def _go_on(self, recording: Recording, upto: int) -> None:
-        """Say everything up to a message again: MCAP's summary needs it all, and nothing is gone on with unread.
+        """Take over what the file has up to a message: MCAP's summary needs it all, and nothing is gone on with unread.
 
         The chunks are those that are there; the one in which the message is ends behind it.
         """
-        times = host_times(recording.path / LOG_NAME)
+        walk = recording.walk(recording.beginning.place)
         rest: list[tuple[Frame, int]] = []
-        for frames in recording.chunks():
-            timed = list(zip(frames, times, strict=False))
+        for frames in walk.chunks():
             if frames[-1].seq > upto:
+                timed = zip(frames, times_in(walk.body, self._links), strict=True)
                 rest = [(frame, host_ns) for frame, host_ns in timed if frame.seq <= upto]
                 break
-            for frame, host_ns in timed:
-                self._put(frame, host_ns)
-            self._close_chunk()
+            self._take_over(frames, walk)
             if self._seq >= upto:
                 break
         replace_file(recording.path / MACHINE_NAME, self._machine())
         self._file.cut()
-        for frame, host_ns in rest:
-            self._put(frame, host_ns)
-        if rest:
-            self._close_chunk()
+        self._say_again(rest)
         assert self._seq == max(upto, recording.beginning.seq), f"{upto} messages of {recording.path}"
+
+    def _take_over(self, frames: list[Frame], walk: LogWalk) -> None:
+        """A chunk that is there.  What channels are and which numbers they have is said again, and compared."""
+        counts = Counter(map(_KEY, frames))
+        if not counts.keys() <= self._channels.keys():
+            self._say_again(zip(frames, times_in(walk.body, self._links), strict=True))
+            return
+        messages = {self._channels[key]: count for key, count in counts.items()}
+        self._log.adopt(walk.body, {self._links: 1, **messages})
+        behind = walk.behind
+        self._seq, self._icount, self._chain = behind.seq, behind.icount, Chain(behind.chain)
+        self._inputs += sum(count for (kind, *_), count in counts.items() if class_of(kind) is MessageClass.INPUT)
+
+    def _say_again(self, timed: Iterable[tuple[Frame, int]]) -> None:
+        for frame, host_ns in timed:
+            self._put(frame, host_ns)
+        if self._opened_ns is not None:
+            self._close_chunk()
 
     def _put(self, frame: Frame, host_ns: int) -> None:
         """Into the open chunk, or a new one."""
