@@ -62,11 +62,11 @@ def take_back(directory: Path) -> Place:
         clear_unbegun(directory)
         return Place(0, 0)
     recording = Recording.open(directory)
-    extent = extent_of(recording)
-    if extent.ended:
-        raise LogError(f"{directory}: the run has ended, only the log was not closed")
     nodes = node_names(recording.board)[1:]
     store = SnapshotStore(directory, recording.facts.id)
+    extent = extent_of(recording, store, set(nodes))
+    if extent.ended:
+        raise LogError(f"{directory}: the run has ended, only the log was not closed")
     _forget(recording, store, extent.last)
     begin = recording.beginning.seq
     if extent.last == begin:
@@ -76,7 +76,7 @@ def take_back(directory: Path) -> Place:
         for aim in aims:
             if head is not None and _is_as_good(head, extent, aim):
                 break
-            if _go(recording, aim, nodes):
+            if _go(recording, extent.icount, aim, nodes):
                 head = whole_snapshot(store, extent, set(nodes))
                 break
     place = Place(begin, recording.begin_icount) if head is None else Place(head.seq, head.icount)
@@ -107,10 +107,10 @@ def _forget(recording: Recording, store: SnapshotStore, last: int) -> None:
             SnapshotWriter(recording.path, recording.facts.id).delete(head.number)
 
 
-def _go(recording: Recording, aim: int | None, nodes: Sequence[str]) -> bool:
+def _go(recording: Recording, end: int, aim: int | None, nodes: Sequence[str]) -> bool:
     """Replay to an instruction, or to the log's end, and leave a snapshot there; whether that could be."""
-    plan = plan_replay(recording, "live")
-    at = recording.end_icount if aim is None else aim
+    plan = plan_replay(recording, "live", end_icount=end)
+    at = end if aim is None else aim
     near = nearest_snapshot(recording, at, nodes) or plan.snapshot
     fork = Fork(at, recording.path, recording.facts.id, asleep=aim is None)
     wanted = replace(plan, end_icount=at, snapshot=near, fork=fork)

@@ -24,17 +24,21 @@ def plan_replay(
     words: DeviceWords = NO_WORDS,
     until: int | None = None,
     seek: int | None = None,
+    end_icount: int | None = None,
 ) -> Launch:
     """The run that replays a recording, its guest files checked.
 
     `devices` is `log`, `live` or None, which is live if a backend is given.  UsageError if the options contradict
     each other, or `until`, or `seek`, which is the same from the last snapshot before, lies outside the recording, or
-    if devices are to run that have no state where it begins; ChangedGuest.
+    if devices are to run that have no state where it begins; ChangedGuest.  `end_icount` is where the recording ends,
+    for who has read that already.
     """
     if devices == "log" and words.given():
         option = words.given()[0]
         raise UsageError(f"--{option} needs running devices: leave out --devices log, or say --devices live")
-    first, end_icount, parent = recording.begin_icount, recording.end_icount, recording.facts.parent
+    first, parent = recording.begin_icount, recording.facts.parent
+    if end_icount is None:
+        end_icount = recording.end_icount
     before = f"; what is before is in its parent, {parent.path}" if parent else ""
     for option, goal in (("until", until), ("seek", seek)):
         if goal is not None and not first <= goal <= end_icount:

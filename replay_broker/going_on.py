@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from machine.recording.facts import Facts
     from machine.recording.place import Point
+    from machine.recording.snapshots.store import Head
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +55,30 @@ def find_begun(directory: Path, run_directory: Path) -> GoingOn | None:
     recording = Recording.open(directory)
     facts = recording.facts
     nodes = set(node_names(recording.board)[1:])
-    extent = extent_of(recording)
+    store = SnapshotStore(directory, facts.id)
+    extent = extent_of(recording, store, nodes)
     if extent.ended:
         raise LogError(f"{directory}: the run has ended; nobody goes on with it")
-    head = whole_snapshot(SnapshotStore(directory, facts.id), extent, nodes)
+    head = whole_snapshot(store, extent, nodes)
     if head is None:
         return GoingOn(directory, POWER_ON, (recording, recording.beginning), None, replace(facts, continued=()))
     incoming = read_incoming(directory, head.number)
     point = incoming.point
     held = HeldKeys(recording.board, recording.board)
-    # One reading of the log for both.
-    slept_ns = slept_up_to(held.noting(up_to(recording, point.seq)), point.seq, recording.clock())
+    slept_ns = _slept(recording, head, held)
     here = Continued(point.seq, incoming.icount)
     known = tuple(each for each in facts.continued if each.seq < here.seq)
     beginning = Beginning(point.seq, incoming.icount, slept_ns, held.releases())
     return GoingOn(directory, incoming, (recording, point), beginning, replace(facts, continued=(*known, here)))
+
+
+def _slept(recording: Recording, head: Head, held: HeldKeys) -> int:
+    """The virtual time, in nanoseconds, that the guest has slept up to a snapshot; notes the keys that are held there.
+
+    A snapshot says at which virtual time it is, but for one with a name, which says where its name leads to.
+    """
+    clock = recording.clock()
+    if not held and head.at_ns and not head.label:
+        return head.at_ns - (head.icount << clock.shift)
+    # One reading of the log for both.
+    return slept_up_to(held.noting(up_to(recording, head.seq)), head.seq, clock)

@@ -16,15 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from machine.codec import type_of
-from machine.errors import LogError, TruncatedLog
+from machine.errors import LogError, SnapshotError, TruncatedLog
 from machine.icount import CPU
 from machine.message import Done, End, HostInput, MmioAccess, Reset, SyncPoint, TimerExpired
 from machine.recording.layout import LOG_NAME, MACHINE_NAME, PART_SUFFIX
+from machine.recording.snapshots.snapshot import point_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from machine.frame import Frame
+    from machine.recording.place import Point
     from machine.recording.reader import Recording
     from machine.recording.snapshots.store import Head, SnapshotStore
 
@@ -63,7 +65,8 @@ class Extent:
     settled: bool
     """No device had anything under way behind the last message."""
     synced: int
-    """The instruction of its last sync point of a new instruction count; 0 if there is none behind power-on."""
+    """The instruction of its last sync point of a new instruction count; 0 if there is none behind the newest snapshot,
+    or power-on."""
 
 
 def note_death(directory: Path, starter: int) -> None:
@@ -106,14 +109,32 @@ def clear_unbegun(directory: Path) -> None:
         directory.rmdir()
 
 
-def extent_of(recording: Recording) -> Extent:
-    """Reads the whole log; LogError if it is damaged, which a writer that is killed does not do."""
-    begin = recording.beginning
+def extent_of(recording: Recording, store: SnapshotStore, nodes: set[str]) -> Extent:
+    """Reads the log from the newest snapshot of all nodes on, or all of it.
+
+    LogError if it is damaged, which a writer that is killed does not do.
+    """
+    for head in _whole(store, nodes):
+        # One that was made behind what the host has of the log is of no use, nor is one that is damaged.
+        with suppress(LogError, SnapshotError):
+            point = point_of(store.read(head.number))
+            return _read_on(recording.frames(point), point)
+    return _read_on(_readable(recording.frames()), recording.beginning)
+
+
+def _whole(store: SnapshotStore, nodes: set[str]) -> list[Head]:
+    """The snapshots with the states of all nodes, the newest first."""
+    heads = [head for head in store.list() if nodes <= {*head.nodes}]
+    return sorted(heads, key=lambda head: (head.seq, head.number), reverse=True)
+
+
+def _read_on(frames: Iterator[Frame], begin: Point) -> Extent:
+    """No device has anything under way where they begin."""
     seq, icount = begin.seq, begin.place.icount
     synced = 0
     last: Frame | None = None
     owed: Counter[int] = Counter()
-    for last in _readable(recording.frames()):
+    for last in frames:
         if last.type == _DONE:
             owed[last.source] -= 1
         elif last.type in _ANSWERED and last.target > CPU:
@@ -126,8 +147,7 @@ def extent_of(recording: Recording) -> Extent:
 
 def whole_snapshot(store: SnapshotStore, extent: Extent, nodes: set[str]) -> Head | None:
     """The newest snapshot with the states of all nodes whose messages are all in the log."""
-    heads = (head for head in store.list() if head.seq <= extent.last and nodes <= {*head.nodes})
-    return max(heads, key=lambda head: (head.seq, head.number), default=None)
+    return next((head for head in _whole(store, nodes) if head.seq <= extent.last), None)
 
 
 def render_continued(continued: tuple[Continued, ...]) -> list[str]:

@@ -33,13 +33,16 @@ class ForkSession(LiveReplaySession):
 
     def __init__(self, recording: Recording, send: Send, at: int, start: Point = START, *, own: bool = False) -> None:
         """`own`: the state is kept with the recording itself, which is gone on with there."""
+        self._at = at
         super().__init__(recording, send, None, start)
         self.own = own
-        self.end_icount = at
-        self._at = at
         self._stands = False
         """The CPU stands at `at` and has not been asked for its state."""
         self._told = False
+
+    def _end_of(self, recording: Recording, until: int | None) -> int:
+        """Whoever has started it knows."""
+        return self._at
 
     def start(self) -> None:
         """Before anything else the CPU hears where to stand still."""

@@ -80,11 +80,15 @@ class ReplaySession(Session):
         self._start = self._last_point = start
         self.icount = start.place.icount
         self.begin_icount = recording.begin_icount
-        self.end_icount = recording.end_icount if until is None else until
+        self.end_icount = self._end_of(recording, until)
         self._until = until
         self._cursor = Cursor(recording, start)
         self._cursor.on_reset = self._on_reset
         self._stops = Stops(trusted(recording.frames(start)))
+
+    def _end_of(self, recording: Recording, until: int | None) -> int:
+        """The instruction at which it will have come to its goal; in an unclosed log nobody knows it before."""
+        return recording.end_icount if until is None else until
 
     @property
     def messages(self) -> int:

@@ -17,16 +17,27 @@ from machine.errors import LogError
 from machine.frame import Frame
 from machine.icount import BROKER
 from machine.message import HostEvent, HostInput
-from machine.recording.continuation import DIED, Continued, extent_of, is_begun, note_death, take_note
+from machine.recording.continuation import DIED, Continued, Extent, extent_of, is_begun, note_death, take_note
 from machine.recording.layout import LOG_NAME, MACHINE_NAME
 from machine.recording.reader import Recording, parse_machine
+from machine.recording.snapshots.store import SnapshotStore
+from machine.recording.snapshots.writer import SnapshotWriter
 from machine.recording.writer import RecordingWriter
 from tests.unit.machine.recordings import BOARD, FACTS, FRAMES, write
+from tests.unit.machine.snapshots.scenes import pages, plain, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+NODES = frozenset(("cpu", "serial0", "rtc0"))
+ROUND = len(FRAMES) - 1
+"""Messages behind which nothing is under way."""
 MANY = [frame._replace(seq=seq) for seq, frame in enumerate(FRAMES[:-1] * 30, 1)]
+
+
+def _extent(path: Path, nodes: frozenset[str] | set[str] = NODES) -> Extent:
+    recording = Recording.open(path)
+    return extent_of(recording, SnapshotStore(path, recording.facts.id), set(nodes))
 
 
 def _go_on(path: Path, upto: int, frames: Sequence[Frame], chunk: int) -> Recording:
@@ -69,14 +80,14 @@ def test_a_torn_chunk_is_cut_off_and_other_damage_is_not_touched(tmp_path: Path)
     log = path / LOG_NAME
     whole = log.read_bytes()
     log.write_bytes(whole[:-5])
-    kept = extent_of(Recording.open(path)).last
+    kept = _extent(path).last
     assert 0 < kept < len(MANY)
     assert list(_go_on(path, kept, MANY[kept:], 10).frames()) == MANY
     bad = bytearray(whole)
     bad[len(bad) // 2] ^= 1
     log.write_bytes(bad)
     with pytest.raises(LogError):
-        extent_of(Recording.open(path))
+        _extent(path)
 
 
 def test_what_another_program_has_written_is_not_gone_on_with(tmp_path: Path) -> None:
@@ -93,7 +104,7 @@ def test_what_another_program_has_written_is_not_gone_on_with(tmp_path: Path) ->
 
 def test_an_extent_says_where_nothing_is_under_way(tmp_path: Path) -> None:
     frames = list(FRAMES[:-2])
-    settled = extent_of(Recording.open(write(tmp_path / "a.dejavm", frames, chunk=1, close=False)))
+    settled = _extent(write(tmp_path / "a.dejavm", frames, chunk=1, close=False))
     assert (settled.last, settled.icount, settled.ended, settled.settled, settled.synced) == (
         7,
         2500,
@@ -102,9 +113,52 @@ def test_an_extent_says_where_nothing_is_under_way(tmp_path: Path) -> None:
         1000,
     )
     late = Frame(type_of(HostInput), BROKER, 2, 2500, encode(HostInput(HostEvent.DATA, b"x")), 8)
-    owing = extent_of(Recording.open(write(tmp_path / "b.dejavm", [*frames, late], chunk=1, close=False)))
+    owing = _extent(write(tmp_path / "b.dejavm", [*frames, late], chunk=1, close=False))
     assert (owing.last, owing.settled) == (8, False)
-    assert extent_of(Recording.open(write(tmp_path / "c.dejavm"))).ended
+    assert _extent(write(tmp_path / "c.dejavm")).ended
+
+
+def _snapshots_along(path: Path, every: int, host_ns: int = 0) -> list[int]:
+    """A log of MANY that nobody has closed, with a snapshot of all nodes each so many rounds; behind which messages."""
+    writer = RecordingWriter(path, BOARD, FACTS)
+    behind: list[int] = []
+    for frame in MANY:
+        writer.append(frame, host_ns)
+        if frame.seq % (every * ROUND) == 0:
+            point = writer.mark()
+            taken = snapshot(len(behind) + 1, icount=frame.icount, nodes="cpu serial0 rtc0")
+            taken = replace(taken, recording=FACTS.id, place=point.place, seq=point.seq, chain=point.chain)
+            SnapshotWriter(path, FACTS.id).add(taken, pages(plain(1, 1)), None)
+            behind.append(frame.seq)
+    writer.mark()
+    writer.abandon()
+    return behind
+
+
+def test_an_extent_is_read_from_the_newest_snapshot_on(tmp_path: Path) -> None:
+    path = tmp_path / "a.dejavm"
+    behind = _snapshots_along(path, 4)
+    assert behind[-1] < len(MANY)
+    found = _extent(path)
+    assert (found.last, found.settled) == (len(MANY), True)
+    # What is in front of it is looked at when the log is gone on with.
+    log = path / LOG_NAME
+    data = bytearray(log.read_bytes())
+    data[len(data) // 3] ^= 1
+    log.write_bytes(data)
+    assert _extent(path) == found
+    with pytest.raises(LogError):
+        RecordingWriter(path, BOARD, FACTS, begun=(Recording.open(path), found.last))
+
+
+def test_a_snapshot_that_the_log_does_not_reach_is_not_where_its_extent_is_read_from(tmp_path: Path) -> None:
+    path = tmp_path / "a.dejavm"
+    _snapshots_along(path, 4)
+    for size in range((path / LOG_NAME).stat().st_size, 1000, -997):
+        os.truncate(path / LOG_NAME, size)
+        found, read = _extent(path), _extent(path, {"nobody"})
+        assert (found.last, found.ended, found.settled) == (read.last, read.ended, read.settled)
+        assert found.last == Recording.open(path).messages
 
 
 def test_a_broker_s_death_is_known_to_one_whom_the_same_process_starts_and_to_nobody_else(tmp_path: Path) -> None:
@@ -131,7 +185,7 @@ def test_a_broker_s_death_is_known_to_one_whom_the_same_process_starts_and_to_no
 def test_a_directory_in_which_nothing_was_begun_is_none(tmp_path: Path) -> None:
     path = write(tmp_path / "a.dejavm", [], close=False)
     assert is_begun(path)
-    assert extent_of(Recording.open(path)).last == 0
+    assert _extent(path).last == 0
     os.unlink(path / LOG_NAME)
     assert not is_begun(path)
     assert not is_begun(tmp_path / "none")
