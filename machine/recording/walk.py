@@ -99,7 +99,7 @@ class LogWalk:
         self._icount = self.place.icount
         self._headed = False
         self.body = b""
-        """The record of the chunk that was handed out last, as the file has it."""
+        """Of the record of the chunk that was handed out last, as the file has it."""
         self.closed = False
         """Whether the walk came to a valid footer; a writer that was killed leaves none."""
 
