@@ -31,7 +31,6 @@ PATIENT = ("-c", "import sys, signal; signal.pause()")
 def _own_runtime_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # Left over is whatever stands in it after a run; the path is short enough for a socket.
     monkeypatch.setattr(launch_module, "runtime_directory", lambda: tmp_path)
-    monkeypatch.setattr(launch_module, "LEAVE_S", 0.3)
     monkeypatch.setattr(launch_module, "GRACE_S", 0.5)
 
 
@@ -138,7 +137,8 @@ def test_a_broker_that_dies_takes_everything_with_it(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_node_that_will_not_leave_is_ended() -> None:
+def test_a_node_that_will_not_leave_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch_module, "LEAVE_S", 0.3)
     stubborn = ("-c", "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()")
     nodes = {"cpu": PATIENT, "rtc0": stubborn}
     assert launch(RUN, telling("running", "ended:shutdown", "leave", "0", nodes=nodes)).exit_code == 0
