@@ -15,6 +15,8 @@ import zmq
 
 from machine.errors import BackendError
 from machine.keys import BROKER, OPERATOR
+from machine.leaving import hang_up
+from machine.port import HANG_UP_S
 from replay_broker.gatekeeper import Gatekeeper
 from replay_broker.handshakes import Handshakes
 
@@ -132,7 +134,7 @@ class Sockets:
         self._control.close()
         if self._gatekeeper is not None:
             self._gatekeeper.socket.close(0)
-        self._context.term()
+        hang_up(self._context, LINGER_MS / 1000 + HANG_UP_S)
 
     def _refuse_early(self, reason: str) -> None:
         self.refuse(reason)

@@ -19,6 +19,7 @@ import zmq
 
 from machine.codec import decode, encode, encode_header, type_of
 from machine.frame import Frame
+from machine.leaving import hang_up, leave
 from machine.message import PowerOffReason, Quit, RunState, Status
 from machine.port import frames_of
 
@@ -27,7 +28,8 @@ class FakeBroker:
     """Tells one tale."""
 
     def __init__(self, endpoint: str, tale: list[str]) -> None:
-        self._socket = zmq.Context().socket(zmq.ROUTER)
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.ROUTER)
         self._socket.bind(endpoint)
         self._tale = deque(tale)
         self._icount = 0
@@ -49,6 +51,7 @@ class FakeBroker:
                 self._socket.send_multipart([identity, header, payload])
             if self._quit and self._tale and self._tale[0] == "leave":
                 self._socket.close(linger=1000)
+                hang_up(self._context, 2.0)
                 return int(self._tale[1])
 
     def _next(self, status: Status) -> tuple[int | None, Status]:
@@ -75,4 +78,4 @@ class FakeBroker:
 
 
 if __name__ == "__main__":
-    sys.exit(FakeBroker(sys.argv[1], sys.argv[2:]).run())
+    leave(FakeBroker(sys.argv[1], sys.argv[2:]).run())
