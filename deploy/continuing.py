@@ -33,7 +33,7 @@ from machine.recording.snapshots.store import SnapshotStore
 from machine.recording.snapshots.writer import SnapshotWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from machine.recording.continuation import Extent
     from machine.recording.snapshots.store import Head
@@ -62,22 +62,22 @@ def take_back(directory: Path) -> Place:
         clear_unbegun(directory)
         return Place(0, 0)
     recording = Recording.open(directory)
-    nodes = node_names(recording.board)[1:]
+    nodes = {*node_names(recording.board)[1:]}
     store = SnapshotStore(directory, recording.facts.id)
-    extent = extent_of(recording, store, set(nodes))
+    extent = extent_of(recording, store, nodes)
     if extent.ended:
         raise LogError(f"{directory}: the run has ended, only the log was not closed")
     _forget(recording, store, extent.last)
     begin = recording.beginning.seq
     if extent.last == begin:
         return Place(begin, recording.begin_icount)
-    head = whole_snapshot(store, extent, set(nodes))
+    head = whole_snapshot(store, extent, nodes)
     for aims in _aims(extent, recording.begin_icount, recording.begin_icount if head is None else head.icount):
         for aim in aims:
             if head is not None and _is_as_good(head, extent, aim):
                 break
             if _go(recording, extent.icount, aim, nodes):
-                head = whole_snapshot(store, extent, set(nodes))
+                head = whole_snapshot(store, extent, nodes)
                 break
     place = Place(begin, recording.begin_icount) if head is None else Place(head.seq, head.icount)
     # Some that replays have left lack devices: they are of what is dropped there.
@@ -107,7 +107,7 @@ def _forget(recording: Recording, store: SnapshotStore, last: int) -> None:
             SnapshotWriter(recording.path, recording.facts.id).delete(head.number)
 
 
-def _go(recording: Recording, end: int, aim: int | None, nodes: Sequence[str]) -> bool:
+def _go(recording: Recording, end: int, aim: int | None, nodes: Collection[str]) -> bool:
     """Replay to an instruction, or to the log's end, and leave a snapshot there; whether that could be."""
     plan = plan_replay(recording, "live", end_icount=end)
     at = end if aim is None else aim

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NoReturn
 
 if TYPE_CHECKING:
     import zmq
 
+HANG_UP_S: Final = 1.0
+"""How long behind the last of its sockets ZeroMQ may take to end."""
 LAUNCHER: Final = "DEJAVM_LAUNCHER"
 """Set to the number of the process that has started a machine's and looks after them: behind its end they end, too."""
 
@@ -33,18 +34,19 @@ def die_of(number: signal.Signals) -> None:
     os.kill(os.getpid(), number)
 
 
-def hang_up(context: zmq.Context[zmq.Socket[bytes]], within_s: float) -> None:
-    """Have ZeroMQ send what its closed sockets hold, and end; it is left behind where that takes longer.
+def hang_up(context: zmq.Context[zmq.Socket[bytes]], linger_s: float) -> None:
+    """Have ZeroMQ send what its closed sockets hold, and end; it is left behind where it does not, HANG_UP_S too late.
 
-    It should not, since all sockets linger for a time only.  But where the other side ends a connection at the very
-    moment libzmq 4.3.5 may wait for ever (about once in a hundred ends of a ROUTER whose only client leaves).
+    It should, since all sockets linger for a time only, `linger_s` at most.  But where the other side ends a connection
+    at the very moment libzmq 4.3.5 may wait for ever (once in a hundred ends of a ROUTER whose only client leaves).
     """
-    if threading.current_thread() is not threading.main_thread():
+    try:
+        # A signal is what zmq_ctx_term(3) comes back for.
+        before = signal.signal(signal.SIGALRM, lambda _number, _frame: None)
+    except ValueError:  # signals are the main thread's alone
         context.term()
         return
-    # A signal is what zmq_ctx_term(3) comes back for.
-    before = signal.signal(signal.SIGALRM, lambda _number, _frame: None)
-    signal.setitimer(signal.ITIMER_REAL, within_s, within_s)
+    signal.setitimer(signal.ITIMER_REAL, linger_s + HANG_UP_S, HANG_UP_S)
     try:
         context.term()
     finally:

@@ -21,8 +21,6 @@ from machine.message import Message
 
 LINGER_MS: Final = 2000
 """How long a leaving process waits for its last words to be taken."""
-HANG_UP_S: Final = 1.0
-"""How long behind that ZeroMQ may take to end."""
 
 
 RECONNECT_MS: Final = 5
@@ -89,7 +87,7 @@ class Port:
         """Send the rest and close; what nobody has taken after `linger_ms` milliseconds is dropped."""
         self.flush()
         self._socket.close(linger=linger_ms)
-        hang_up(self._context, linger_ms / 1000 + HANG_UP_S)
+        hang_up(self._context, linger_ms / 1000)
 
     def _prepare(self, socket: zmq.Socket[bytes]) -> None:
         """What else a socket needs before it connects."""

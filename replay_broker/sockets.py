@@ -16,7 +16,6 @@ import zmq
 from machine.errors import BackendError
 from machine.keys import BROKER, OPERATOR
 from machine.leaving import hang_up
-from machine.port import HANG_UP_S
 from replay_broker.gatekeeper import Gatekeeper
 from replay_broker.handshakes import Handshakes
 
@@ -134,7 +133,7 @@ class Sockets:
         self._control.close()
         if self._gatekeeper is not None:
             self._gatekeeper.socket.close(0)
-        hang_up(self._context, LINGER_MS / 1000 + HANG_UP_S)
+        hang_up(self._context, LINGER_MS / 1000)
 
     def _refuse_early(self, reason: str) -> None:
         self.refuse(reason)

@@ -77,34 +77,6 @@ class Work:
         return done + (self._done[at + 1] - done) * (icount - start) // (self._icounts[at + 1] - start)
 
 
-class Counted:
-    """How much work a replay has to do up to an instruction, told by how many messages there are up to some of them.
-
-    A log of millions of messages need not be read for it: each snapshot says how many were in front of it.
-    """
-
-    def __init__(self, counted: Iterable[tuple[int, int]]) -> None:
-        """`counted`: instruction counts and the messages up to there, where the recording begins first, in order."""
-        self._icounts: list[int] = []
-        self._messages: list[int] = []
-        for icount, messages in counted:
-            if not self._icounts or icount > self._icounts[-1]:
-                self._icounts.append(icount)
-                self._messages.append(max(messages, self._messages[-1]) if self._messages else messages)
-
-    def until(self, icount: int) -> int:
-        """The work up to an instruction count, in nanoseconds of a host of 2026; where the recording begins none."""
-        at = bisect_right(self._icounts, icount) - 1
-        if at < 0:
-            return 0
-        messages = self._messages[at]
-        if at + 1 < len(self._icounts):
-            (start, end), more = self._icounts[at : at + 2], self._messages[at + 1] - messages
-            messages += more * (icount - start) // (end - start)
-        instructions = icount - self._icounts[0]
-        return int(INSTRUCTION_NS * instructions) + MESSAGE_NS * (messages - self._messages[0])
-
-
 class Measured:
     """How much work a replay has to do up to an instruction, where some snapshots say how much a replay has had.
 
@@ -132,6 +104,22 @@ class Measured:
         else:
             done, other = self._done[at], max(1, self._others[at])
         return self._done[at] + done * further // other
+
+
+def counted(beginning: tuple[int, int], behind: Iterable[tuple[int, int]]) -> Measured:
+    """How much work a replay has to do up to an instruction, told by how many messages there are up to some of them.
+
+    A log of millions of messages need not be read for it: each snapshot says how many were in front of it.  An
+    instruction count and the messages up to there: where the recording begins, and further ones in any order.
+    """
+    begin, before = beginning
+    return Measured(
+        (
+            (icount, int(INSTRUCTION_NS * (icount - begin)) + MESSAGE_NS * (messages - before))
+            for icount, messages in behind
+        ),
+        lambda icount: max(0, icount - begin),
+    )
 
 
 def weights_of(at_a_time: int, work: int) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from deploy.analysis.segments import ANEW_NS, ENDING_NS, PAGE_NS, Counted, Measured, Work, plan_segments, weights_of
+from deploy.analysis.segments import ANEW_NS, ENDING_NS, PAGE_NS, Measured, Work, counted, plan_segments, weights_of
 from deploy.analysis.spread import on_cluster, own_jobs, workers_of
 from deploy.analysis.work import Task
 from deploy.replayable import replayable
@@ -73,7 +73,7 @@ def _work_of(recording: Recording, heads: Sequence[Head]) -> tuple[Callable[[int
     pages = max((head.pages for head in heads), default=0)
     if recording.messages > MOST_MESSAGES:
         behind = [(head.icount, head.seq) for head in heads if head.icount > begin]
-        until = Counted([(begin, recording.beginning.seq), *behind, (end, recording.messages)]).until
+        until = counted((begin, recording.beginning.seq), [*behind, (end, recording.messages)]).until
     else:
         until = Work(moments(recording.path / LOG_NAME)).until
     measured = [(head.icount, head.work_ns) for head in heads if head.work_ns and head.icount > begin]

@@ -89,7 +89,7 @@ def open_chunk(body: bytes) -> Chunk:
     return Chunk(start, end, data)
 
 
-def extents_of(body: bytes) -> tuple[int, int, int, int]:
+def header_of(body: bytes) -> tuple[int, int, int, int]:
     """Of the body of a good chunk's record: first and last icount, bytes of its records, and of those packed."""
     start, end, size, _, name_size = _CHUNK.unpack_from(body)
     return start, end, size, len(body) - _CHUNK.size - name_size - _LENGTH.size

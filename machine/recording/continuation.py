@@ -23,7 +23,7 @@ from machine.recording.layout import LOG_NAME, MACHINE_NAME, PART_SUFFIX
 from machine.recording.snapshots.snapshot import point_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Set
 
     from machine.frame import Frame
     from machine.recording.place import Point
@@ -109,7 +109,7 @@ def clear_unbegun(directory: Path) -> None:
         directory.rmdir()
 
 
-def extent_of(recording: Recording, store: SnapshotStore, nodes: set[str]) -> Extent:
+def extent_of(recording: Recording, store: SnapshotStore, nodes: Set[str]) -> Extent:
     """Reads the log from the newest snapshot of all nodes on, or all of it.
 
     LogError if it is damaged, which a writer that is killed does not do.
@@ -122,7 +122,7 @@ def extent_of(recording: Recording, store: SnapshotStore, nodes: set[str]) -> Ex
     return _read_on(_readable(recording.frames()), recording.beginning)
 
 
-def _whole(store: SnapshotStore, nodes: set[str]) -> list[Head]:
+def _whole(store: SnapshotStore, nodes: Set[str]) -> list[Head]:
     """The snapshots with the states of all nodes, the newest first."""
     heads = [head for head in store.list() if nodes <= {*head.nodes}]
     return sorted(heads, key=lambda head: (head.seq, head.number), reverse=True)
@@ -145,7 +145,7 @@ def _read_on(frames: Iterator[Frame], begin: Point) -> Extent:
     return Extent(seq, icount, last is not None and last.type == _END, not any(owed.values()), synced)
 
 
-def whole_snapshot(store: SnapshotStore, extent: Extent, nodes: set[str]) -> Head | None:
+def whole_snapshot(store: SnapshotStore, extent: Extent, nodes: Set[str]) -> Head | None:
     """The newest snapshot with the states of all nodes whose messages are all in the log."""
     return next((head for head in _whole(store, nodes) if head.seq <= extent.last), None)
 

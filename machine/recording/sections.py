@@ -31,7 +31,7 @@ from mcap.records import (
 )
 from mcap.writer import LIBRARY_IDENTIFIER
 
-from machine.recording.chunk import extents_of
+from machine.recording.chunk import header_of
 from machine.recording.format import COMPRESSION, MAGIC, MESSAGE_ENCODING, PROFILE, SCHEMA_ENCODING
 from machine.recording.walk import FOOTER, FOOTER_LENGTH, RECORD
 
@@ -114,7 +114,7 @@ class Sections:
 
         It says no schema or channel that is new.
         """
-        first, last, size, packed = extents_of(body)
+        first, last, size, packed = header_of(body)
         self._counts.update(counts)
         self._enter(RECORD.pack(Opcode.CHUNK, len(body)) + body, first, last, size, packed)
         self._give()

@@ -116,10 +116,9 @@ class LogWalk:
         except OSError as error:
             raise LogError(f"{self._path}: cannot read the log: {error.strerror}") from error
 
-    @property
-    def behind(self) -> Place:
-        """Behind the chunk that was handed out last."""
-        return Place(self._offset, self._seq, self._icount, self._chain.digest(), channels_of(self._routes))
+    def digest(self) -> bytes:
+        """The chain behind the chunk that was handed out last."""
+        return self._chain.digest()
 
     def _walk(self, file: _OwnPosition) -> Iterator[list[Frame]]:
         self._read_magic(file)

@@ -11,7 +11,7 @@ import typing
 from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from operator import itemgetter
+from operator import attrgetter
 from typing import Final
 
 from mcap.records import Message
@@ -19,7 +19,7 @@ from mcap.records import Message
 from machine.board import Board, render_board
 from machine.codec import MESSAGES, type_of
 from machine.errors import LogError, UsageError
-from machine.frame import Frame, class_of
+from machine.frame import class_of
 from machine.message import MessageClass, SyncPoint
 from machine.recording.chain import Chain
 from machine.recording.facts import Facts, render_facts
@@ -47,11 +47,12 @@ if typing.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from machine.frame import Frame
     from machine.recording.reader import Recording
     from machine.recording.walk import LogWalk
 
 _SYNC_POINT: Final = type_of(SyncPoint)
-_KEY: Final = itemgetter(Frame._fields.index("type"), Frame._fields.index("source"), Frame._fields.index("target"))
+_KEY: Final = attrgetter("type", "source", "target")
 """What a message's channel is known by."""
 _MESSAGE_OVERHEAD = 31
 """Bytes of an MCAP message record around its payload."""
@@ -180,8 +181,7 @@ class RecordingWriter:
             return
         messages = {self._channels[key]: count for key, count in counts.items()}
         self._log.adopt(walk.body, {self._links: 1, **messages})
-        behind = walk.behind
-        self._seq, self._icount, self._chain = behind.seq, behind.icount, Chain(behind.chain)
+        self._seq, self._icount, self._chain = frames[-1].seq, frames[-1].icount, Chain(walk.digest())
         self._inputs += sum(count for (kind, *_), count in counts.items() if class_of(kind) is MessageClass.INPUT)
 
     def _say_again(self, timed: Iterable[tuple[Frame, int]]) -> None:

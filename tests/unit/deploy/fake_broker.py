@@ -51,7 +51,7 @@ class FakeBroker:
                 self._socket.send_multipart([identity, header, payload])
             if self._quit and self._tale and self._tale[0] == "leave":
                 self._socket.close(linger=1000)
-                hang_up(self._context, 2.0)
+                hang_up(self._context, 1.0)
                 return int(self._tale[1])
 
     def _next(self, status: Status) -> tuple[int | None, Status]:

@@ -17,9 +17,9 @@ from deploy.analysis.segments import (
     LEAST_PART,
     MESSAGE_NS,
     MOST_NS,
-    Counted,
     Measured,
     Work,
+    counted,
     plan_segments,
     weights_of,
 )
@@ -201,7 +201,8 @@ def test_work_never_becomes_less(moments: list[tuple[int, int]]) -> None:
 def test_work_in_a_long_log_is_told_by_how_many_messages_are_in_front_of_each_snapshot() -> None:
     # A cut: it begins behind a million instructions and 500 messages.  Two snapshots of one sleep say 700 and 900.
     million = 10**6
-    work = Counted([(million, 500), (3 * million, 700), (3 * million, 900), (4 * million, 1700), (5 * million, 1700)])
+    behind = [(3 * million, 700), (3 * million, 900), (4 * million, 1700), (5 * million, 1700)]
+    work = counted((million, 500), behind)
     instructions = int(INSTRUCTION_NS * million)
     done = [work.until(icount) for icount in (0, million, 2 * million, 3 * million, 4 * million, 5 * million)]
     messages = [0, 0, 100, 200, 1200, 1200]
@@ -212,7 +213,7 @@ def test_work_in_a_long_log_is_told_by_how_many_messages_are_in_front_of_each_sn
 
 @given(rows=st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 10**6)), max_size=10))
 def test_counted_work_never_becomes_less_whatever_snapshots_say(rows: list[tuple[int, int]]) -> None:
-    work = Counted(sorted(rows, key=lambda row: row[0]))
+    work = counted((0, 0), rows)
     done = [work.until(icount) for icount in range(1100)]
     assert done == sorted(done)
     assert done[0] == 0

@@ -27,7 +27,7 @@ from tests.unit.machine.recordings import BOARD, FACTS, FRAMES, write
 from tests.unit.machine.snapshots.scenes import pages, plain, snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Sequence, Set
 
 NODES = frozenset(("cpu", "serial0", "rtc0"))
 ROUND = len(FRAMES) - 1
@@ -35,9 +35,9 @@ ROUND = len(FRAMES) - 1
 MANY = [frame._replace(seq=seq) for seq, frame in enumerate(FRAMES[:-1] * 30, 1)]
 
 
-def _extent(path: Path, nodes: frozenset[str] | set[str] = NODES) -> Extent:
+def _extent(path: Path, nodes: Set[str] = NODES) -> Extent:
     recording = Recording.open(path)
-    return extent_of(recording, SnapshotStore(path, recording.facts.id), set(nodes))
+    return extent_of(recording, SnapshotStore(path, recording.facts.id), nodes)
 
 
 def _go_on(path: Path, upto: int, frames: Sequence[Frame], chunk: int) -> Recording:
@@ -118,17 +118,18 @@ def test_an_extent_says_where_nothing_is_under_way(tmp_path: Path) -> None:
     assert _extent(write(tmp_path / "c.dejavm")).ended
 
 
-def _snapshots_along(path: Path, every: int, host_ns: int = 0) -> list[int]:
-    """A log of MANY that nobody has closed, with a snapshot of all nodes each so many rounds; behind which messages."""
+def _snapshots_along(path: Path) -> list[int]:
+    """A log of MANY that nobody has closed, with a snapshot of all nodes each four rounds; behind which messages."""
     writer = RecordingWriter(path, BOARD, FACTS)
+    store = SnapshotWriter(path, FACTS.id)
     behind: list[int] = []
     for frame in MANY:
-        writer.append(frame, host_ns)
-        if frame.seq % (every * ROUND) == 0:
+        writer.append(frame, 0)
+        if frame.seq % (4 * ROUND) == 0:
             point = writer.mark()
             taken = snapshot(len(behind) + 1, icount=frame.icount, nodes="cpu serial0 rtc0")
             taken = replace(taken, recording=FACTS.id, place=point.place, seq=point.seq, chain=point.chain)
-            SnapshotWriter(path, FACTS.id).add(taken, pages(plain(1, 1)), None)
+            store.add(taken, pages(plain(1, 1)), None)
             behind.append(frame.seq)
     writer.mark()
     writer.abandon()
@@ -137,7 +138,7 @@ def _snapshots_along(path: Path, every: int, host_ns: int = 0) -> list[int]:
 
 def test_an_extent_is_read_from_the_newest_snapshot_on(tmp_path: Path) -> None:
     path = tmp_path / "a.dejavm"
-    behind = _snapshots_along(path, 4)
+    behind = _snapshots_along(path)
     assert behind[-1] < len(MANY)
     found = _extent(path)
     assert (found.last, found.settled) == (len(MANY), True)
@@ -153,7 +154,7 @@ def test_an_extent_is_read_from_the_newest_snapshot_on(tmp_path: Path) -> None:
 
 def test_a_snapshot_that_the_log_does_not_reach_is_not_where_its_extent_is_read_from(tmp_path: Path) -> None:
     path = tmp_path / "a.dejavm"
-    _snapshots_along(path, 4)
+    _snapshots_along(path)
     for size in range((path / LOG_NAME).stat().st_size, 1000, -997):
         os.truncate(path / LOG_NAME, size)
         found, read = _extent(path), _extent(path, {"nobody"})
