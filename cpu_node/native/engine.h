@@ -161,12 +161,14 @@ struct points {
     struct watch watches[MAX_WATCHES];
     int watch_count;
     uc_hook each;
-    bool passing; /* a load that has been met is done again */
-    bool exact; /* the engine can be stopped behind each instruction */
+    bool passing; /* an access that has been met is being done */
+    bool exact; /* the engine can be stopped in front of each instruction */
     bool met; /* a device has written to what is watched */
     bool stepping, noting; /* noting: what is met is written down, and the machine goes on */
     uint64_t here_icount, here_pc; /* where it was let go: nothing is met there */
     struct hit hit; /* the last one */
+    bool open; /* the instructions from hit_from to hit.pc are still to be counted */
+    uint64_t hit_from;
     uc_context *kept;
 };
 
@@ -203,7 +205,7 @@ struct arch {
     /* Drop the translations of a guest physical range, and disturb nothing else. */
     void (*drop_code)(struct engine *e, uint64_t address, uint64_t size);
     /* Leave translated code if a stop has been requested; does not return then.  Translated code itself does not
-     * look.  The pc stays as it was last written down: before a block hook, before a hook on a register window. */
+     * look.  The pc stays as it was last written down: before a block hook, a hook on a register window or memory. */
     void (*leave)(struct engine *e);
     /* An access to nothing by the instruction at pc: enters the guest's handler. */
     void (*access_fault)(struct engine *e, uint64_t pc, bool write, bool fetch);
@@ -316,6 +318,7 @@ bool points_attentive(const struct engine *e);
 bool points_stepped(struct engine *e, uint64_t pc);
 bool points_placed(const struct engine *e, uint64_t pc);
 bool points_due(struct engine *e, uint64_t pc, uint32_t size);
+void points_close(struct engine *e);
 bool points_settle(struct engine *e);
 bool points_reached(struct engine *e, uint64_t pc);
 void points_teardown(struct engine *e);

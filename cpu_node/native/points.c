@@ -4,15 +4,20 @@
  * Theory of operation.  A breakpoint is a flag of the translations that hold its address: a block without one
  * runs as ever, and one with it is run exactly up to it.  A watchpoint is a hook on loads and stores of a range
  * of physical memory, so a store through any virtual address counts; it is translated in while there are
- * watchpoints, and only then.  Told to stop in such a hook, the engine leaves in front of the next block; if there is
- * a hook in front of each instruction too, it leaves behind a store with its pc still there, and in the middle of a
- * load, before its register is set (measured on Unicorn 2.1.4).  So there is one where such a stop must be `exact`;
- * behind a store the pc is set by hand, and a load is done again.
+ * watchpoints, and only then.  The hook comes before the access and leaves translated code at once; then the
+ * instruction is done on its own, with the hook passing, and the machine stands behind it.  Behind the access it would
+ * be too late: an atomic instruction has its register to write then.
+ *
+ * In such a hook nothing may be looked up by a virtual address.  The engine has found the TLB's entry for the access
+ * and uses it behind the hook; to look up another page may put that one's in its place, and the access goes somewhere
+ * else (Unicorn 2.1.4, store_helper in cputlb.c).  So instructions up to the access are counted later.
+ *
+ * Where a stop must be `exact` there is a hook in front of each instruction too, to stop behind what a device has
+ * written while it was asked.
  *
  * Nothing that is met changes what the guest does: a stop is one of those that the tests make for nothing.
  */
 #include "engine.h"
-#include <dlfcn.h>
 #include <string.h>
 
 #define ACCESS_BYTES 16u /* more than an instruction reaches */
@@ -105,12 +110,24 @@ bool points_reached(struct engine *e, uint64_t pc)
 /* The instruction at pc, which has not retired, reaches what is watched. */
 static void meet_access(struct engine *e, unsigned kind, uint64_t pc, uint64_t address, uint32_t size)
 {
-    uint64_t icount = e->icount;
-    if (!e->mark.left && in_block(e, pc))
-        icount = block_start(e) + count_between(e, e->block.pc, pc);
-    e->points.hit = (struct hit){kind, icount, pc, address, size};
-    if (!e->points.noting)
-        request_stop(e, STOP_WATCH);
+    bool inside = !e->mark.left && in_block(e, pc);
+    e->points.hit = (struct hit){kind, inside ? block_start(e) : e->icount, pc, address, size};
+    e->points.hit_from = inside ? e->block.pc : pc;
+    e->points.open = true;
+    if (e->points.noting) {
+        e->check_at = 0;
+        return;
+    }
+    request_stop(e, STOP_WATCH);
+    e->arch->leave(e);
+}
+
+/* Behind the access, and before the block that it was in is forgotten: what it is in front of has retired. */
+void points_close(struct engine *e)
+{
+    if (e->points.open)
+        e->points.hit.icount += count_between(e, e->points.hit_from, e->points.hit.pc);
+    e->points.open = false;
 }
 
 /* In front of an instruction: here the engine looks whether it is to stop, and stands behind a device's write that the
@@ -127,27 +144,20 @@ static void on_instruction(uc_engine *uc, uint64_t pc, uint32_t size, void *user
     e->arch->leave(e);
 }
 
-/* The engine has left at an access: stand behind it.  False: it has trapped, or must be done again from part_from to
- * part_to.  An instruction that reaches memory is no branch. */
+/* The engine has left at an access: stand in front of it.  It is done from part_from to part_to: an instruction that
+ * reaches memory is no branch. */
 bool points_settle(struct engine *e)
 {
-    uint8_t code[4] = {0};
-    uint64_t pc = e->points.hit.pc;
-    if (e->mark.left || !in_block(e, pc) || !read_code(e, pc, code, 2))
+    uint8_t code[2];
+    points_close(e);
+    if (!read_code(e, e->points.hit.pc, code, sizeof code))
         return false;
-    uint64_t next = pc + e->arch->insn_size(code);
-    bool stored = e->points.hit.kind == HIT_WRITE;
-    if (!e->block.insns) /* the part of a block that was to run on its own */
-        e->icount += count_between(e, e->block.pc, stored ? next : pc);
-    else if (!stored || in_block(e, next))
-        e->icount = block_start(e) + count_between(e, e->block.pc, stored ? next : pc);
+    e->icount = e->points.hit.icount;
     e->mark.left = true;
     e->mark.fresh = false;
-    e->part_from = pc;
-    e->part_to = next;
-    if (stored)
-        uc_reg_write(e->uc, e->arch->reg_pc, &next);
-    return stored;
+    e->part_from = e->points.hit.pc;
+    e->part_to = e->part_from + e->arch->insn_size(code);
+    return true;
 }
 
 static void on_memory(uc_engine *uc, uc_mem_type type, uint64_t address, int size, int64_t value, void *user)
@@ -229,14 +239,6 @@ static bool hook_watch(struct engine *e, struct watch *w)
     return uc_hook_add(e->uc, &w->hook, kinds, (void *)on_memory, w, begin, w->last) == UC_ERR_OK;
 }
 
-/* See arch/riscv64/exits.c, which is in front of Unicorn's library unless that had been loaded before. */
-static void ask_behind_instructions(bool on)
-{
-    void (*keep)(int) = (void (*)(int))dlsym(RTLD_DEFAULT, "exits_keep");
-    if (keep)
-        keep(on);
-}
-
 static int set_watches(struct engine *e, PyObject *ranges, bool exact)
 {
     Py_ssize_t count = PySequence_Length(ranges);
@@ -266,7 +268,6 @@ static int set_watches(struct engine *e, PyObject *ranges, bool exact)
         }
         e->points.watch_count++;
     }
-    ask_behind_instructions(count && exact);
     if (count && exact)
         e->points.exact = uc_hook_add(e->uc, &e->points.each, UC_HOOK_CODE, (void *)on_instruction, e, 1, 0) == UC_ERR_OK;
     drop_all_translations(e); /* hooks on memory are part of what is translated */
@@ -291,7 +292,7 @@ PyObject *points_begin(struct engine *e, PyObject *args)
         return NULL;
     e->points.stepping = stepping;
     e->points.noting = noting;
-    e->points.met = false;
+    e->points.met = e->points.open = false;
     e->points.hit = (struct hit){0};
     e->points.here_icount = anew ? NEVER : e->icount;
     e->points.here_pc = engine_pc(e);

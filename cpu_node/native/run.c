@@ -14,6 +14,7 @@ void request_stop(struct engine *e, enum stop_reason reason)
 /* The current block ends at pc, in its middle: count only what came before. */
 void settle_left_block(struct engine *e, uint64_t pc)
 {
+    points_close(e);
     if (e->mark.left)
         return;
     if (in_block(e, pc))
@@ -183,6 +184,7 @@ static bool run_part(struct engine *e, uint64_t from, uint64_t to)
     e->mark.left = false;
     update_check(e);
     uc_err err = uc_emu_start(e->uc, from, to, 0, 0);
+    points_close(e);
     e->partial = false;
     drop_translations(e, from, to - from + 4);
     if (e->stop != STOP_NONE)
@@ -262,14 +264,9 @@ static bool go_on(struct engine *e, uc_err err);
 /* The engine has left at an access that is watched; false: the caller of run() is told. */
 static bool pass_access(struct engine *e)
 {
-    e->part_to = 0;
-    if (points_settle(e))
-        return false;
-    if (!e->part_to) {
-        e->stop = STOP_NONE;
-        return true;
-    }
     e->stop = STOP_NONE;
+    if (!points_settle(e))
+        return true;
     e->points.passing = true;
     bool passed = run_part(e, e->part_from, e->part_to);
     e->points.passing = false;
@@ -364,6 +361,7 @@ enum stop_reason engine_run(struct engine *e)
         if (translations_are_many(e))
             drop_all_translations(e);
         uc_err err = uc_emu_start(e->uc, engine_pc(e), NO_UNTIL, 0, 0);
+        points_close(e);
         e->n_stops++;
         if (e->last)
             step_over_access(e);

@@ -18,19 +18,12 @@ typedef void emit_call(void *context, void *function, void *result, int count, v
 static emit_call *emit;
 static void *asking;
 static uint64_t left_out;
-static int kept;
 
 /* Unicorn's own functions: the one with which it emits a call, and the one whose calls are left out. */
 EXPORTED void exits_setup(emit_call *with, void *whose)
 {
     emit = with;
     asking = whose;
-}
-
-/* Watchpoints stop the engine in the middle of a block: what is translated from here on asks, if `on`. */
-EXPORTED void exits_keep(int on)
-{
-    kept = on;
 }
 
 /* For tests: how many calls have been left out in this process. */
@@ -42,7 +35,7 @@ EXPORTED uint64_t exits_left_out(void)
 /* In place of Unicorn's function of this name. */
 EXPORTED void tcg_gen_callN_riscv64(void *context, void *function, void *result, int count, void **arguments)
 {
-    if (function == asking && !kept)
+    if (function == asking)
         left_out++;
     else
         emit(context, function, result, count, arguments);

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DATA = 0x8021_0000
+FAR = 0x8120_0000
 BOTH = HIT_READ | HIT_WRITE
-A0, A1, A6, A7, T1, T2, T3, T4, T5, T6 = 10, 11, 16, 17, 6, 7, 28, 29, 30, 31
+A0, A1, A6, A7, T1, T2, T3, T4, T6 = 10, 11, 16, 17, 6, 7, 28, 29, 31
 ROUNDS = 200
 
 
@@ -32,22 +33,70 @@ def _atomic(kind: int, width: int, target: int, address: int, source: int = 0) -
     return 0x2F | target << 7 | width << 12 | address << 15 | source << 20 | kind << 27
 
 
+def _lui(register: int, value: int) -> int:
+    return 0x37 | register << 7 | value << 12
+
+
+def _shift(kind: int, register: int, source: int, by: int) -> int:
+    """slli is kind 1, srli 5."""
+    return 0x13 | register << 7 | kind << 12 | source << 15 | by << 20
+
+
+def _add(register: int, value: int) -> int:
+    return 0x13 | register << 7 | register << 15 | (value & 0xFFF) << 20
+
+
+def _sd(source: int, address: int, offset: int = 0) -> int:
+    return 0x23 | offset << 7 | 3 << 12 | address << 15 | source << 20
+
+
+def _bnez(register: int, back: int) -> int:
+    """As many instructions back."""
+    by = -4 * back
+    return (
+        0x63 | 1 << 12 | register << 15 | (by >> 11 & 1) << 7 | (by >> 1 & 0xF) << 8 | (by >> 5 & 0x3F) << 25 | 1 << 31
+    )
+
+
+OFF = [_lui(A7, 0x53525), _add(A7, 0x354), _li(A6, 0), _li(A0, 0), _li(A1, 0), 0x73]
+"""System reset (SBI)."""
+
+
+def mapped() -> bytes:
+    """20 times ld, addi, sd, amoadd.d at FAR through a mapping that is not the code's, in Sv39.
+
+    Their virtual pages differ in bit 12 at the lowest, so they share an entry of any TLB of up to 4,096.
+    """
+    table = [_lui(A0, 0x40200), _shift(1, A0, A0, 1)]  # 0x80400000; lui alone extends the sign
+    leaf = [_lui(T1, 0x20000), _add(T1, 0xCF), _sd(T1, A0, 16), _sd(T1, A0, 24)]  # 1 GiB at 2 and at 3 is 0x80000000
+    satp = [_li(T2, 8), _shift(1, T2, T2, 60), _shift(5, T3, A0, 12), 0x33 | T2 << 7 | 6 << 12 | T2 << 15 | T3 << 20]
+    head = [*table, *leaf, *satp, 0x73 | 1 << 12 | T2 << 15 | 0x180 << 20, 0x1200_0073, _li(T6, 20)]
+    head += [_lui(A0, 0x60900), _shift(1, A0, A0, 1)]  # 0xC1200000
+    body = [0x03 | T4 << 7 | 3 << 12 | A0 << 15, _add(T4, 1), _sd(T4, A0), _atomic(0, 3, T4, A0, T4), _add(T6, -1)]
+    words = [*head, *body, _bnez(T6, len(body)), *OFF]
+    return struct.pack(f"<{len(words)}I", *words)
+
+
 def reserving() -> bytes:
-    """200 rounds of lr.w, addi, sc.w on one word and an amoadd.d on another; a3 counts what sc.w has not stored."""
-    head = [0x17 | A0 << 7 | 0x10 << 12, 0x13 | A1 << 7 | A0 << 15 | 64 << 20, _li(T5, 3), _li(T6, ROUNDS), _li(T3, 0)]
+    """200 rounds of lr.w, addi, sc.w on one word and an amoadd.d on another.
+
+    t3 adds up what they leave in their registers, where something else has been before, and is stored.
+    """
+    head = [0x17 | A0 << 7 | 0x10 << 12, 0x13 | A1 << 7 | A0 << 15 | 64 << 20, _li(T6, ROUNDS), _li(T3, 0)]
     body = [
         _atomic(2, 2, T1, A0),
         0x13 | T1 << 7 | T1 << 15 | 1 << 20,
+        _li(T2, 7),
         _atomic(3, 2, T2, A0, T1),
         0x33 | T3 << 7 | T3 << 15 | T2 << 20,
-        _atomic(0, 3, T4, A1, T5),
+        _li(T4, 3),
+        _atomic(0, 3, T4, A1, T4),
+        0x33 | T3 << 7 | T3 << 15 | T4 << 20,
         0x13 | T6 << 7 | T6 << 15 | 0xFFF << 20,
     ]
-    back = -4 * len(body)
-    branch = (back >> 11 & 1) << 7 | (back >> 1 & 0xF) << 8 | (back >> 5 & 0x3F) << 25 | (back >> 12 & 1) << 31
     store = 0x23 | 2 << 12 | A0 << 15 | T3 << 20 | 8 << 7
-    off = [0x37 | A7 << 7 | 0x53525 << 12, 0x13 | A7 << 7 | A7 << 15 | 0x354 << 20, _li(A6, 0), _li(A0, 0), _li(A1, 0)]
-    return struct.pack("<20I", *head, *body, 0x63 | 1 << 12 | T6 << 15 | branch, store, *off, 0x73, 0)
+    words = [*head, *body, _bnez(T6, len(body)), store, *OFF]
+    return struct.pack(f"<{len(words)}I", *words)
 
 
 class Looker(Debugger):
@@ -73,14 +122,17 @@ class Looker(Debugger):
         return self._following(stop)
 
 
-def run(kernel: Path, following: Callable[[Stop], Order] | None = None, points: object = None) -> tuple[object, Looker]:
+def run(
+    kernel: Path, following: Callable[[Stop], Order] | None = None, points: tuple[Any, ...] | None = None
+) -> tuple[tuple[Any, ...], Looker]:
     """A guest's run: what tells it from others; and who has looked."""
     lonely = LonelyCpu(kernel)
     looker = Looker(lonely, following or (lambda _: Order()))
     if following is not None:
         lonely.loop.debugger = looker
     if points is not None:
-        looker.standing.set_points(*points)  # type: ignore[misc] # a pair
+        breaks, watches, *exact = points
+        looker.standing.set_points(breaks, watches, exact=not exact or exact[0])
     said = lonely.run()
     return (said, lonely.cpu.native.icount, lonely.memory.digest()), looker
 
@@ -107,6 +159,23 @@ def test_a_watched_atomic_does_what_it_does_once(atomics: Path, kinds: int) -> N
     watched, looker = run(atomics, lambda _: Order(), ((), [(DATA, DATA + 0x7F, kinds)]))
     assert watched == plain
     assert len(looker.stops) > 2 * ROUNDS
+
+
+@pytest.mark.parametrize("noting", [False, True])
+@pytest.mark.parametrize("kinds", [HIT_READ, HIT_WRITE, BOTH])
+def test_an_access_reaches_its_own_page_though_it_is_watched(tmp_path: Path, kinds: int, *, noting: bool) -> None:
+    kernel = tmp_path / "mapped.bin"
+    kernel.write_bytes(mapped())
+    plain, _ = run(kernel)
+    watched, looker = run(kernel, lambda _: Order(noting=noting), ((), [(FAR, FAR + 7, kinds)], not noting))
+    assert watched == plain
+    stops = [stop for stop in looker.stops if stop.why is Why.WATCH]
+    assert len(stops) == (0 if noting else 60 if kinds == BOTH else 40)
+    hit = (looker.where(Why.END) if noting else stops[-1]).hit
+    assert hit is not None
+    # The last amoadd.d is 8 instructions in front of the end.  It reads, where a debugger stops, then it writes.
+    kind = kinds if kinds != BOTH else HIT_WRITE if noting else HIT_READ
+    assert (hit.icount, hit.kind) == (plain[1] - 8, kind)
 
 
 @pytest.mark.parametrize("name", ["traps", "selfmod", "midfault"])
