@@ -44,6 +44,7 @@ class Why(StrEnum):
     UNTIL = "until"
     PAUSED = "paused"
     INTERRUPT = "interrupt"
+    TOUCHED = "touched"
     BEGIN = "begin"
     END = "end"
     DIVERGED = "diverged"
@@ -86,6 +87,8 @@ class Order:
     `until`: stand exactly there.  `pause_at`: at the first sync point from there on, which has been dealt with.
     `noting`: breakpoints and watchpoints do not stop it, the last one is told with the next stop.
     `anew`: the breakpoint where it stands counts.
+    `scouting`: watchpoints do not stop it; it stands at the first sync point behind which a page of theirs has been
+    touched, and until then costs nothing.  Only a replay has that.
     """
 
     step: bool = False
@@ -93,6 +96,7 @@ class Order:
     pause_at: int | None = None
     noting: bool = False
     anew: bool = False
+    scouting: bool = False
 
 
 class Standing:

@@ -347,6 +347,8 @@ static PyTypeObject engine_type = {
 static PyMethodDef functions[] = {
     {"watch_writes", watch_writes, METH_VARARGS, "watch_writes(address, size, granule): nothing counts as written."},
     {"unwatch", unwatch, METH_NOARGS, "unwatch(): everything counts as written, and may be, by the kernel too."},
+    {"set_guards", set_guards, METH_O, "set_guards([(address, size, reads)]): none is touched; no others are there."},
+    {"guards_touched", guards_touched, METH_NOARGS, "guards_touched(): whether one was, since they were set."},
     {"take_written", take_written, METH_NOARGS, "take_written() -> [granule]: those written since the last time."},
     {NULL, NULL, 0, NULL},
 };

@@ -352,6 +352,8 @@ PyObject *engine_restore_window(struct engine *e, PyObject *args);
 PyObject *watch_writes(PyObject *module, PyObject *args);
 PyObject *unwatch(PyObject *module, PyObject *none);
 PyObject *take_written(PyObject *module, PyObject *none);
+PyObject *set_guards(PyObject *module, PyObject *ranges);
+PyObject *guards_touched(PyObject *module, PyObject *none);
 
 /* arch/ */
 extern const struct arch arch_riscv64;

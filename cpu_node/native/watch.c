@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Which parts of guest memory have been written.
+/* Which parts of guest memory have been written; and whether a few pages have been touched at all.
  *
  * Theory of operation.  A granule is read-only for the host's processor until its first write, whose fault marks it
  * and lets the write happen.  Nothing is protected before the first snapshot, so who takes none pays nothing.
+ * A guard is the same for a few pages, and for reads if need be: the first fault in any takes all of them away, so who
+ * has a page watched that is busy pays for one.  No process has both.
  */
 #include "engine.h"
 #include <errno.h>
@@ -25,6 +27,15 @@ static size_t granules(void)
     return watched.start ? (watched.size + watched.granule - 1) / watched.granule : 0;
 }
 
+static struct {
+    struct {
+        uint8_t *start;
+        size_t size;
+    } rows[MAX_WATCHES];
+    int count;
+    volatile sig_atomic_t touched;
+} guards;
+
 /* Let a row of granules be written, or not. */
 static int protect(size_t from, size_t count, int how)
 {
@@ -34,9 +45,33 @@ static int protect(size_t from, size_t count, int how)
     return mprotect(watched.start + start, size, how);
 }
 
+static int lift_guards(void)
+{
+    int failed = 0;
+    for (int i = 0; i < guards.count; i++)
+        failed |= mprotect(guards.rows[i].start, guards.rows[i].size, PROT_READ | PROT_WRITE);
+    guards.count = 0;
+    return failed;
+}
+
+static bool is_guarded(const uint8_t *at)
+{
+    for (int i = 0; i < guards.count; i++)
+        if (at >= guards.rows[i].start && at < guards.rows[i].start + guards.rows[i].size)
+            return true;
+    return false;
+}
+
 static void on_fault(int number, siginfo_t *info, void *context)
 {
     uint8_t *at = info->si_addr;
+    if (is_guarded(at)) {
+        int kept = errno;
+        guards.touched = 1;
+        lift_guards();
+        errno = kept;
+        return;
+    }
     if (watched.start && at >= watched.start && at < watched.start + watched.size) {
         size_t granule = (size_t)(at - watched.start) / watched.granule;
         if (!watched.written[granule]) {
@@ -54,15 +89,23 @@ static void on_fault(int number, siginfo_t *info, void *context)
         sigaction(SIGSEGV, &watched.before, NULL);
 }
 
-/* Begin to watch; everything counts as not written.  -1 with errno set. */
-static int begin(uint8_t *start, size_t size, size_t granule)
+/* -1 with errno set. */
+static int install(void)
 {
     struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
-    if (!watched.written && !(watched.written = calloc(size / granule + 1, 1)))
-        return -1;
     if (!watched.installed && sigaction(SIGSEGV, &action, &watched.before) < 0)
         return -1;
     watched.installed = true;
+    return 0;
+}
+
+/* Begin to watch; everything counts as not written.  -1 with errno set. */
+static int begin(uint8_t *start, size_t size, size_t granule)
+{
+    if (!watched.written && !(watched.written = calloc(size / granule + 1, 1)))
+        return -1;
+    if (install() < 0)
+        return -1;
     watched.start = start;
     watched.size = size;
     watched.granule = granule;
@@ -132,4 +175,52 @@ PyObject *take_written(PyObject *module, PyObject *none)
         }
     }
     return list;
+}
+
+static int set_guard(PyObject *item)
+{
+    unsigned long long start, size;
+    int reads;
+    if (!PyArg_ParseTuple(item, "KKp", &start, &size, &reads))
+        return -1;
+    if (!size || start % PAGE_SIZE || size % PAGE_SIZE) {
+        PyErr_SetString(PyExc_ValueError, "guards are whole pages");
+        return -1;
+    }
+    if (mprotect((void *)(uintptr_t)start, size, reads ? PROT_NONE : PROT_READ) < 0) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
+    guards.rows[guards.count].start = (uint8_t *)(uintptr_t)start;
+    guards.rows[guards.count++].size = size;
+    return 0;
+}
+
+PyObject *set_guards(PyObject *module, PyObject *ranges)
+{
+    Py_ssize_t count = PySequence_Length(ranges);
+    (void)module;
+    if (count < 0)
+        return NULL;
+    if (count > MAX_WATCHES)
+        return PyErr_Format(PyExc_ValueError, "at most %u guards", MAX_WATCHES);
+    if (lift_guards() || install() < 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    guards.touched = 0;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *item = PySequence_GetItem(ranges, i);
+        int failed = !item || set_guard(item) < 0;
+        Py_XDECREF(item);
+        if (failed) {
+            lift_guards();
+            return NULL;
+        }
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject *guards_touched(PyObject *module, PyObject *none)
+{
+    (void)module, (void)none;
+    return PyBool_FromLong(guards.touched);
 }

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from cpu_node._engine import HIT_BREAK
 from cpu_node.debugger import GDB, Hit, Order, Stop, Why
+from cpu_node.timeline.forward import PACE, Pace, forward
 from cpu_node.timeline.marks import Marks
 from cpu_node.timeline.replica import NO_POINTS, Replica
 from cpu_node.timeline.scan import Scan
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from cpu_node.timeline.entries import Entries
     from cpu_node.timeline.replica import Points
 
-SPACING: Final = 1 << 26
-"""Instructions between two marks where the history runs forward: a third of a second."""
 NEAR: Final = (1 << 23, 1 << 20, 1 << 17)
 """Marks are left that far before where somebody went to: going back from there is probable."""
 SIDE_BY_SIDE: Final = 2
@@ -52,11 +51,14 @@ class Patience(Protocol):
 class History:
     """One recording, from power-on to its end."""
 
-    def __init__(self, origin: Replica, end_icount: int, patience: Patience, entries: Entries) -> None:
+    def __init__(
+        self, origin: Replica, end_icount: int, patience: Patience, entries: Entries, pace: Pace = PACE
+    ) -> None:
         self.begin_icount = origin.icount
         self._entries = entries
         self._marks = Marks(origin)
         self._patience = patience
+        self._pace = pace
         self.end_icount = end_icount
         self.present = origin.fork()
         self.present.first = True
@@ -75,15 +77,8 @@ class History:
             stop = self._interruptible(present)
             present.first = stop.why is Why.STEP and stop.icount > before
             return stop
-        anew = False
-        while True:
-            pause_at = (present.icount // SPACING + 1) * SPACING
-            present.resume(Order(pause_at=pause_at, anew=anew), points)
-            stop = self._interruptible(present)
-            if stop.why is not Why.PAUSED:
-                return stop
-            anew = True
-            self._marks.add(present.fork(), present.icount)
+        self.present = forward(present, points, self._interruptible, self._leave_mark, self._pace)
+        return self.present.stop
 
     def seek(self, icount: int) -> Stop:
         """To an instruction; Interrupted, and it stands where it stood."""
@@ -134,6 +129,9 @@ class History:
         self._move(replica.fork())
         return self.present.stop
 
+    def _leave_mark(self, replica: Replica) -> None:
+        self._marks.add(replica.fork(), replica.icount)
+
     def _as(self, why: Why, hit: Hit | None = None) -> Stop:
         stop = self.present.stop
         self.present.stop = Stop(why, stop.icount, stop.pc, hit, stop.now_ns, stop.seq)
@@ -152,7 +150,7 @@ class History:
         except Interrupted:
             replica.interrupt()
             stop = replica.take()
-            if stop.why is Why.PAUSED:  # it stood at a mark when the interrupt came
+            if stop.why in (Why.PAUSED, Why.TOUCHED):  # there it stood when the interrupt came
                 replica.stop = stop = replace(stop, why=Why.INTERRUPT)
             return stop
         return replica.take()

@@ -18,7 +18,7 @@ from cpu_node.debugger import Standing
 from cpu_node.engine import Cpu
 from cpu_node.keeper import Keeper
 from cpu_node.loop import DIGEST_EVERY, Loop
-from cpu_node.staging import NoStaging
+from cpu_node.timeline.guards import Guards
 from cpu_node.timeline.loglink import EndOfLog, LogLink
 from cpu_node.timeline.memory import PrivateMemory
 from cpu_node.timeline.perturb import Perturbation
@@ -151,7 +151,8 @@ class Player:
         bus = Bus(board, self.link, clock)
         self.cpu = Cpu(board, arch, self.memory, bus.access)
         perturbation.begin(self.cpu)
-        keeper = Keeper(board, arch, self.cpu, bus, self.memory, DIGEST_EVERY, NoStaging(self.memory))
+        self.guards = Guards(self.memory)
+        keeper = Keeper(board, arch, self.cpu, bus, self.memory, DIGEST_EVERY, self.guards)
         self._loop = TimelineLoop(self.cpu, bus, self.memory, self.link, clock, keeper)
         self.bus, self.clock = bus, clock
         self._loop.perturbation = perturbation

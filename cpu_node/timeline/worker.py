@@ -33,6 +33,9 @@ class Worker(Debugger):
     def __init__(self, player: Player, channel: Channel) -> None:
         super().__init__(Standing(player.arch, player.cpu, player.memory, player.clock), player.cpu)
         self._link = player.link
+        self._guards = player.guards
+        self._clean = 0
+        """A scout: the last place with nothing touched."""
         self._channel = channel
         self._points: tuple[object, object, bool] = ([], [], True)
         self.interrupted = True  # at power-on
@@ -48,6 +51,15 @@ class Worker(Debugger):
             # All that is said to a machine that runs is to stop.
             self._receive()
             self.interrupted = True
+
+    def between(self, *, begun: bool) -> None:
+        """See Debugger; a scout looks about here."""
+        if self._order.scouting:
+            if self._guards.touched:
+                self.hold(Why.TOUCHED)
+            else:
+                self._clean = self._native.icount
+        super().between(begun=begun)
 
     def stand(self, stop: Stop) -> Order:
         """See Debugger."""
@@ -68,6 +80,9 @@ class Worker(Debugger):
 
     def _set_points(self, message: Message) -> None:
         breaks, watches = message["breaks"], [tuple(watch) for watch in message["watches"]]
+        scouting = message["resume"]["scouting"]
+        self._guards.set(watches if scouting else ())
+        watches, self._clean = [] if scouting else watches, self._native.icount
         exact = not message["resume"]["noting"]
         if (breaks, watches, exact) != self._points:
             self._points = (breaks, watches, exact)
@@ -77,6 +92,8 @@ class Worker(Debugger):
         match message:
             case {"registers": _}:
                 return {"values": self.standing.raw_registers()}
+            case {"scouted": _}:
+                return {"touched": self._guards.touched, "clean": self._clean}
             case {"read": address, "size": size}:
                 return {"data": self.standing.read_physical(address, size).hex()}
             case _:

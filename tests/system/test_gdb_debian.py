@@ -35,6 +35,22 @@ def kallsyms(recording: Path) -> str:
     return "\n".join(row.decode() for row in rows)
 
 
+def watch_jiffies(gdb: Gdb) -> None:
+    """Each tick adds one to them, in an instruction that is stopped behind, and in front of on the way back."""
+    gdb.tell("delete")
+    gdb.tell("watch *(unsigned long *)&jiffies_64")
+    ticks = []
+    for _ in range(3):
+        value = gdb.go("continue")["value"]
+        ticks.append((gdb.icount, int(value["old"]), int(value["new"])))
+    assert all(new == old + 1 for _, old, new in ticks)
+    assert [old for _, old, _ in ticks[1:]] == [new for _, _, new in ticks[:-1]]
+    for icount, old, new in reversed(ticks):
+        value = gdb.go("reverse-continue")["value"]
+        assert (gdb.icount, int(value["old"]), int(value["new"])) == (icount - 1, new, old)
+    gdb.tell("delete")
+
+
 def test_from_the_end_of_a_boot_back_to_start_kernel(home: Home) -> None:
     words = " ".join(f"-e {name}" for name in SYMBOLS)
     append = f"console=ttyS0 earlycon=sbi dejavm.run={quote(f'grep -w {words} /proc/kallsyms', safe='')}"
@@ -70,6 +86,16 @@ def test_from_the_end_of_a_boot_back_to_start_kernel(home: Home) -> None:
         for pc in reversed(there[:-1]):
             gdb.go("stepi")
             assert gdb.pc == pc
+        watch_jiffies(gdb)
+        # What nobody writes to: a scout runs ahead, and Ctrl-C stops where that has come to.
+        gdb.tell("watch *(long *)&linux_banner")
+        somewhere = gdb.icount
+        gdb.run("continue")
+        assert gdb.interrupt()["reason"] == "signal-received"
+        assert somewhere <= gdb.icount < end
+        gdb.go("continue")
+        assert "No more reverse-execution history" in gdb.said
+        assert gdb.icount == end
     orders = ("-ex", "break start_kernel", "-ex", "continue", "-ex", "info symbol $pc")
     done = home.run("gdb", recording, "--symbols", symbols, "--", "-nx", "--batch", *orders)
     assert "start_kernel in section .text" in done.stdout, done.stderr
