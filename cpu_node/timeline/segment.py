@@ -53,6 +53,22 @@ class Segment:
         self._last = last
         self._analysis = analysis
 
+    def answer(self) -> dict[str, object]:
+        """Replay it; what is told of it: nothing, where it is damaged, or the first difference; and where it ended."""
+        try:
+            damaged = self.run()
+        except Divergence as error:
+            found = {"divergence": str(error), "at": error.stamp.icount, "seq": error.stamp.seq}
+        else:
+            found = {"damaged": damaged} if damaged else {}
+        return {"icount": self._player.icount, **found}
+
+    def with_found(self, answer: dict[str, object]) -> dict[str, object]:
+        """The same with what the analysis has found, if there was no difference."""
+        if self._analysis is None or "divergence" in answer:
+            return answer
+        return {**answer, "found": self._analysis.end(self._player)}
+
     def run(self) -> str:
         """Replay it, or what can be trusted of it, and then why no more can; Divergence at the first difference."""
         self._look_along_the_way()
@@ -127,19 +143,16 @@ def replay_part(recording: Recording, player: Player, last: int, words: Sequence
     `damaged` says why it could be replayed only up to where the log is damaged.
     """
     analysis = make_analysis(words[0], words[1:]) if words else None
-    if analysis is not None:
-        analysis.begin(player)
-        if analysis.watched is not None:
-            # Imported here: most parts are replayed without.
-            from cpu_node.timeline.noting import Noter  # noqa: PLC0415
+    segment = Segment(recording, player, last, analysis)
+    if analysis is None:
+        return segment.answer()
+    analysis.begin(player)
+    if analysis.watched is None:
+        return segment.with_found(segment.answer())
+    # Imported here: most parts are replayed without.
+    from cpu_node.timeline.noting import note_writes  # noqa: PLC0415
 
-            Noter(player, analysis, analysis.watched)
-    try:
-        damaged = Segment(recording, player, last, analysis).run()
-    except Divergence as error:
-        return {"divergence": str(error), "at": error.stamp.icount, "seq": error.stamp.seq}
-    answer: dict[str, object] = {"damaged": damaged} if damaged else {}
-    return answer if analysis is None else {**answer, "found": analysis.end(player)}
+    return note_writes(player, analysis, segment.answer, segment.with_found)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -165,7 +178,7 @@ def main(argv: Sequence[str]) -> int:
     except MachineError as error:
         sys.stderr.write(shown_line(f"segment: {error}") + "\n")
         return error.exit_code
-    sys.stdout.write(json.dumps({"icount": player.icount, **found}))
+    sys.stdout.write(json.dumps(found))
     return 0
 
 

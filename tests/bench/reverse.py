@@ -1,4 +1,4 @@
-"""Going back in a recorded boot: one instruction, and to a breakpoint across all of it; gdb's packets by hand."""
+"""A recorded boot under gdb, whose packets are made by hand: back one instruction, or across all of it; watchpoints."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ PLACES: Final = 10
 IN_A_ROW: Final = 10
 ONE_CORE: Final = ("taskset", "-c", "0")
 ENTRY: Final = 0x8020_0000
+UNTOUCHED: Final = 0x9F00_0000
+"""A word of memory that the boot never writes to."""
 NUMBER: Final = re.compile(r"icount (\d+)")
 
 
@@ -87,6 +89,7 @@ def measure_reverse(directory: Path) -> dict[str, float | int]:
         stub.monitor(f"seek {end}")
         back = _back(stub)
         figures |= {"back across the boot s": round(back, 2), "back / replay": round(back / replay, 2)}
+    figures |= _watched(directory, recording, replay)
     with Stub(directory, recording, ONE_CORE) as stub:
         stub.ask(b"vCont;c")
         back = _back(stub)
@@ -99,6 +102,18 @@ def _back(stub: Stub) -> float:
     seconds = stub.timed(b"bc")
     assert NUMBER.findall(stub.monitor("when")) == ["0"]
     return seconds
+
+
+def _watched(directory: Path, recording: str, replay: float) -> dict[str, float]:
+    """Across the boot and back with a watchpoint that is never met."""
+    with Stub(directory, recording) as stub:
+        stub.ask(b"Z2,%x,8" % UNTOUCHED)
+        forward, back = (stub.timed(packet) for packet in (b"vCont;c", b"bc"))
+    return {
+        "forward, watched s": round(forward, 2),
+        "forward, watched / replay": round(forward / replay, 2),
+        "back, watched s": round(back, 2),
+    }
 
 
 def _steps(stub: Stub, end: int) -> dict[str, float | int]:
