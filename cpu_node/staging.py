@@ -107,6 +107,22 @@ def _runs(numbers: list[int]) -> list[tuple[int, int]]:
     return runs
 
 
+class Tracking(Staging):
+    """For a process whose forks tell its memory: what has changed, of which nothing is copied."""
+
+    path = ""
+
+    def take(self) -> bytes:
+        """The granules that have changed since the last time, as Staging has them; none where it is the whole."""
+        try:
+            granules = [] if self.whole else _engine.take_written()
+            self._watch()
+        except OSError as error:
+            raise NoRoom(f"cpu: what changes in memory cannot be watched: {error.strerror}") from error
+        self.whole = False
+        return array("I", granules).tobytes()
+
+
 class NoStaging(Staging):
     """For a process that tells its memory in other ways: nothing is copied, nothing watched."""
 

@@ -2,9 +2,10 @@
 
 Theory of operation.  At each place the process forks: the child has memory as it was there, and writes while the parent
 runs on.  One child writes at a time; which pages there are by then it has from the parent, who learns of each snapshot
-once.  Only the CPU takes part, so these snapshots have its state alone.  They say how much processor time the way to
-them has taken, without what the snapshots took: the best that can be known of how much work each part of the recording
-is, since this is a replay.
+once, and which may have changed since the last one: the host's page protection tells (cpu_node/staging.py).  Only the
+CPU takes part, so these snapshots have its state alone.  They say how much processor time the way to them has taken,
+without what the snapshots took: the best that can be known of how much work each part of the recording is, since this
+is a replay.
 
 Lives here: where snapshots are laid.  Never here: their files (machine/recording/snapshots/).
 """
@@ -15,13 +16,16 @@ import argparse
 import os
 import sys
 import time
+from array import array
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from cpu_node.staging import Tracking
 from cpu_node.timeline.perturb import Perturbation
 from cpu_node.timeline.player import CPU_NAME, Player
-from machine.board import parse_board
-from machine.errors import EXIT_FAILED, MachineError, told_as
+from machine.board import PAGE_BYTES, parse_board
+from machine.errors import EXIT_FAILED, MachineError, MissingSnapshot, NoRoom, told_as
 from machine.node import die_with_parent, start_diagnostics
 from machine.recording.place import START
 from machine.recording.reader import Recording
@@ -30,9 +34,10 @@ from machine.recording.snapshots.writer import SnapshotWriter
 from machine.shown import shown_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from machine.message import Saved
+    from machine.recording.snapshots.store import Head
 
 FAILED: Final = "failed"
 """In front of why a snapshot, or the replay, could not be."""
@@ -47,6 +52,10 @@ class Layer:
         self._writer = SnapshotWriter(recording.path, recording.facts.id)
         self._point = START
         self._child = 0
+        self._number: int | None = None
+        """Of the last snapshot."""
+        self._said = -1
+        """Where the child says the number of its own."""
         self._work_ns = 0
         self._since_ns = 0
 
@@ -61,14 +70,18 @@ class Layer:
     def _hear(self, saved: Saved, icount: int) -> None:
         self._work_ns += time.thread_time_ns() - self._since_ns
         self._point = self._recording.point(lambda frame: frame.icount < icount, self._point)
+        if saved.refused:
+            raise NoRoom(saved.refused)
         self._await_child()
         self._writer.look()
+        self._said, saying = os.pipe()
         self._child = os.fork()
         if self._child == 0:
-            self._write(saved, icount)
+            self._write(saved, icount, saying)
+        os.close(saying)
         self._since_ns = time.thread_time_ns()
 
-    def _write(self, saved: Saved, icount: int) -> None:
+    def _write(self, saved: Saved, icount: int, saying: int) -> None:
         """In the child: write, and be gone without any of Python's farewells."""
         code = EXIT_FAILED
         try:
@@ -91,7 +104,8 @@ class Layer:
                 at_ns=saved.virtual_ns,
                 work_ns=self._work_ns,
             )
-            head = self._writer.add(snapshot, self._player.memory.pages(), None)
+            head = self._add(snapshot, saved)
+            os.write(saying, b"%d" % head.number)
             sys.stdout.write(f"{icount} {head.number} {head.bytes}\n")
             sys.stdout.flush()
             code = 0
@@ -100,10 +114,29 @@ class Layer:
         finally:
             os._exit(code)
 
+    def _add(self, snapshot: Snapshot, saved: Saved) -> Head:
+        """With the pages that may have changed since the last one, if that is still there."""
+        if not saved.whole and self._number is not None:
+            with suppress(MissingSnapshot):
+                return self._writer.add(snapshot, self._changed(saved), self._number)
+        return self._writer.add(snapshot, self._player.memory.pages(), None)
+
+    def _changed(self, saved: Saved) -> Iterator[tuple[int, bytes]]:
+        memory = self._player.memory
+        for granule in array("I", saved.granules):
+            start, end = granule * saved.granule, min(memory.size, (granule + 1) * saved.granule)
+            for page in range(start // PAGE_BYTES, end // PAGE_BYTES):
+                yield page, memory.page(page)
+
     def _await_child(self) -> None:
         child, self._child = self._child, 0
-        if child and (code := os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])):
+        if not child:
+            return
+        with open(self._said, "rb") as said:
+            number = said.read()
+        if code := os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
             raise told_as(code, "a snapshot could not be written")
+        self._number = int(number)
 
 
 def _failed(error: MachineError) -> int:
@@ -125,7 +158,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         board = parse_board(options.board.read_text(), str(options.board))
         recording = Recording.open(options.recording)
-        Layer(recording, Player(recording, board, Perturbation())).lay(options.every)
+        Layer(recording, Player(recording, board, Perturbation(), staging=Tracking)).lay(options.every)
     except MachineError as error:
         return _failed(error)
     return 0

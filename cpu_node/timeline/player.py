@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from cpu_node.debugger import Debugger
+    from cpu_node.memory import GuestMemory
+    from cpu_node.staging import Staging
     from machine.board import Board
     from machine.message import Saved
     from machine.recording.reader import Recording
@@ -135,7 +137,9 @@ class Player:
         board: Board,
         perturbation: Perturbation,
         snapshot: int = 0,
+        staging: Callable[[GuestMemory], Staging] | None = None,
     ) -> None:
+        """`staging`: what is to tell of memory when the state is told; nothing else."""
         arch = ARCHES.get(board.cpu)
         if arch is None:
             raise BoardError(f"machine.cpu: {board.cpu} is not one of {', '.join(sorted(ARCHES))}")
@@ -152,7 +156,9 @@ class Player:
         self.cpu = Cpu(board, arch, self.memory, bus.access)
         perturbation.begin(self.cpu)
         self.guards = Guards(self.memory)
-        keeper = Keeper(board, arch, self.cpu, bus, self.memory, DIGEST_EVERY, self.guards)
+        keeper = Keeper(
+            board, arch, self.cpu, bus, self.memory, DIGEST_EVERY, staging(self.memory) if staging else self.guards
+        )
         self._loop = TimelineLoop(self.cpu, bus, self.memory, self.link, clock, keeper)
         self.bus, self.clock = bus, clock
         self._loop.perturbation = perturbation

@@ -57,6 +57,8 @@ def test_a_guest_that_asks_for_it_begins_anew_in_the_recording_and_in_its_replay
     assert len(resets(recording)) == 3
     home.verify_both_ways(recording)
     assert home.run("snapshots", recording, "--make", "20000").exit_code == 0
+    # Each part ends at a snapshot's state and memory, those behind a restart too.
+    assert home.run("verify", recording, "--jobs", "99", "--json").json["bit_exact"] is True
     place = resets(recording)[1]
     for at in (place, place + 1):
         sought = home.run("replay", recording, "--seek", str(at), "--json").json

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,6 +27,30 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.system
 
 EXIT_USAGE = 2
+DELETING = """
+import sys
+from contextlib import suppress
+from pathlib import Path
+from cpu_node.staging import Tracking
+from cpu_node.timeline.laying import Layer
+from cpu_node.timeline.perturb import Perturbation
+from cpu_node.timeline.player import Player
+from machine.errors import MissingSnapshot
+from machine.recording.reader import Recording
+from machine.recording.snapshots.writer import SnapshotWriter
+
+class Deleting(Layer):
+    def _await_child(self):
+        super()._await_child()
+        if self._number is not None and self._number % 2 == 0:
+            with suppress(MissingSnapshot):
+                SnapshotWriter(recording.path, recording.facts.id).delete(self._number)
+
+recording = Recording.open(Path(sys.argv[1]))
+player = Player(recording, recording.board, Perturbation(), staging=Tracking)
+Deleting(recording, player).lay(recording.end_icount // 9 + 1)
+"""
+"""Makes snapshots, and takes each second one away before the next, which would have built on it."""
 
 
 def snapshots(recording: Path) -> tuple[Head, ...]:
@@ -107,6 +132,15 @@ def test_a_snapshot_of_another_recording_is_refused_by_its_id(home: Home) -> Non
     assert done.exit_code == 0, done.stderr
     assert Recording.open(theirs).facts.id in done.stderr
     assert Recording.open(ours).facts.id in done.stderr
+
+
+def test_a_snapshot_is_made_whole_where_the_one_before_has_been_deleted(home: Home) -> None:
+    recording = home.record("bare", "--serial", "null", "--kernel", guest("chatter"))
+    done = home.start_argv([sys.executable, "-P", "-c", DELETING, str(recording)]).finish()
+    assert done.exit_code == 0, done.stderr
+    assert [head.number for head in snapshots(recording)] == [1, 3, 5, 7]
+    parts = home.run("verify", recording, "--jobs", "99", "--json")
+    assert (parts.json["bit_exact"], parts.json["parts"]) == (True, 5)
 
 
 def test_snapshots_are_made_of_a_recording_that_has_none(home: Home) -> None:
