@@ -51,6 +51,18 @@ def watch_jiffies(gdb: Gdb) -> None:
     gdb.tell("delete")
 
 
+def watch_what_is_never_written(gdb: Gdb, end: int) -> None:
+    """A scout runs ahead, and Ctrl-C stops where that has come to."""
+    gdb.tell("watch *(long *)&linux_banner")
+    somewhere = gdb.icount
+    gdb.run("continue")
+    assert gdb.interrupt()["reason"] == "signal-received"
+    assert somewhere <= gdb.icount < end
+    gdb.go("continue")
+    assert "No more reverse-execution history" in gdb.said
+    assert gdb.icount == end
+
+
 def test_from_the_end_of_a_boot_back_to_start_kernel(home: Home) -> None:
     words = " ".join(f"-e {name}" for name in SYMBOLS)
     append = f"console=ttyS0 earlycon=sbi dejavm.run={quote(f'grep -w {words} /proc/kallsyms', safe='')}"
@@ -87,15 +99,7 @@ def test_from_the_end_of_a_boot_back_to_start_kernel(home: Home) -> None:
             gdb.go("stepi")
             assert gdb.pc == pc
         watch_jiffies(gdb)
-        # What nobody writes to: a scout runs ahead, and Ctrl-C stops where that has come to.
-        gdb.tell("watch *(long *)&linux_banner")
-        somewhere = gdb.icount
-        gdb.run("continue")
-        assert gdb.interrupt()["reason"] == "signal-received"
-        assert somewhere <= gdb.icount < end
-        gdb.go("continue")
-        assert "No more reverse-execution history" in gdb.said
-        assert gdb.icount == end
+        watch_what_is_never_written(gdb, end)
     orders = ("-ex", "break start_kernel", "-ex", "continue", "-ex", "info symbol $pc")
     done = home.run("gdb", recording, "--symbols", symbols, "--", "-nx", "--batch", *orders)
     assert "start_kernel in section .text" in done.stdout, done.stderr
