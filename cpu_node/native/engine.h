@@ -59,6 +59,7 @@ enum block_flag {
     BLOCK_EMULATE = 2,   /* holds an instruction that must be emulated from the instruction counter */
     BLOCK_CLEARS = 4,    /* may clear a page-table entry's accessed or dirty bit */
     BLOCK_BREAK = 8,    /* holds a breakpoint's address */
+    BLOCK_LEAVES = 16,  /* ends in another mode or address space: behind it its code may not be there to be read */
 };
 
 /* A block of guest code.  The hook that runs before each compares and copies everything but the pc at once. */

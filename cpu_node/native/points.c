@@ -10,7 +10,8 @@
  *
  * In such a hook nothing may be looked up by a virtual address.  The engine has found the TLB's entry for the access
  * and uses it behind the hook; to look up another page may put that one's in its place, and the access goes somewhere
- * else (Unicorn 2.1.4, store_helper in cputlb.c).  So instructions up to the access are counted later.
+ * else (Unicorn 2.1.4, store_helper in cputlb.c).  So instructions up to the access are counted later; and where the
+ * code could not be read any more then, what is only noted is done on its own, too.
  *
  * Where a stop must be `exact` there is a hook in front of each instruction too, to stop behind what a device has
  * written while it was asked.
@@ -47,7 +48,7 @@ static bool is_here(const struct engine *e, uint64_t icount, uint64_t pc)
 /* Whether each block is to be looked at. */
 bool points_attentive(const struct engine *e)
 {
-    return e->points.stepping || e->points.met || e->place != NEVER;
+    return e->points.stepping || e->points.met || e->points.open || e->place != NEVER;
 }
 
 /* A step is over where something is about to run that is not what it began with. */
@@ -114,15 +115,15 @@ static void meet_access(struct engine *e, unsigned kind, uint64_t pc, uint64_t a
     e->points.hit = (struct hit){kind, inside ? block_start(e) : e->icount, pc, address, size};
     e->points.hit_from = inside ? e->block.pc : pc;
     e->points.open = true;
-    if (e->points.noting) {
-        e->check_at = 0;
+    if (e->points.noting && !e->partial && !(e->block.flags & BLOCK_LEAVES)) {
+        update_check(e);
         return;
     }
     request_stop(e, STOP_WATCH);
     e->arch->leave(e);
 }
 
-/* Behind the access, and before the block that it was in is forgotten: what it is in front of has retired. */
+/* Behind the access, while the code that it was in can be read: before the next block, before a trap. */
 void points_close(struct engine *e)
 {
     if (e->points.open)
@@ -149,7 +150,6 @@ static void on_instruction(uc_engine *uc, uint64_t pc, uint32_t size, void *user
 bool points_settle(struct engine *e)
 {
     uint8_t code[2];
-    points_close(e);
     if (!read_code(e, e->points.hit.pc, code, sizeof code))
         return false;
     e->icount = e->points.hit.icount;

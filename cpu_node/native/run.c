@@ -14,7 +14,6 @@ void request_stop(struct engine *e, enum stop_reason reason)
 /* The current block ends at pc, in its middle: count only what came before. */
 void settle_left_block(struct engine *e, uint64_t pc)
 {
-    points_close(e);
     if (e->mark.left)
         return;
     if (in_block(e, pc))
@@ -270,7 +269,7 @@ static bool pass_access(struct engine *e)
     e->points.passing = true;
     bool passed = run_part(e, e->part_from, e->part_to);
     e->points.passing = false;
-    if (passed) {
+    if (passed && !e->points.noting) {
         e->stop = STOP_WATCH;
         return false;
     }

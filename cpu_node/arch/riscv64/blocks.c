@@ -61,6 +61,13 @@ static bool is_load_immediate(uint32_t i)
     return (i & 0x7f) == 0x13 && ((i >> 12) & 7) == 0 && ((i >> 15) & 31) == 0;
 }
 
+/* sret, sfence.vma, and what writes to satp. */
+static bool leaves(uint32_t i)
+{
+    return i == 0x10200073 || (i & 0xfe007fff) == 0x12000073 ||
+           ((i & 0x7f) == 0x73 && ((i >> 12) & 3) && i >> 20 == CSR_SATP);
+}
+
 unsigned riscv_scan(const uint8_t *p, uint32_t size)
 {
     unsigned flags = 0;
@@ -74,6 +81,8 @@ unsigned riscv_scan(const uint8_t *p, uint32_t size)
             flags |= BLOCK_FENCE_I;
         if (is_amoand(i))
             flags |= BLOCK_CLEARS;
+        if (leaves(i))
+            flags |= BLOCK_LEAVES;
     }
     return flags;
 }

@@ -55,6 +55,7 @@ static void put_pc(struct engine *e, uint64_t pc)
 /* Enter the supervisor's handler (Volume II, 4.1.1 and 3.1.6.1). */
 static void enter_trap(struct engine *e, uint64_t cause, uint64_t pc, uint64_t value)
 {
+    points_close(e);
     uint64_t privilege = get(e, UC_RISCV_REG_PRIV);
     e->last_cause = (uint32_t)cause;
     put(e, UC_RISCV_REG_PRIV, PRIV_M); /* CSRs are checked against the current privilege */

@@ -5,7 +5,7 @@
 
 #include "../../native/engine.h"
 
-enum { CSR_CYCLE = 0xc00, CSR_TIME = 0xc01, CSR_INSTRET = 0xc02 };
+enum { CSR_SATP = 0x180, CSR_CYCLE = 0xc00, CSR_TIME = 0xc01, CSR_INSTRET = 0xc02 };
 
 static inline uint32_t word_at(const uint8_t *p)
 {

@@ -77,6 +77,26 @@ def mapped() -> bytes:
     return struct.pack(f"<{len(words)}I", *words)
 
 
+def returning(*, faulting: bool) -> bytes:
+    """A load at FAR in a block behind which the code that it is in cannot be fetched any more, for the mode is another.
+
+    It is the supervisor's in front of its sret; or, if `faulting`, the user's, who then jumps to where nothing is.
+    """
+    load, csrw = 0x03 | T4 << 7 | 3 << 12, 0x73 | 1 << 12 | T2 << 15
+    words = [_lui(A0, 0x40200), _shift(1, A0, A0, 1), _lui(T1, 0x20000), _add(T1, 0xCF), _sd(T1, A0, 16)]
+    words += [_add(T1, 0x10), _sd(T1, A0, 24)]  # 1 GiB at 3 is 0x80000000 too, and the user's
+    words += [_li(T2, 8), _shift(1, T2, T2, 60), _shift(5, T3, A0, 12), 0x33 | T2 << 7 | 6 << 12 | T2 << 15 | T3 << 20]
+    words += [csrw | 0x180 << 20, 0x1200_0073]
+    words += [_lui(A0, 0x40900), _shift(1, A0, A0, 1), _lui(A1, 0x60900), _shift(1, A1, A1, 1)]  # FAR for each
+    user, handler = 11, 14  # so many words behind this one, which says where it is
+    words += [0x17 | T1 << 7, 0x13 | T2 << 7 | T1 << 15 | 4 * handler << 20, csrw | 0x105 << 20]  # stvec
+    words += [_li(T3, 1), _shift(1, T3, T3, 30), 0x33 | T2 << 7 | T1 << 15 | T3 << 20, _add(T2, 4 * user)]
+    words += [csrw | 0x141 << 20, _li(T4, 0), _li(T4, 0) if faulting else load | A0 << 15, 0x1020_0073]  # sepc; sret
+    words += [_li(T4, 0), *([load | A1 << 15, 0x67] if faulting else [_li(T4, 0), 0x73])]
+    words += OFF
+    return struct.pack(f"<{len(words)}I", *words)
+
+
 def reserving() -> bytes:
     """200 rounds of lr.w, addi, sc.w on one word and an amoadd.d on another.
 
@@ -176,6 +196,19 @@ def test_an_access_reaches_its_own_page_though_it_is_watched(tmp_path: Path, kin
     # The last amoadd.d is 8 instructions in front of the end.  It reads, where a debugger stops, then it writes.
     kind = kinds if kinds != BOTH else HIT_WRITE if noting else HIT_READ
     assert (hit.icount, hit.kind) == (plain[1] - 8, kind)
+
+
+@pytest.mark.parametrize("faulting", [False, True])
+def test_what_is_noted_in_front_of_another_mode_is_counted_in_its_own(tmp_path: Path, *, faulting: bool) -> None:
+    kernel = tmp_path / "returning.bin"
+    kernel.write_bytes(returning(faulting=faulting))
+    plain, _ = run(kernel)
+    points = (), [(FAR, FAR + 7, HIT_READ)]
+    stopped, looker = run(kernel, lambda _: Order(), points)
+    noted, noter = run(kernel, lambda _: Order(noting=True), (*points, False))
+    assert plain == stopped == noted
+    (hit,) = [stop.hit for stop in looker.stops if stop.why is Why.WATCH]
+    assert noter.where(Why.END).hit == hit
 
 
 @pytest.mark.parametrize("name", ["traps", "selfmod", "midfault"])
