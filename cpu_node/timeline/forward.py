@@ -35,10 +35,14 @@ class Pace:
     slowly: int = 1 << 23
     """With watchpoints before there is a scout: what it costs to have everything translated anew."""
 
+    def slower(self, slowly: int) -> int:
+        """How long behind a scout that was for nothing, after so long behind the one before."""
+        return min(2 * slowly, MOST * self.slowly)
+
 
 PACE: Final = Pace()
-LONGEST: Final = 8
-"""Spacings that are run slowly before the next scout, however many were for nothing."""
+MOST: Final = 64
+"""Times as long, however many scouts were for nothing."""
 
 
 def forward(
@@ -125,7 +129,7 @@ class _Forward:
         slow.end()
         if self._run_to(reached):
             self._mark(self._present)
-        self._slowly = min(2 * self._slowly, LONGEST * self._pace.spacing)
+        self._slowly = self._pace.slower(self._slowly)
 
     def _run_to(self, icount: int) -> bool:
         """Have the present run to a sync point with nothing to be met on the way; False if it is stopped before."""

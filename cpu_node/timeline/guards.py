@@ -26,15 +26,24 @@ class Guards(NoStaging):
         super().__init__(memory)
         self._memory = memory
         self._begun_anew = False
+        self.clean = 0
+        """The instruction count at which look() has last found nothing touched, or where they were set."""
 
     @property
     def touched(self) -> bool:
         """Whether any of the pages was, since they were set; who has touched the first has taken all away."""
         return self._begun_anew or _engine.guards_touched()
 
-    def set(self, watches: Iterable[Watch]) -> None:
+    def look(self, icount: int) -> bool:
+        """Whether any of the pages was touched, from an instruction count where nothing is under way."""
+        touched = self.touched
+        if not touched:
+            self.clean = icount
+        return touched
+
+    def set(self, watches: Iterable[Watch], icount: int = 0) -> None:
         """Around these and no others; what is not memory is never touched.  OSError if the host has no room for it."""
-        self._begun_anew = False
+        self._begun_anew, self.clean = False, icount
         host, last = self._memory.host_address, self._memory.end - 1
         ranges = []
         # Where two share a page, the one that minds reads counts.

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from cpu_node._engine import HIT_DEVICE, HIT_WRITE
 from cpu_node.debugger import Debugger, Hit, Order, Standing, Stop, Why
 from cpu_node.timeline.channel import end_of_process
+from cpu_node.timeline.forward import PACE
 from machine.analysis.base import Write
 from machine.node import die_with_parent
 
@@ -26,11 +27,6 @@ if TYPE_CHECKING:
     from machine.analysis.base import Analysis
 
     Answer = dict[str, Any]
-
-SLOWLY: Final = 1 << 23
-"""Instructions behind a touch in which each write is noted: what it costs to have everything translated anew, twice."""
-MOST: Final = 64
-"""Times as many, however many scouts were for nothing."""
 
 
 class _Answered(Exception):
@@ -46,14 +42,13 @@ def note_writes(
     analysis: Analysis,
     replay: Callable[[], Answer],
     finish: Callable[[Answer], Answer],
-    slowly: int = SLOWLY,
 ) -> Answer:
     """Have an analysis hear of every write to what it watches, behind the write, while `replay` does the part.
 
     What `finish` makes of what that has returned, in whose process it has come to the end.
     """
     assert analysis.watched is not None
-    noter = Noter(player, analysis, analysis.watched, slowly)
+    noter = Noter(player, analysis, analysis.watched)
     try:
         answer = replay()
         noter.look_about()
@@ -70,18 +65,16 @@ def note_writes(
 class Noter(Debugger):
     """Tells an analysis of every write to what it watches."""
 
-    def __init__(self, player: Player, analysis: Analysis, watched: tuple[int, int], slowly: int) -> None:
+    def __init__(self, player: Player, analysis: Analysis, watched: tuple[int, int]) -> None:
         """`watched`: first byte and how many of guest physical memory."""
         super().__init__(Standing(player.arch, player.cpu, player.memory, player.clock), player.cpu)
         self._player = player
         self._analysis = analysis
         address, size = watched
         self._watches = ((address, address + size - 1, HIT_WRITE),)
-        self._shortest = self._slowly = slowly
+        self._slowly = PACE.slowly
         self._orders = self._next_orders()
         self._pipe: int | None = None
-        self._clean = 0
-        """A scout: the last place with nothing touched."""
         self.interrupted = True  # before the first instruction, so that the engine is told how to go on
         player.attend(self)
 
@@ -96,7 +89,6 @@ class Noter(Debugger):
     def between(self, *, begun: bool) -> None:
         """See Debugger; a scout looks about here."""
         self.look_about()
-        self._clean = self._native.icount
         super().between(begun=begun)
 
     def device_wrote(self, device: str, address: int, size: int, in_access: bool) -> None:
@@ -116,8 +108,9 @@ class Noter(Debugger):
 
     def look_about(self) -> None:
         """If this is a scout: should a page have been touched, say so, and be gone."""
-        if self.scouting and self._player.guards.touched:
-            self._say({"clean": self._clean, "touched": self._native.icount})
+        guards, icount = self._player.guards, self._native.icount
+        if self.scouting and guards.look(icount):
+            self._say({"clean": guards.clean, "touched": icount})
 
     def tell_answer(self, answer: Answer) -> None:
         """If this is a scout: it is the part's answer."""
@@ -140,8 +133,8 @@ class Noter(Debugger):
             if clean > here:
                 self.standing.set_points((), ())
                 yield Order(pause_at=clean)
-            worth = clean - here > self._slowly
-            self._slowly = self._shortest if worth else min(2 * self._slowly, MOST * self._shortest)
+            # Where a scout has gone far it was not for nothing.
+            self._slowly = PACE.slowly if clean - here > self._slowly else PACE.slower(self._slowly)
             self.standing.set_points((), self._watches)
             yield Order(pause_at=found["touched"] + self._slowly)
         if self.scouting:
@@ -176,8 +169,8 @@ class Noter(Debugger):
 
     def _be_scout(self, pipe: int) -> None:
         die_with_parent()
-        self._pipe, self._clean = pipe, self._native.icount
-        self._player.guards.set(self._watches)
+        self._pipe = pipe
+        self._player.guards.set(self._watches, self._native.icount)
 
     def _say(self, message: Answer) -> NoReturn:
         assert self._pipe is not None

@@ -34,8 +34,6 @@ class Worker(Debugger):
         super().__init__(Standing(player.arch, player.cpu, player.memory, player.clock), player.cpu)
         self._link = player.link
         self._guards = player.guards
-        self._clean = 0
-        """A scout: the last place with nothing touched."""
         self._channel = channel
         self._points: tuple[object, object, bool] = ([], [], True)
         self.interrupted = True  # at power-on
@@ -54,11 +52,8 @@ class Worker(Debugger):
 
     def between(self, *, begun: bool) -> None:
         """See Debugger; a scout looks about here."""
-        if self._order.scouting:
-            if self._guards.touched:
-                self.hold(Why.TOUCHED)
-            else:
-                self._clean = self._native.icount
+        if self._order.scouting and self._guards.look(self._native.icount):
+            self.hold(Why.TOUCHED)
         super().between(begun=begun)
 
     def stand(self, stop: Stop) -> Order:
@@ -81,8 +76,8 @@ class Worker(Debugger):
     def _set_points(self, message: Message) -> None:
         breaks, watches = message["breaks"], [tuple(watch) for watch in message["watches"]]
         scouting = message["resume"]["scouting"]
-        self._guards.set(watches if scouting else ())
-        watches, self._clean = [] if scouting else watches, self._native.icount
+        self._guards.set(watches if scouting else (), self._native.icount)
+        watches = [] if scouting else watches
         exact = not message["resume"]["noting"]
         if (breaks, watches, exact) != self._points:
             self._points = (breaks, watches, exact)
@@ -93,7 +88,7 @@ class Worker(Debugger):
             case {"registers": _}:
                 return {"values": self.standing.raw_registers()}
             case {"scouted": _}:
-                return {"touched": self._guards.touched, "clean": self._clean}
+                return {"touched": self._guards.touched, "clean": self._guards.clean}
             case {"read": address, "size": size}:
                 return {"data": self.standing.read_physical(address, size).hex()}
             case _:
