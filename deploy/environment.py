@@ -2,7 +2,6 @@
 
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -51,6 +50,9 @@ def runtime_directory() -> Path:
     given = os.environ.get("XDG_RUNTIME_DIR", "")
     if given and _names_sockets(given) and os.access(given, os.W_OK | os.X_OK):
         return Path(given)
+    # Imported here: most commands make no such directory, and it takes as long to import as all of this package.
+    import tempfile  # noqa: PLC0415
+
     temporary = tempfile.gettempdir()
     return Path(temporary if _names_sockets(temporary) else "/tmp")  # noqa: S108  # a private directory is made in it
 
