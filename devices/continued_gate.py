@@ -25,7 +25,6 @@ from machine.codec import decode, type_of
 from machine.errors import MachineError
 from machine.message import BackendResult, Done, HostEvent, HostInput, HostOutput
 from machine.parts import MOST_BYTES, read_frames, unpack_part
-from machine.recording.dealings import dealings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,6 +56,9 @@ class Past:
         last, number = welcome.continued_seq, welcome.number
 
         def frames() -> Iterator[Frame]:
+            # Imported here: few brokers die, and it takes a fifth of the time in which a device comes up.
+            from machine.recording.dealings import dealings  # noqa: PLC0415
+
             # A machine that begins again at power-on may have no log at all.
             return dealings(Path(welcome.continued), number, last) if last else iter(())
 

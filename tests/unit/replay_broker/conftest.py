@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from replay_broker import server as server_module
 from tests.unit.replay_broker.serving import Running
 
 if TYPE_CHECKING:
@@ -14,8 +15,10 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[Running]:
+def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
     """A server; a test that starts a machine ends it."""
     running = Running(tmp_path)
     yield running
+    # Whoever has not come by now is not going to.
+    monkeypatch.setattr(server_module, "LATECOMER_S", 0.05)
     running.close()
