@@ -101,9 +101,10 @@ class Monitor:
             self._progress.notice(self._machine, time.monotonic_ns())
         self._refill()
         if self._stirred:
-            self._work()
+            worked = self._work()
             self._settle()
-            self._stirred = any(client.busy for client, _ in self._clients.values())
+            # What a request has changed at once is noticed in another turn, when nodes have been told of it.
+            self._stirred = worked or any(client.busy for client, _ in self._clients.values())
 
     def close(self) -> None:
         """Hang up on everybody; what they can still be told they are."""
@@ -216,17 +217,18 @@ class Monitor:
         while self._deaf:
             self._epoll.modify(self._deaf.pop(), select.EPOLLIN)
 
-    def _work(self) -> None:
-        """Some requests, the clients in turn."""
-        left = min(AT_ONCE, self._allowance)
+    def _work(self) -> bool:
+        """Some requests, the clients in turn; whether there were any."""
+        most = left = min(AT_ONCE, self._allowance)
         while left > 0:
             busy = [client for client, _ in self._clients.values() if client.busy][:left]
             if not busy:
-                return
+                break
             for client in busy:
                 client.step()
             left -= len(busy)
             self._allowance -= len(busy)
+        return left < most
 
     def _settle(self) -> None:
         """Send, watch for what matters now, let go of who has gone."""

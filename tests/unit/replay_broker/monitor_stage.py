@@ -106,6 +106,11 @@ class Theatre:
         if self.obedient and self.record.hold is Hold.PAUSING:
             self.stand_still()
 
+    def until_asleep(self) -> None:
+        """Turns as long as the broker's loop would not wait for something else to come."""
+        while self.monitor.backlog or select.select([self.monitor.descriptor], [], [], 0)[0]:
+            self.turn()
+
     obedient = False
     """The CPU stands still as soon as it is told to."""
 
@@ -199,6 +204,14 @@ class Client:
         self.send(json.dumps(request).encode() + b"\n")
         for _ in range(3):
             self._theatre.turn()
+
+    def told_at_once(self, command: str) -> list[dict[str, Any]]:
+        """Ask; all that comes before the broker sleeps."""
+        self.send(json.dumps({"execute": command}).encode() + b"\n")
+        self._theatre.until_asleep()
+        self._receive()
+        lines, self._heard = self._heard.splitlines(), b""
+        return [json.loads(line) for line in lines]
 
     def text(self) -> str:
         """In the line mode: everything up to the next prompt, without it."""

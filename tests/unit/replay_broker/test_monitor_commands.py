@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from contextlib import closing, suppress
+from dataclasses import replace
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +22,8 @@ from tests.unit.replay_broker.monitor_stage import BOARD, Theatre, error
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+DONE: dict[str, Any] = {"return": {}}
 
 
 @pytest.fixture
@@ -54,6 +58,24 @@ def test_the_rest_that_qemus_clients_ask(theatre: Theatre) -> None:
     assert names >= {"query-commands", "stop", "human-monitor-command", "qmp_capabilities", "chardev-change"}
     line = {"command-line": "info status"}
     assert client.execute("human-monitor-command", line) == {"return": "VM status: running\r\n"}
+
+
+@pytest.mark.parametrize("sleeps", [False, True])
+def test_what_a_request_changes_at_once_is_told_before_the_broker_sleeps(tmp_path: Path, *, sleeps: bool) -> None:
+    theatre = Theatre(tmp_path, board=replace(BOARD, sleep=True)).begin(running=not sleeps)
+    client, name = theatre.qmp(), itemgetter("event")
+    if not sleeps:
+        assert client.told_at_once("stop") == []
+        theatre.stand_still()
+        assert name(client.hear()) == "STOP"
+        assert client.hear() == DONE
+    else:
+        stopped, answer = client.told_at_once("stop")
+        assert (name(stopped), answer) == ("STOP", DONE)
+    assert client.told_at_once("stop") == [DONE]
+    resumed, answer = client.told_at_once("cont")
+    assert (name(resumed), answer) == ("RESUME", DONE)
+    theatre.close()
 
 
 # Backends.
