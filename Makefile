@@ -13,6 +13,8 @@ OLDEST_SYSTEM := $(addprefix tests/system/test_modes.py::test_, \
     $(addprefix tests/system/test_service.py::test_, two_machines_side_by_side_are_seen_recorded_and_gone_again \
     every_process_serves_its_metrics_while_the_guest_computes_sleeps_and_talks)
 SOURCES := $(wildcard cpu_node/native/*.[ch] cpu_node/arch/*/*.[ch])
+# One worker more than the two cores that CI has: a fifth of the time is waiting for delays, deadlines and other hosts.
+PYTEST := pytest -q -n 3
 PACKAGES := machine cpu_node devices replay_broker deploy
 
 .PHONY: help setup run needs test test-oldest check fmt lint type arch proto proto-check unit system guest guests bench clean
@@ -66,15 +68,15 @@ proto-check: setup  ## the generated code is current
 	$(BIN)/python -m tests.tidy.generated
 
 unit: setup  ## fast tests
-	$(BIN)/pytest -q -n 2 -m 'not system and not debian'
+	$(BIN)/$(PYTEST) -m 'not system and not debian'
 
 system: setup needs guest  ## tests with real processes, the Debian boot among them
-	$(BIN)/pytest -q -n 2 -m 'system or debian'
+	$(BIN)/$(PYTEST) -m 'system or debian'
 
 test-oldest: $(OLDEST_STAMP)  ## the tests that use dependencies, with the oldest that pyproject.toml allows
 	$(OLDEST)/python -m tests.tidy.oldest --installed
-	$(OLDEST)/pytest -q -n 2 -m 'not system and not debian' $(addprefix tests/unit/,machine deploy replay_broker devices)
-	$(OLDEST)/pytest -q -n 2 $(OLDEST_SYSTEM)
+	$(OLDEST)/$(PYTEST) -m 'not system and not debian' $(addprefix tests/unit/,machine deploy replay_broker devices)
+	$(OLDEST)/$(PYTEST) $(OLDEST_SYSTEM)
 
 guest: setup  ## build the default guest from Debian's packages, once
 	$(BIN)/python -m deploy.guest
