@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.harness.machine import Home
 
 REPLAYS: Final = 10
-LONGEST_MS: Final = 20
+LONGEST_MS: Final = 50
 AT_ONCE: Final = 10
 """Most of a replay's time goes into delays, so all at once only add to the load."""
 
