@@ -101,15 +101,17 @@ class Theatre:
 
     def turn(self) -> None:
         """One turn of the broker's loop."""
-        ready = bool(select.select([self.monitor.descriptor], [], [], 0)[0])
-        self.monitor.serve(ready=ready)
+        self.monitor.serve(ready=self._is_ready())
         if self.obedient and self.record.hold is Hold.PAUSING:
             self.stand_still()
 
     def until_asleep(self) -> None:
         """Turns as long as the broker's loop would not wait for something else to come."""
-        while self.monitor.backlog or select.select([self.monitor.descriptor], [], [], 0)[0]:
+        while self.monitor.backlog or self._is_ready():
             self.turn()
+
+    def _is_ready(self) -> bool:
+        return bool(select.select([self.monitor.descriptor], [], [], 0)[0])
 
     obedient = False
     """The CPU stands still as soon as it is told to."""
