@@ -34,6 +34,7 @@ setup(
                 "cpu_node/native/state.c",
                 "cpu_node/native/watch.c",
                 "cpu_node/native/points.c",
+                "cpu_node/native/watchpoints.c",
                 "cpu_node/arch/riscv64/blocks.c",
                 "cpu_node/arch/riscv64/riscv64.c",
             ],

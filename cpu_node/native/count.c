@@ -189,7 +189,7 @@ static bool stops_before(const struct translation *row, uint64_t pc, uint32_t si
 {
     struct engine *e = row->engine;
     bool near = e->icount >= e->check_at;
-    points_close(e);
+    watches_close(e);
     if (near && slow_path(e, pc, size))
         return true;
     struct block found = row->block;

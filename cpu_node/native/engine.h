@@ -153,6 +153,7 @@ struct hit {
     uint64_t icount, pc; /* in front of the instruction */
     uint64_t address;
     uint32_t size;
+    uint64_t from; /* the instructions from here to pc may still have to be counted */
 };
 
 /* Breakpoints, watchpoints, steps. */
@@ -168,8 +169,8 @@ struct points {
     bool stepping, noting; /* noting: what is met is written down, and the machine goes on */
     uint64_t here_icount, here_pc; /* where it was let go: nothing is met there */
     struct hit hit; /* the last one */
-    bool open; /* the instructions from hit_from to hit.pc are still to be counted */
-    uint64_t hit_from;
+    bool open; /* it is not counted yet */
+    struct hit crossing; /* an access to two pages that is still to be looked at; of no kind: there is none */
     uc_context *kept;
 };
 
@@ -199,6 +200,8 @@ struct arch {
     bool (*must_emulate)(const uint8_t *p);
     /* Do what it does, from the instruction counter; false: the guest gets an illegal instruction. */
     bool (*emulate)(struct engine *e, uint64_t pc, const uint8_t *p);
+    /* The virtual address that the instruction at pc, which is the next one, loads from or stores to. */
+    uint64_t (*reaches)(struct engine *e, uint64_t pc);
     /* The engine reports an exception.  Enters the guest's handler, or sets e->stop. */
     void (*exception)(struct engine *e, uint32_t cause);
     /* The engine reports ebreak and its like. */
@@ -313,14 +316,18 @@ enum stop_reason engine_run(struct engine *e);
 
 void drop_all_translations(struct engine *e);
 
+/* watchpoints.c */
+int watches_set(struct engine *e, PyObject *ranges, bool exact);
+bool watches_settle(struct engine *e, bool *met);
+void watches_close(struct engine *e);
+bool watches_device_wrote(struct engine *e, uint64_t address, uint64_t size, bool in_access);
+
 /* points.c */
 bool points_touch(const struct engine *e, uint64_t pc, uint32_t size);
 bool points_attentive(const struct engine *e);
 bool points_stepped(struct engine *e, uint64_t pc);
 bool points_placed(const struct engine *e, uint64_t pc);
 bool points_due(struct engine *e, uint64_t pc, uint32_t size);
-void points_close(struct engine *e);
-bool points_settle(struct engine *e);
 bool points_reached(struct engine *e, uint64_t pc);
 void points_teardown(struct engine *e);
 PyObject *points_set(struct engine *e, PyObject *args);

@@ -183,7 +183,7 @@ static bool run_part(struct engine *e, uint64_t from, uint64_t to)
     e->mark.left = false;
     update_check(e);
     uc_err err = uc_emu_start(e->uc, from, to, 0, 0);
-    points_close(e);
+    watches_close(e);
     e->partial = false;
     drop_translations(e, from, to - from + 4);
     if (e->stop != STOP_NONE)
@@ -260,16 +260,17 @@ void drop_all_translations(struct engine *e)
 
 static bool go_on(struct engine *e, uc_err err);
 
-/* The engine has left at an access that is watched; false: the caller of run() is told. */
+/* The engine has left at an access that is watched, or may be; false: the caller of run() is told. */
 static bool pass_access(struct engine *e)
 {
+    bool met;
     e->stop = STOP_NONE;
-    if (!points_settle(e))
+    if (!watches_settle(e, &met))
         return true;
     e->points.passing = true;
     bool passed = run_part(e, e->part_from, e->part_to);
     e->points.passing = false;
-    if (passed && !e->points.noting) {
+    if (passed && met && !e->points.noting) {
         e->stop = STOP_WATCH;
         return false;
     }
@@ -360,7 +361,7 @@ enum stop_reason engine_run(struct engine *e)
         if (translations_are_many(e))
             drop_all_translations(e);
         uc_err err = uc_emu_start(e->uc, engine_pc(e), NO_UNTIL, 0, 0);
-        points_close(e);
+        watches_close(e);
         e->n_stops++;
         if (e->last)
             step_over_access(e);

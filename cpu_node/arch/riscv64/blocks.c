@@ -32,13 +32,13 @@ bool riscv_ends_block(const uint8_t *p)
     }
 }
 
-/* rdcycle and rdinstret: the engine answers them from the host's time stamp counter. */
 /* wfi; wherever it is illegal a trap comes first. */
 bool riscv_waits(const uint8_t *p)
 {
     return word_at(p) == 0x10500073;
 }
 
+/* rdcycle and rdinstret: the engine answers them from the host's time stamp counter. */
 bool riscv_must_emulate(const uint8_t *p)
 {
     uint32_t i = word_at(p);

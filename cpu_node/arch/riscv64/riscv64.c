@@ -55,7 +55,7 @@ static void put_pc(struct engine *e, uint64_t pc)
 /* Enter the supervisor's handler (Volume II, 4.1.1 and 3.1.6.1). */
 static void enter_trap(struct engine *e, uint64_t cause, uint64_t pc, uint64_t value)
 {
-    points_close(e);
+    watches_close(e);
     uint64_t privilege = get(e, UC_RISCV_REG_PRIV);
     e->last_cause = (uint32_t)cause;
     put(e, UC_RISCV_REG_PRIV, PRIV_M); /* CSRs are checked against the current privilege */
@@ -225,6 +225,11 @@ static bool invalid(struct engine *e)
     return true;
 }
 
+static uint64_t reaches(struct engine *e, uint64_t pc)
+{
+    return riscv_effective_address(e, fetch(e, pc));
+}
+
 static void access_fault(struct engine *e, uint64_t pc, bool write, bool fetching)
 {
     if (fetching) {
@@ -346,6 +351,7 @@ const struct arch arch_riscv64 = {
     .has_cleared = riscv_has_cleared,
     .must_emulate = riscv_must_emulate,
     .emulate = emulate,
+    .reaches = reaches,
     .exception = exception,
     .invalid = invalid,
     .drop_code = drop_code,

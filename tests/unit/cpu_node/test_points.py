@@ -22,6 +22,8 @@ DATA = 0x8021_0000
 FAR = 0x8120_0000
 BOTH = HIT_READ | HIT_WRITE
 A0, A1, A6, A7, T1, T2, T3, T4, T6 = 10, 11, 16, 17, 6, 7, 28, 29, 31
+LOAD = 0x03 | T4 << 7 | 3 << 12 | A0 << 15
+"""ld t4, (a0)."""
 ROUNDS = 200
 
 
@@ -72,7 +74,7 @@ def mapped() -> bytes:
     satp = [_li(T2, 8), _shift(1, T2, T2, 60), _shift(5, T3, A0, 12), 0x33 | T2 << 7 | 6 << 12 | T2 << 15 | T3 << 20]
     head = [*table, *leaf, *satp, 0x73 | 1 << 12 | T2 << 15 | 0x180 << 20, 0x1200_0073, _li(T6, 20)]
     head += [_lui(A0, 0x60900), _shift(1, A0, A0, 1)]  # 0xC1200000
-    body = [0x03 | T4 << 7 | 3 << 12 | A0 << 15, _add(T4, 1), _sd(T4, A0), _atomic(0, 3, T4, A0, T4), _add(T6, -1)]
+    body = [LOAD, _add(T4, 1), _sd(T4, A0), _atomic(0, 3, T4, A0, T4), _add(T6, -1)]
     words = [*head, *body, _bnez(T6, len(body)), *OFF]
     return struct.pack(f"<{len(words)}I", *words)
 
@@ -117,6 +119,30 @@ def reserving() -> bytes:
     store = 0x23 | 2 << 12 | A0 << 15 | T3 << 20 | 8 << 7
     words = [*head, *body, _bnez(T6, len(body)), store, *OFF]
     return struct.pack(f"<{len(words)}I", *words)
+
+
+def crossing(behind: int, access: int) -> bytes:
+    """One access to 8 bytes, 4 of them in the page at FAR and 4 in the page at `behind`, through Sv39."""
+    tables = 0x1000  # three of them; the code is in front
+    table = [_lui(A0, 0x40100 + (tables >> 13)), _shift(1, A0, A0, 1), _lui(T1, 1), 0x33 | A0 << 7 | A0 << 15 | T1 << 20]
+    satp = [_li(T2, 8), _shift(1, T2, T2, 60), _shift(5, T3, A0, 12), 0x33 | T2 << 7 | 6 << 12 | T2 << 15 | T3 << 20]
+    head = [*table, *satp, 0x73 | 1 << 12 | T2 << 15 | 0x180 << 20, 0x1200_0073]
+    head += [_lui(A0, 0x60000), _shift(1, A0, A0, 1), 0x33 | A0 << 7 | A0 << 15 | T1 << 20, _add(A0, -4)]  # 0xC0000FFC
+    words = [*head, _li(T4, 0x123), access, *OFF]
+    rows = {(0, 2): _leaf(0x8000_0000), (0, 3): _table(tables + 0x1000), (1, 0): _table(tables + 0x2000)}
+    rows |= {(2, 0): _leaf(FAR), (2, 1): _leaf(behind)}
+    image = bytearray(struct.pack(f"<{len(words)}I", *words).ljust(tables + 0x3000, b"\0"))
+    for (number, row), entry in rows.items():
+        struct.pack_into("<Q", image, tables + 0x1000 * number + 8 * row, entry)
+    return bytes(image)
+
+
+def _leaf(address: int) -> int:
+    return address >> 12 << 10 | 0xCF
+
+
+def _table(offset: int) -> int:
+    return (0x8020_0000 + offset) >> 12 << 10 | 1
 
 
 class Looker(Debugger):
@@ -196,6 +222,31 @@ def test_an_access_reaches_its_own_page_though_it_is_watched(tmp_path: Path, kin
     # The last amoadd.d is 8 instructions in front of the end.  It reads, where a debugger stops, then it writes.
     kind = kinds if kinds != BOTH else HIT_WRITE if noting else HIT_READ
     assert (hit.icount, hit.kind) == (plain[1] - 8, kind)
+
+
+@pytest.mark.parametrize("noting", [False, True])
+@pytest.mark.parametrize(("access", "kind"), [(LOAD, HIT_READ), (_sd(T4, A0), HIT_WRITE)])
+@pytest.mark.parametrize(
+    ("behind", "watched", "met"),
+    [
+        (0x8300_0000, FAR + 0xFFF, (FAR + 0xFFC, 4)),
+        (0x8300_0000, FAR + 0x1000, None),  # the page behind the first, which is not the second
+        (FAR + 0x1000, FAR + 0x1003, (FAR + 0x1000, 4)),
+        (FAR + 0x1000, FAR + 0x1004, None),
+    ],
+)
+def test_an_access_to_two_pages_is_met_where_it_reaches(
+    tmp_path: Path, behind: int, watched: int, met: tuple[int, int] | None, access: int, kind: int, *, noting: bool
+) -> None:
+    kernel = tmp_path / "crossing.bin"
+    kernel.write_bytes(crossing(behind, access))
+    plain, _ = run(kernel)
+    looked, looker = run(kernel, lambda _: Order(noting=noting), ((), [(watched, watched, BOTH)], not noting))
+    assert looked == plain
+    hits = [looker.where(Why.END).hit] if noting else [stop.hit for stop in looker.stops if stop.why is Why.WATCH]
+    found = [(hit.kind, hit.icount, hit.address, hit.size) for hit in hits if hit is not None]
+    # In front of what switches the machine off.
+    assert found == ([] if met is None else [(kind, plain[1] - len(OFF), *met)])
 
 
 @pytest.mark.parametrize("faulting", [False, True])
