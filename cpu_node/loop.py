@@ -16,7 +16,7 @@ from cpu_node import _engine
 from cpu_node.changes import Changes
 from cpu_node.engine import NEVER
 from cpu_node.state import LoopState, registers_digest, whole_digest
-from machine.clock import slept
+from machine.clock import LONGEST_NS, slept
 from machine.errors import Divergence
 from machine.icount import BROKER, Icount, Seq, Stamp
 from machine.message import (
@@ -52,8 +52,6 @@ _FOR_NOBODY: Final = (_engine.STOP_EXACT, _engine.STOP_PLACE)
 """What the engine stops for without anything being due there."""
 _DROPPED: Final = (_engine.STOP_SYNC, _engine.STOP_IDLE)
 """What the engine has stopped for where a debugger then changes something: it may be no sync point or sleep then."""
-END_OF_TIME_NS: Final = 1 << 63
-"""292 years: a sleeping guest's timer beyond it never runs out, so virtual time always fits 64 bits."""
 
 
 class Loop:
@@ -304,8 +302,9 @@ class Loop:
         while not (self._cpu.platform.wakes() or self._over or self._was_reset or self._roused):
             now_ns = self._clock.at(icount)
             armed = (self._cpu.platform.timer_ns(), self._bus.timers.next_ns())
-            timers = [t for t in armed if t is not None and t < END_OF_TIME_NS]
-            timer_ns = max(0, min(timers) - now_ns) if timers else None
+            waits = [max(0, t - now_ns) for t in armed if t is not None]
+            # What is further away never runs out, so virtual time always fits 64 bits.
+            timer_ns = min((ns for ns in waits if ns <= LONGEST_NS - self._clock.idle_ns), default=None)
             self._link.asleep = True
             self._synchronise(icount, Sync(idle=True, timer_ns=timer_ns))
             self._link.asleep = False

@@ -253,6 +253,7 @@ struct engine {
     unsigned shift;
 
     uint64_t pc_at_access;
+    uint32_t reading; /* bytes of a register window that the access being done still reads */
     uint64_t part_from, part_to;
     struct mark mark;
     struct block block; /* the current one */

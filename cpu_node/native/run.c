@@ -168,6 +168,17 @@ static uint64_t behind(struct engine *e, uint64_t pc, uint64_t insns)
     return pc;
 }
 
+/* The access that was the last to run has been left in its middle. */
+static void step_over_access(struct engine *e)
+{
+    uint8_t code[4];
+    uint64_t next = e->pc_at_access;
+    if (read_code(e, next, code, 2))
+        next += e->arch->insn_size(code);
+    uc_reg_write(e->uc, e->arch->reg_pc, &next);
+    e->last = false;
+}
+
 /* Run from a block's start up to an instruction inside it, or to the target if that comes first.  False: something
  * came first: the target, a trap, an error or a wait. */
 static bool run_part(struct engine *e, uint64_t from, uint64_t to)
@@ -185,6 +196,8 @@ static bool run_part(struct engine *e, uint64_t from, uint64_t to)
     uc_err err = uc_emu_start(e->uc, from, to, 0, 0);
     watches_close(e);
     e->partial = false;
+    if (e->last)
+        step_over_access(e);
     drop_translations(e, from, to - from + 4);
     if (e->stop != STOP_NONE)
         return false;
@@ -204,17 +217,27 @@ static bool run_part(struct engine *e, uint64_t from, uint64_t to)
     return whole && !waits;
 }
 
+/* The first instruction from pc on that the engine gets wrong.  False: memory holds none that a block may have. */
+static bool find_emulated(struct engine *e, uint64_t *pc, uint8_t code[4])
+{
+    for (unsigned n = 0; n < MAX_BLOCK_INSNS; n++) {
+        if (!read_code(e, *pc, code, 2) || (e->arch->insn_size(code) == 4 && !read_code(e, *pc, code, 4)))
+            return false;
+        if (e->arch->must_emulate(code))
+            return true;
+        *pc += e->arch->insn_size(code);
+    }
+    return false;
+}
+
 /* The next block holds an instruction that the engine gets wrong: run up to it and do it by hand. */
 static void emulate_in_block(struct engine *e)
 {
     uint64_t start = engine_pc(e), pc = start;
     uint8_t code[4];
-    for (unsigned n = 0; n < MAX_BLOCK_INSNS; n++) {
-        if (!read_code(e, pc, code, 2) || (e->arch->insn_size(code) == 4 && !read_code(e, pc, code, 4)))
-            return;
-        if (e->arch->must_emulate(code))
-            break;
-        pc += e->arch->insn_size(code);
+    if (!find_emulated(e, &pc, code)) {
+        e->stop = STOP_FLUSH; /* the guest has written over it, and has not said so */
+        return;
     }
     if (pc != start && !run_part(e, start, pc))
         return;
@@ -332,17 +355,6 @@ static bool go_on(struct engine *e, uc_err err)
     default:
         return false;
     }
-}
-
-/* The access that was the last to run has been left in its middle. */
-static void step_over_access(struct engine *e)
-{
-    uint8_t code[4];
-    uint64_t next = e->pc_at_access;
-    if (read_code(e, next, code, 2))
-        next += e->arch->insn_size(code);
-    uc_reg_write(e->uc, e->arch->reg_pc, &next);
-    e->last = false;
 }
 
 enum stop_reason engine_run(struct engine *e)

@@ -12,6 +12,7 @@ from machine.message import Reset
 from machine.recording.reader import Recording
 from tests.harness.gdb import Gdb, attended, served
 from tests.harness.guests import guest
+from tests.harness.machine import final_digest
 
 if TYPE_CHECKING:
     from tests.harness.machine import Home
@@ -61,6 +62,46 @@ def test_breakpoints_hold_over_a_restart_in_record_and_replay(home: Home) -> Non
         assert gdb.value(f"*(long *){FAR:#x}") == int(SET)
         gdb.go("stepi")
         assert (gdb.pc, gdb.icount) == there[0]
+
+
+@pytest.mark.parametrize("how", ["through it", "up to it and on"])
+def test_the_store_that_restarts_the_machine_is_an_instruction_like_any_other(home: Home, how: str) -> None:
+    words = ("bare", "--kernel", guest("restart"), "--serial", home.script(HANDS), "--sleep", "off")
+    plain = home.record(*words)
+    resets = [f.icount for f in Recording.open(plain).frames() if (f.type, f.target) == (type_of(Reset), CPU)]
+    with served(home, plain) as place, Gdb(home) as gdb:
+        gdb.attach(place)
+        # The second of the three letters restarts by a store, the others by a call of the firmware.
+        gdb.seek(resets[2] - 1)
+        store = gdb.pc
+        assert "sw" in gdb.tell("x/i $pc")
+        gdb.go("stepi")
+        assert (gdb.pc, gdb.icount) == (store + 4, resets[2])
+        gdb.go("stepi")
+        assert (gdb.pc, gdb.icount) == (ENTRY, resets[2])
+    recording = home.work / "looked-at.dejavm"
+    with attended(home, "record", *words, "-o", recording, "-S") as session, Gdb(home) as gdb:
+        gdb.attach(session.place)
+        gdb.tell(f"hbreak *{store:#x}")
+        gdb.go("continue")
+        if how == "through it":
+            gdb.go("stepi")
+        gdb.tell("delete")
+        gdb.tell("detach")
+    assert session.finished.exit_code == 0, session.finished.stderr
+    assert final_digest(recording) == final_digest(plain)
+    assert home.run("verify", recording).exit_code == 0
+
+
+def test_a_branch_may_begin_at_the_store_that_restarts_the_machine(home: Home) -> None:
+    words = ("bare", "--kernel", guest("restart"), "--serial", home.script(HANDS), "--sleep", "off")
+    plain = home.record(*words)
+    resets = [f.icount for f in Recording.open(plain).frames() if (f.type, f.target) == (type_of(Reset), CPU)]
+    hands = home.script('expect UP\nsend "q"\nexpect PASS\n')
+    branch = home.work / "branch.dejavm"
+    done = home.run("branch", f"{plain}@{resets[2]}", "--serial", hands, "-o", branch)
+    assert done.exit_code == 0, done.stderr
+    assert home.run("verify", branch).exit_code == 0
 
 
 def test_a_restart_is_a_write_to_memory_that_is_watched(home: Home) -> None:

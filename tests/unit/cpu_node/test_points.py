@@ -13,6 +13,9 @@ from cpu_node.debugger import Debugger, Order, Standing, Stop, Why
 from machine.clock import VirtualClock
 from tests.harness.guests import guest
 from tests.harness.lonely_cpu import LonelyCpu
+from tests.unit.cpu_node.assembled import (
+    A0, A1, A7, OFF, T1, T2, T3, T4, T6, add, atomic, bnez, leaf, li, lui, paged, sd, shift, table,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,47 +24,9 @@ if TYPE_CHECKING:
 DATA = 0x8021_0000
 FAR = 0x8120_0000
 BOTH = HIT_READ | HIT_WRITE
-A0, A1, A6, A7, T1, T2, T3, T4, T6 = 10, 11, 16, 17, 6, 7, 28, 29, 31
 LOAD = 0x03 | T4 << 7 | 3 << 12 | A0 << 15
 """ld t4, (a0)."""
 ROUNDS = 200
-
-
-def _li(register: int, value: int) -> int:
-    return 0x13 | register << 7 | (value & 0xFFF) << 20
-
-
-def _atomic(kind: int, width: int, target: int, address: int, source: int = 0) -> int:
-    return 0x2F | target << 7 | width << 12 | address << 15 | source << 20 | kind << 27
-
-
-def _lui(register: int, value: int) -> int:
-    return 0x37 | register << 7 | value << 12
-
-
-def _shift(kind: int, register: int, source: int, by: int) -> int:
-    """slli is kind 1, srli 5."""
-    return 0x13 | register << 7 | kind << 12 | source << 15 | by << 20
-
-
-def _add(register: int, value: int) -> int:
-    return 0x13 | register << 7 | register << 15 | (value & 0xFFF) << 20
-
-
-def _sd(source: int, address: int, offset: int = 0) -> int:
-    return 0x23 | offset << 7 | 3 << 12 | address << 15 | source << 20
-
-
-def _bnez(register: int, back: int) -> int:
-    """As many instructions back."""
-    by = -4 * back
-    return (
-        0x63 | 1 << 12 | register << 15 | (by >> 11 & 1) << 7 | (by >> 1 & 0xF) << 8 | (by >> 5 & 0x3F) << 25 | 1 << 31
-    )
-
-
-OFF = [_lui(A7, 0x53525), _add(A7, 0x354), _li(A6, 0), _li(A0, 0), _li(A1, 0), 0x73]
-"""System reset (SBI)."""
 
 
 def mapped() -> bytes:
@@ -69,13 +34,13 @@ def mapped() -> bytes:
 
     Their virtual pages differ in bit 12 at the lowest, so they share an entry of any TLB of up to 4,096.
     """
-    table = [_lui(A0, 0x40200), _shift(1, A0, A0, 1)]  # 0x80400000; lui alone extends the sign
-    leaf = [_lui(T1, 0x20000), _add(T1, 0xCF), _sd(T1, A0, 16), _sd(T1, A0, 24)]  # 1 GiB at 2 and at 3 is 0x80000000
-    satp = [_li(T2, 8), _shift(1, T2, T2, 60), _shift(5, T3, A0, 12), 0x33 | T2 << 7 | 6 << 12 | T2 << 15 | T3 << 20]
-    head = [*table, *leaf, *satp, 0x73 | 1 << 12 | T2 << 15 | 0x180 << 20, 0x1200_0073, _li(T6, 20)]
-    head += [_lui(A0, 0x60900), _shift(1, A0, A0, 1)]  # 0xC1200000
-    body = [LOAD, _add(T4, 1), _sd(T4, A0), _atomic(0, 3, T4, A0, T4), _add(T6, -1)]
-    words = [*head, *body, _bnez(T6, len(body)), *OFF]
+    table = [lui(A0, 0x40200), shift(1, A0, A0, 1)]  # 0x80400000; lui alone extends the sign
+    leaf = [lui(T1, 0x20000), add(T1, 0xCF), sd(T1, A0, 16), sd(T1, A0, 24)]  # 1 GiB at 2 and at 3 is 0x80000000
+    satp = [li(T2, 8), shift(1, T2, T2, 60), shift(5, T3, A0, 12), 0x33 | T2 << 7 | 6 << 12 | T2 << 15 | T3 << 20]
+    head = [*table, *leaf, *satp, 0x73 | 1 << 12 | T2 << 15 | 0x180 << 20, 0x1200_0073, li(T6, 20)]
+    head += [lui(A0, 0x60900), shift(1, A0, A0, 1)]  # 0xC1200000
+    body = [LOAD, add(T4, 1), sd(T4, A0), atomic(0, 3, T4, A0, T4), add(T6, -1)]
+    words = [*head, *body, bnez(T6, len(body)), *OFF]
     return struct.pack(f"<{len(words)}I", *words)
 
 
@@ -85,16 +50,16 @@ def returning(*, faulting: bool) -> bytes:
     It is the supervisor's in front of its sret; or, if `faulting`, the user's, who then jumps to where nothing is.
     """
     load, csrw = 0x03 | T4 << 7 | 3 << 12, 0x73 | 1 << 12 | T2 << 15
-    words = [_lui(A0, 0x40200), _shift(1, A0, A0, 1), _lui(T1, 0x20000), _add(T1, 0xCF), _sd(T1, A0, 16)]
-    words += [_add(T1, 0x10), _sd(T1, A0, 24)]  # 1 GiB at 3 is 0x80000000 too, and the user's
-    words += [_li(T2, 8), _shift(1, T2, T2, 60), _shift(5, T3, A0, 12), 0x33 | T2 << 7 | 6 << 12 | T2 << 15 | T3 << 20]
+    words = [lui(A0, 0x40200), shift(1, A0, A0, 1), lui(T1, 0x20000), add(T1, 0xCF), sd(T1, A0, 16)]
+    words += [add(T1, 0x10), sd(T1, A0, 24)]  # 1 GiB at 3 is 0x80000000 too, and the user's
+    words += [li(T2, 8), shift(1, T2, T2, 60), shift(5, T3, A0, 12), 0x33 | T2 << 7 | 6 << 12 | T2 << 15 | T3 << 20]
     words += [csrw | 0x180 << 20, 0x1200_0073]
-    words += [_lui(A0, 0x40900), _shift(1, A0, A0, 1), _lui(A1, 0x60900), _shift(1, A1, A1, 1)]  # FAR for each
+    words += [lui(A0, 0x40900), shift(1, A0, A0, 1), lui(A1, 0x60900), shift(1, A1, A1, 1)]  # FAR for each
     user, handler = 11, 14  # so many words behind this one, which says where it is
     words += [0x17 | T1 << 7, 0x13 | T2 << 7 | T1 << 15 | 4 * handler << 20, csrw | 0x105 << 20]  # stvec
-    words += [_li(T3, 1), _shift(1, T3, T3, 30), 0x33 | T2 << 7 | T1 << 15 | T3 << 20, _add(T2, 4 * user)]
-    words += [csrw | 0x141 << 20, _li(T4, 0), _li(T4, 0) if faulting else load | A0 << 15, 0x1020_0073]  # sepc; sret
-    words += [_li(T4, 0), *([load | A1 << 15, 0x67] if faulting else [_li(T4, 0), 0x73])]
+    words += [li(T3, 1), shift(1, T3, T3, 30), 0x33 | T2 << 7 | T1 << 15 | T3 << 20, add(T2, 4 * user)]
+    words += [csrw | 0x141 << 20, li(T4, 0), li(T4, 0) if faulting else load | A0 << 15, 0x1020_0073]  # sepc; sret
+    words += [li(T4, 0), *([load | A1 << 15, 0x67] if faulting else [li(T4, 0), 0x73])]
     words += OFF
     return struct.pack(f"<{len(words)}I", *words)
 
@@ -104,45 +69,28 @@ def reserving() -> bytes:
 
     t3 adds up what they leave in their registers, where something else has been before, and is stored.
     """
-    head = [0x17 | A0 << 7 | 0x10 << 12, 0x13 | A1 << 7 | A0 << 15 | 64 << 20, _li(T6, ROUNDS), _li(T3, 0)]
+    head = [0x17 | A0 << 7 | 0x10 << 12, 0x13 | A1 << 7 | A0 << 15 | 64 << 20, li(T6, ROUNDS), li(T3, 0)]
     body = [
-        _atomic(2, 2, T1, A0),
+        atomic(2, 2, T1, A0),
         0x13 | T1 << 7 | T1 << 15 | 1 << 20,
-        _li(T2, 7),
-        _atomic(3, 2, T2, A0, T1),
+        li(T2, 7),
+        atomic(3, 2, T2, A0, T1),
         0x33 | T3 << 7 | T3 << 15 | T2 << 20,
-        _li(T4, 3),
-        _atomic(0, 3, T4, A1, T4),
+        li(T4, 3),
+        atomic(0, 3, T4, A1, T4),
         0x33 | T3 << 7 | T3 << 15 | T4 << 20,
         0x13 | T6 << 7 | T6 << 15 | 0xFFF << 20,
     ]
     store = 0x23 | 2 << 12 | A0 << 15 | T3 << 20 | 8 << 7
-    words = [*head, *body, _bnez(T6, len(body)), store, *OFF]
+    words = [*head, *body, bnez(T6, len(body)), store, *OFF]
     return struct.pack(f"<{len(words)}I", *words)
 
 
 def crossing(behind: int, access: int) -> bytes:
     """One access to 8 bytes, 4 of them in the page at FAR and 4 in the page at `behind`, through Sv39."""
-    tables = 0x1000  # three of them; the code is in front
-    table = [_lui(A0, 0x40100 + (tables >> 13)), _shift(1, A0, A0, 1), _lui(T1, 1), 0x33 | A0 << 7 | A0 << 15 | T1 << 20]
-    satp = [_li(T2, 8), _shift(1, T2, T2, 60), _shift(5, T3, A0, 12), 0x33 | T2 << 7 | 6 << 12 | T2 << 15 | T3 << 20]
-    head = [*table, *satp, 0x73 | 1 << 12 | T2 << 15 | 0x180 << 20, 0x1200_0073]
-    head += [_lui(A0, 0x60000), _shift(1, A0, A0, 1), 0x33 | A0 << 7 | A0 << 15 | T1 << 20, _add(A0, -4)]  # 0xC0000FFC
-    words = [*head, _li(T4, 0x123), access, *OFF]
-    rows = {(0, 2): _leaf(0x8000_0000), (0, 3): _table(tables + 0x1000), (1, 0): _table(tables + 0x2000)}
-    rows |= {(2, 0): _leaf(FAR), (2, 1): _leaf(behind)}
-    image = bytearray(struct.pack(f"<{len(words)}I", *words).ljust(tables + 0x3000, b"\0"))
-    for (number, row), entry in rows.items():
-        struct.pack_into("<Q", image, tables + 0x1000 * number + 8 * row, entry)
-    return bytes(image)
-
-
-def _leaf(address: int) -> int:
-    return address >> 12 << 10 | 0xCF
-
-
-def _table(offset: int) -> int:
-    return (0x8020_0000 + offset) >> 12 << 10 | 1
+    head = [lui(A0, 0x60000), shift(1, A0, A0, 1), lui(T1, 1), 0x33 | A0 << 7 | A0 << 15 | T1 << 20, add(A0, -4)]
+    rows = {(0, 2): leaf(0x8000_0000), (0, 3): table(1), (1, 0): table(2), (2, 0): leaf(FAR), (2, 1): leaf(behind)}
+    return paged([*head, li(T4, 0x123), access, *OFF], rows)  # 0xC0000FFC
 
 
 class Looker(Debugger):
@@ -225,7 +173,7 @@ def test_an_access_reaches_its_own_page_though_it_is_watched(tmp_path: Path, kin
 
 
 @pytest.mark.parametrize("noting", [False, True])
-@pytest.mark.parametrize(("access", "kind"), [(LOAD, HIT_READ), (_sd(T4, A0), HIT_WRITE)])
+@pytest.mark.parametrize(("access", "kind"), [(LOAD, HIT_READ), (sd(T4, A0), HIT_WRITE)])
 @pytest.mark.parametrize(
     ("behind", "watched", "met"),
     [
