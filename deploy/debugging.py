@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 COMMANDS: Final = """\
 set architecture riscv:rv64
+set osabi none
 set remotetimeout 3600
 python
 def look_again():

@@ -27,6 +27,8 @@ class Description:
             '<?xml version="1.0"?>',
             '<!DOCTYPE target SYSTEM "gdb-target.dtd">',
             f'<target version="1.0"><architecture>{self.debugging.architecture}</architecture>',
+            # For GNU/Linux gdb puts a breakpoint where it believes that a step leads; we know, over traps, too.
+            "<osabi>none</osabi>",
         ]
         number = 0
         for feature, rows in self.debugging.features:
