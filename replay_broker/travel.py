@@ -94,7 +94,7 @@ class Travel:
         self._mark: _Mark | None = None
         self._later: deque[_Later] = deque()
         self._goes_on = False
-        """Somebody has said `cont` while a state was kept."""
+        """Somebody has said `cont` while a state was kept, or before the CPU stood still."""
         self._exact = False
         """The CPU stands where it was told to, with nothing done that happens there."""
         self.breaks: list[int] = []
@@ -119,6 +119,7 @@ class Travel:
     def seek(self, icount: int, done: Done) -> None:
         """Stand at exactly an instruction; UsageError names the range, or what is under way."""
         self._check(icount)
+        self._goes_on = False
         if self._mark is not None:
             self._later.append(_Later(lambda: self._begin_goal(icount, done), done))
         elif self._goal is not None:
@@ -162,7 +163,7 @@ class Travel:
     def interrupt(self) -> None:
         """Stand still where the replay is, whatever it was on its way to."""
         self._goes_on = False
-        if self._mark is not None and self._goal is None:
+        if self._goal is None and (self._mark is not None or self._session.hold is Hold.PAUSED):
             return  # it stands, for all that anybody sees
         if self._goal is not None:
             self._goal.interrupted = True
@@ -172,7 +173,8 @@ class Travel:
     def resume(self) -> None:
         """Run on, to the next breakpoint if there is one ahead."""
         session = self._session
-        if self._mark is not None:
+        is_stopping = session.hold is Hold.PAUSING and (self._goal is None or self._goal.interrupted)
+        if self._mark is not None or is_stopping:
             self._goes_on = True
         elif self._goal is None and session.hold is Hold.PAUSED:
             ahead = self._next_break(session.icount)
@@ -181,8 +183,6 @@ class Travel:
             else:
                 session.run_to(ahead)
             self._exact = False
-        elif session.hold is Hold.PAUSING:
-            session.resume()
 
     def stands(self) -> None:
         """The CPU stands still."""
@@ -201,7 +201,8 @@ class Travel:
                 self.hear("REPLAY_BREAK", {"icount": session.icount})
         elif goal.icount < 0:
             self._goal = None
-            self.resume()
+            if not goal.interrupted:
+                self.resume()
             goal.done("")
         elif goal.interrupted:
             self._goal = None
@@ -324,7 +325,8 @@ class Travel:
 
     def _arrive(self, goal: _Goal) -> None:
         self._goal, self._exact = None, True
-        self.hear("REPLAY_SEEK", {"icount": goal.icount})
+        if self._mark is None:
+            self.hear("REPLAY_SEEK", {"icount": goal.icount})
         goal.done("")
 
     def _next_break(self, icount: int) -> int | None:

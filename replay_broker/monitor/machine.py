@@ -154,6 +154,8 @@ class Machine:
             self.host.travel.resume()
         else:
             self.session.resume()
+        # Who has had it stand still, and has not heard yet that it does, would wait for the next time.
+        self._finish_pausing(lambda answer: answer.give({}))
 
     def reset(self) -> None:
         """Have the machine begin anew, at its next sync point."""

@@ -7,6 +7,7 @@ Never here: sockets; what a command does.
 from __future__ import annotations
 
 import json
+from math import isinf
 from typing import TYPE_CHECKING, Any, Final
 
 from replay_broker.monitor.answer import NOT_FOUND, Answer, CommandError
@@ -120,7 +121,9 @@ def _echo(request: Mapping[str, Any]) -> dict[str, Any]:
 def _parse(document: bytes) -> dict[str, Any]:
     """A request as an object; CommandError says what is wrong with the bytes."""
     try:
-        value = json.loads(document.decode(), parse_constant=_no_constant, object_pairs_hook=_unique)
+        value = json.loads(
+            document.decode(), parse_float=_finite, parse_constant=_no_constant, object_pairs_hook=_unique
+        )
         # Text that is none: JSON may spell half a surrogate pair, and no message can carry one.
         json.dumps(value, ensure_ascii=False).encode()
     except (UnicodeDecodeError, UnicodeEncodeError) as error:
@@ -147,6 +150,14 @@ def _check(request: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     if not isinstance(arguments, dict):
         raise CommandError("QMP input member 'arguments' must be an object")
     return name, arguments
+
+
+def _finite(text: str) -> float:
+    """Python would make it infinite, and say so, which is no JSON."""
+    value = float(text)
+    if isinf(value):
+        raise ValueError(f"number '{text}' is too large")
+    return value
 
 
 def _no_constant(name: str) -> object:

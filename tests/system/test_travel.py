@@ -92,6 +92,8 @@ def test_states_kept_at_random_places_are_gone_to_in_random_order_and_each_goes_
             client.execute("replay-seek", icount=place)
             client.execute("snapshot-save", tag=tag)
             assert icount(client) == place
+        # Where a state is kept from is nobody's place.
+        assert [e["data"]["icount"] for e in client.events if e["event"] == "REPLAY_SEEK"] == list(places.values())
         rows = [row for row in client.execute("snapshot-list") if row["name"]]
         assert {row["name"]: row["icount"] for row in rows} == places
         clocks = {row["icount"]: row["vm-clock-sec"] * NS_PER_S + row["vm-clock-nsec"] for row in rows}

@@ -17,6 +17,7 @@ from machine.ringbuf import RingWriter, ring_path
 from replay_broker.monitor.answer import CommandError
 from replay_broker.monitor.commands import COMMANDS
 from replay_broker.monitor.machine import Machine
+from replay_broker.session.base import Hold
 from tests.unit.replay_broker.monitor_stage import BOARD, Theatre, error
 
 if TYPE_CHECKING:
@@ -76,6 +77,16 @@ def test_what_a_request_changes_at_once_is_told_before_the_broker_sleeps(tmp_pat
     resumed, answer = client.told_at_once("cont")
     assert (name(resumed), answer) == ("RESUME", DONE)
     theatre.close()
+
+
+def test_a_stop_is_answered_though_another_client_says_cont_before_the_guest_stands(theatre: Theatre) -> None:
+    one, other = theatre.qmp(), theatre.qmp()
+    one.ask("stop")
+    assert other.execute("cont") == DONE
+    assert one.hear() == DONE
+    theatre.stand_still()
+    assert theatre.record.hold is Hold.RUNNING
+    assert one.execute("query-status")["return"]["running"]
 
 
 # Backends.

@@ -71,6 +71,7 @@ REQUESTS = {
     "5": error("QMP input must be a JSON object"),
     '{"a": 1, "a": 2}': error("JSON parse error, duplicate key"),
     '{"execute": NaN}': error("JSON parse error, invalid keyword 'NaN'"),
+    '{"execute": "stop", "id": -1e999}': error("JSON parse error, number '-1e999' is too large"),
 }
 
 
