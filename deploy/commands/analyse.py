@@ -13,6 +13,7 @@ from deploy.library import open_recording
 from deploy.plan import CPU
 from deploy.reading_options import add_recording
 from deploy.reporting import complain, put
+from machine.board import RAM_BASE
 from machine.errors import EXIT_DIVERGED, EXIT_DONE, EXIT_UNREADABLE, UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from deploy.bisection.symbols import Symbols
+    from machine.analysis.base import Analysis
+    from machine.board import Board
     from machine.recording.reader import Recording
 
 COVERAGE: Final = "coverage"
@@ -57,6 +60,7 @@ def run(options: argparse.Namespace) -> int:
     analysis = make_analysis(options.ask[0], options.ask[1:])
     symbols = _symbols(options)
     recording = open_recording(options.recording)
+    _check_place(recording.board, analysis)
     with nullcontext(options.scheduler) if options.scheduler is not None else Crew() as workers:
         answers, summary = run_in_parts(recording, options.jobs, workers, tuple(options.ask))
     for answer in answers:
@@ -86,6 +90,17 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError("--lcov: say with --symbols FILE where the symbols are")
     if options.lcov is not None and not Path(options.lcov).parent.is_dir():
         raise UsageError(f"{options.lcov}: cannot write: there is no such directory")
+
+
+def _check_place(board: Board, analysis: Analysis) -> None:
+    """UsageError unless what it is about lies in the guest's memory."""
+    start, size = analysis.watched or analysis.about or (RAM_BASE, 0)
+    end = RAM_BASE + board.memory
+    if not RAM_BASE <= start <= start + size <= end:
+        raise UsageError(
+            f"--ask: {size} bytes at {start:#x} are not in the guest's memory, which goes from {RAM_BASE:#x} to"
+            f" {end - 1:#x}; the address is a physical one"
+        )
 
 
 def _symbols(options: argparse.Namespace) -> Symbols:

@@ -53,6 +53,9 @@ class Analysis(ABC):
     watched: tuple[int, int] | None = None
     """The first byte, guest physical, and the bytes of memory whose writes written() is told; that costs speed."""
 
+    about: tuple[int, int] | None = None
+    """The same, where writes are not told.  Who asks about what is not memory hears so."""
+
     def __init__(self, *words: str) -> None:
         if words:
             raise ValueError(f"{type(self).__name__} takes no words, not {' '.join(words)}")

@@ -21,7 +21,7 @@ class Changes(Analysis):
     every: ClassVar[int] = 1 << 16
 
     def __init__(self, *words: str) -> None:
-        self._address, self._size = range_of("changes", words)
+        self.about = self._address, self._size = range_of("changes", words)
         self._rows: list[list[Any]] = []
         self._first = self._last = b""
         self._looked = 0
