@@ -8,7 +8,6 @@ from __future__ import annotations
 import mmap
 import secrets
 import shutil
-from contextlib import suppress
 from dataclasses import replace
 from itertools import chain, repeat
 from typing import TYPE_CHECKING
@@ -129,12 +128,10 @@ def _copy(recording: Recording, snapshot: Snapshot, begun: Cut, target: Path, re
     # A name keeps it from being deleted.
     label = snapshot.label or BASE_LABEL
     own = replace(snapshot, recording=recording_id, number=1, place=place, label=label, work_ns=0)
-    with mmap.mmap(-1, snapshot.memory) as memory:
-        with memoryview(memory) as view:
-            SnapshotStore(recording.path, recording.facts.id).load_memory(snapshot.number, view)
-            SnapshotWriter(target, recording_id).add(own, _pages(view), None)
-        with suppress(BufferError):
-            memory.close()
+    # Not closed: who has raised an error may still hold a view of it.
+    with memoryview(mmap.mmap(-1, snapshot.memory)) as view:
+        SnapshotStore(recording.path, recording.facts.id).load_memory(snapshot.number, view)
+        SnapshotWriter(target, recording_id).add(own, _pages(view), None)
 
 
 def _pages(view: memoryview) -> Iterator[tuple[int, memoryview]]:

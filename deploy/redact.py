@@ -12,7 +12,7 @@ import msgspec
 
 from machine.codec import decode, encode
 from machine.errors import LocalWireError, RemoteWireError, UsageError
-from machine.message import Access, Digest, Done
+from machine.message import Access, Digest, Done, Register
 from machine.message_base import MessageStruct
 from machine.recording.format import FORMAT_VERSION, node_name, node_names, topic_of
 from machine.recording.trusted import trusted
@@ -75,7 +75,7 @@ def _blank(message: Any) -> Any:  # noqa: ANN401  # any message, or a part of on
     if isinstance(message, Digest):
         return message
     changes: dict[str, Any] = {}
-    if isinstance(message, (Access, Done)):
+    if isinstance(message, (Access, Done, Register)):
         changes["value"] = 0
     for name in message.__struct_fields__:
         value = getattr(message, name)

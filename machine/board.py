@@ -24,6 +24,7 @@ HIGHEST_MEMORY: Final = 16 * GIB
 PAGE_BYTES: Final = 4096
 HIGHEST_IRQ: Final = 31
 HIGHEST_SHIFT: Final = 10
+HIGHEST_CELL: Final = (1 << 32) - 1
 CONTROLLER_WINDOWS: Final = (
     ("test", 0x10_0000, 0x1000),
     ("plic", 0xC00_0000, 0x400_0000),
@@ -197,12 +198,22 @@ def _parse_properties(table: dict[str, object], where: str) -> tuple[tuple[str, 
     rows: list[tuple[str, Property]] = []
     for key, value in sorted(table.items()):
         if isinstance(value, list):
-            rows.append((key, tuple(_typed(v, int, f"{where}.{key}") for v in value)))
-        elif isinstance(value, (int, str)) and not isinstance(value, bool):
+            rows.append((key, tuple(_cell(v, f"{where}.{key}") for v in value)))
+        elif isinstance(value, str):
             rows.append((key, value))
+        elif isinstance(value, int) and not isinstance(value, bool):
+            rows.append((key, _cell(value, f"{where}.{key}")))
         else:
             raise BoardError(f"{where}.{key}: {value!r} is not a number, a string or a list of numbers")
     return tuple(rows)
+
+
+def _cell(value: object, where: str) -> int:
+    """A number of a device tree (Devicetree Specification 0.4, 2.2.4)."""
+    number: int = _typed(value, int, where)
+    if not 0 <= number <= HIGHEST_CELL:
+        raise BoardError(f"{where}: {number} is not 0 to {HIGHEST_CELL}")
+    return number
 
 
 def _parse_memory(value: object, where: str) -> int:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deploy.redact import redact
+from deploy.redact import blanked, redact
 from deploy.replaying import plan_replay
-from machine.codec import decode, type_of
+from machine.codec import decode, encode, type_of
 from machine.errors import LogError, UsageError
-from machine.message import HostInput
+from machine.frame import Frame
+from machine.message import HostInput, Register, RegisterMap
 from machine.recording.reader import Recording
 from machine.recording.writer import RecordingWriter
 from tests.unit.machine.recordings import FRAMES, write
@@ -51,6 +52,12 @@ def test_a_channel_that_is_none_is_named_and_nothing_written(tmp_path: Path) -> 
     with pytest.raises(UsageError, match="no channel or node 'toaster'"):
         redact(Recording.open(write(tmp_path / "x.dejavm")), ["toaster"], tmp_path / "y.dejavm")
     assert not (tmp_path / "y.dejavm").exists()
+
+
+def test_what_a_device_shows_in_its_registers_is_gone_too() -> None:
+    shown = RegisterMap((Register(7, value=0x41), Register(8, value=3, latch_mask=1)))
+    frame = Frame(type_of(RegisterMap), 2, 1, 50, encode(shown))
+    assert decode(frame.type, blanked(frame).payload) == RegisterMap((Register(7), Register(8, latch_mask=1)))
 
 
 def test_a_payload_that_is_no_message_loses_all_its_bytes(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ irq = 11
 
 text = st.text(st.characters(blacklist_categories=["Cs"]), max_size=20)
 properties = st.dictionaries(
-    text, st.integers(0, 2**62) | text | st.lists(st.integers(0, 9), max_size=3).map(tuple), max_size=3
+    text, st.integers(0, 2**32 - 1) | text | st.lists(st.integers(0, 9), max_size=3).map(tuple), max_size=3
 ).map(lambda table: tuple(sorted(table.items())))
 
 
@@ -104,6 +104,8 @@ def test_the_boards_we_ship_are_good() -> None:
         ('"rtc0"', '"RTC 0"', "a name is small letters"),
         ("3686400", "1.5", r"device\.serial0\.properties\.clock-frequency: 1.5"),
         ("[1, 2]", '[1, "2"]', r"properties\.cells: '2' is not a whole number"),
+        ("3686400", "4294967296", r"properties\.clock-frequency: 4294967296 is not 0 to 4294967295"),
+        ("[1, 2]", "[1, -1]", r"properties\.cells: -1 is not 0 to 4294967295"),
     ],
 )
 def test_what_is_wrong_is_named_by_file_and_key(old: str, new: str, error: str) -> None:
