@@ -40,6 +40,25 @@ def is_at_an_end(gdb: Gdb, line: str) -> bool:
     return "reason" not in gdb.go(line) and "No more reverse-execution history" in gdb.said
 
 
+def test_a_step_enters_a_trap_and_returns_from_it(home: Home) -> None:
+    with served(home, record(home, "traps")) as place, Gdb(home) as gdb:
+        gdb.attach(place)
+        gdb.seek(700_000)
+        handler = gdb.value("$stvec")
+        gdb.tell(f"hbreak *{handler:#x}")
+        gdb.go("continue")
+        gdb.tell("delete")
+        entered = gdb.icount
+        gdb.go("reverse-stepi")
+        gdb.go("stepi")
+        assert (gdb.pc, gdb.icount) == (handler, entered)
+        while "sret" not in gdb.tell("x/i $pc"):
+            gdb.go("stepi")
+        back, returns = gdb.value("$sepc"), gdb.icount
+        gdb.go("stepi")
+        assert (gdb.pc, gdb.icount) == (back, returns + 1)
+
+
 def test_ten_steps_forward_and_ten_back_meet_the_same_addresses(home: Home) -> None:
     with served(home, record(home, "traps")) as place, Gdb(home) as gdb:
         gdb.attach(place)
