@@ -54,8 +54,12 @@ class _Sample:
 class Census:
     """Looks once a second, and at every turn of the broker's loop whether somebody keeps the machine waiting."""
 
-    def __init__(self, roster: Roster, clock: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(
+        self, roster: Roster, clock: Callable[[], int] = time.monotonic_ns, *, lost: Callable[[], str] = str
+    ) -> None:
+        """`lost`: who has no process, as waiting_for() has it."""
         self._roster = roster
+        self._lost = lost
         self._clock = clock
         self._new = self._old = _Sample(clock())
         self.last = _NOTHING
@@ -90,7 +94,7 @@ class Census:
         """`nic0 (12 s)`; "" when nobody keeps the machine waiting."""
         member = self._awaited()
         if member is None:
-            return ""
+            return self._lost()
         return f"{member.name} ({(self._clock() - self._since_ns) // NS_PER_S} s)"
 
     def rates(self, session: Session) -> tuple[int, int]:

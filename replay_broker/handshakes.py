@@ -1,8 +1,9 @@
-"""Connections that have come to nothing: who speaks another language than ZeroMQ's, or has no key where one is needed.
+"""Connections that have come to nothing: who speaks another language than ZeroMQ's, or has no key where one is needed;
+and those that are over.
 
 ZeroMQ hangs up on them by itself and tells its monitor (zmq_socket_monitor(3)); a wrong key is the gatekeeper's.
 
-Lives here: counting them.  Never here: whoever got through.
+Lives here: noticing them.  Never here: whose they were.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ import zmq
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-EVENTS: Final = zmq.Event.HANDSHAKE_FAILED_PROTOCOL | zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
-KIND: Final = struct.Struct("=H")
-"""What an event's first part begins with; the second is where it was."""
+FAILED: Final = zmq.Event.HANDSHAKE_FAILED_PROTOCOL | zmq.Event.HANDSHAKE_FAILED_NO_DETAIL
+EVENT: Final = struct.Struct("=HI")
+"""An event's first part: what, and of which descriptor where it is an end; the second part is where it was."""
 REMOTE: Final = b"tcp:"
 
 
@@ -30,9 +31,11 @@ class Handshakes:
         watched: zmq.Socket[bytes],
         name: str,
         refuse: Callable[[str], None],
+        over: Callable[[int], None],
     ) -> None:
+        """`refuse` hears of a connection that failed, `over` the descriptor that one had."""
         place = f"inproc://handshakes-{id(watched)}"
-        watched.monitor(place, EVENTS)
+        watched.monitor(place, FAILED | zmq.Event.DISCONNECTED)
         self._socket = context.socket(zmq.PAIR)
         # What does not fit would keep ZeroMQ's own thread waiting for us.
         self._socket.setsockopt(zmq.RCVHWM, 0)
@@ -43,6 +46,7 @@ class Handshakes:
         self._watched = watched
         self._name = name
         self._refuse = refuse
+        self._over = over
         # Whoever has never found it empty is not woken (zmq_getsockopt(3), ZMQ_FD).
         self.serve()
 
@@ -53,7 +57,10 @@ class Handshakes:
                 event, place = self._socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return
-            (kind,) = KIND.unpack_from(event)
+            kind, descriptor = EVENT.unpack(event)
+            if kind == zmq.Event.DISCONNECTED:
+                self._over(descriptor)
+                continue
             # Who hangs up before it has said who it is: here perhaps a `ps` that is done; from elsewhere, somebody
             # without a key, who has noticed first.
             if kind == zmq.Event.HANDSHAKE_FAILED_NO_DETAIL and not place.startswith(REMOTE):

@@ -29,6 +29,8 @@ SUCCESSOR_S: Final = 60.0
 """How long another process of the name may take to come and to be as far as the one that died."""
 LAST_WORD_S: Final = 5.0
 """How long who started a process may take to say how it ended, where it is not rebuilt."""
+SHOWN_S: Final = 1.0
+"""A shorter wait is nobody's business."""
 TRIES: Final = 3
 """Deaths at one message, or before a successor was as far as its predecessor."""
 BARREN: Final = 10
@@ -91,12 +93,18 @@ class Losses:
     def watch(self, member: Member) -> None:
         """Notice the end of a node's process, where it is one of this host's."""
         try:
-            descriptor = os.pidfd_open(member.pid)
+            self._note(member, os.pidfd_open(member.pid))
         except ProcessLookupError:
-            # It has died since it said Hello, and whoever started it has cleared it away: readable at once.
-            descriptor = os.eventfd(1, os.EFD_CLOEXEC)
+            # It has died since it said Hello, and whoever started it has cleared it away.
+            self.sever(member)
         except (OSError, OverflowError):
             return
+
+    def sever(self, member: Member) -> None:
+        """A node's process is no more, or is about to end."""
+        self._note(member, os.eventfd(1, os.EFD_CLOEXEC))  # readable at once
+
+    def _note(self, member: Member, descriptor: int) -> None:
         self._watched[descriptor] = (member, member.pid)
         self._epoll.register(descriptor, select.EPOLLIN)
 
@@ -162,6 +170,13 @@ class Losses:
     def is_lost(self, number: int) -> bool:
         """Whether a node has no process that is as far as it was."""
         return number in self._lost
+
+    def waiting_for(self) -> str:
+        """`cpu (12 s)`: who has been without a process for longer than a moment; "" if nobody has."""
+        waits = [(loss.since_s, loss.member.name) for loss in self._lost.values() if not loss.doomed]
+        since_s, name = min(waits, default=(time.monotonic(), ""))
+        waited_s = time.monotonic() - since_s
+        return f"{name} ({int(waited_s)} s)" if waited_s >= SHOWN_S else ""
 
     def retelling(self, number: int) -> Retelling | None:
         """What the successor of a node is being told."""

@@ -96,6 +96,12 @@ class Rebuilder:
         if self._host.is_near(member):
             self.losses.watch(member)
 
+    def sever(self, identity: bytes) -> None:
+        """A connection from another host is over: a node's process ends with it (machine/distant.py)."""
+        member = self._roster.by_number(self._roster.numbers.get(identity, 0))
+        if member is not None:
+            self.losses.sever(member)
+
     def expect_nobody(self) -> None:
         """Whoever starts processes has told the machine to leave: nobody stands in for one that dies, or has died."""
         self._wanted = False

@@ -85,12 +85,12 @@ class Server:
         self.outbox = Outbox(roster, sockets.tell_node, self._note)
         self.rebuilder = Rebuilder(self, roster, self.changes, wanted=rebuild and mode is m.RunMode.RECORD)
         self.door = Door(roster, mode, self.outbox.tell, self.rebuilder.watch)
-        sockets.refuse = self.door.refuse
+        sockets.refuse, sockets.severed = self.door.refuse, self.rebuilder.sever
         self._clients = Clients(self, sockets.tell_client, self.door.refuse, monitor)
         self._over_since: float | None = None
         self._dismissed = False
         self.exit_code = 0
-        self.census = Census(roster)
+        self.census = Census(roster, lost=self.rebuilder.losses.waiting_for)
         self.census.backends = lambda: self.changes.words(self.session)
         self.relay = Relay(self.outbox.queue, self.census.relayed)
         self.barrier = Barrier(roster)
@@ -233,7 +233,7 @@ class Server:
                 self._hear_last_word(dead, frame)
                 continue
             if number is None:
-                user = self._sockets.user(identity)
+                user = self._sockets.user_of_new(identity)
                 self._look_for_deaths()  # its predecessor may have died a moment ago
                 if self._is_torn(user, frame):
                     return

@@ -63,7 +63,11 @@ class Sockets:
         self._poller = zmq.Poller()
         self.refuse: Callable[[str], None] = lambda _: None
         """Told what was refused before it was a message."""
+        self.severed: Callable[[bytes], None] = lambda _: None
+        """Told the identity of a connection with a key that is over."""
         self._users: dict[bytes, str] = {}
+        self._descriptors: dict[int, bytes] = {}
+        """The identity whose connection has, or had, a descriptor."""
         self._ready: dict[object, int] = {}
         self._gatekeeper: Gatekeeper | None = None
         self._remote = remote is not None
@@ -113,8 +117,13 @@ class Sockets:
         """What has come from control clients."""
         return self._take(self._control)
 
-    def user(self, identity: bytes) -> str:
-        """Whose key a connection has; "" for one of this host, which needs none."""
+    def user_of_new(self, identity: bytes) -> str:
+        """Whose key a new connection has; "" for one of this host, which needs none.
+
+        Of those that were over before it began `severed` has been told.
+        """
+        for handshakes in self._handshakes:
+            handshakes.serve()
         return self._users.get(identity, "")
 
     def tell_node(self, identity: bytes, parts: Sequence[bytes]) -> None:
@@ -138,13 +147,18 @@ class Sockets:
     def _refuse_early(self, reason: str) -> None:
         self.refuse(reason)
 
+    def _is_over(self, descriptor: int) -> None:
+        identity = self._descriptors.pop(descriptor, None)
+        if identity is not None:
+            self.severed(identity)
+
     def _bind(self, endpoint: str, name: str, *, waiting: int) -> zmq.Socket[bytes]:
         socket = self._context.socket(zmq.ROUTER)
         socket.setsockopt(zmq.LINGER, LINGER_MS)
         socket.setsockopt(zmq.SNDHWM, waiting)
         socket.setsockopt(zmq.RCVHWM, MOST_ANSWERS)
         socket.setsockopt(zmq.MAXMSGSIZE, LARGEST_PART_BYTES)
-        handshakes = Handshakes(self._context, socket, name, self._refuse_early)
+        handshakes = Handshakes(self._context, socket, name, self._refuse_early, self._is_over)
         self._handshakes.append(handshakes)
         self._poller.register(handshakes.fd, zmq.POLLIN)
         socket.bind(endpoint)
@@ -184,6 +198,8 @@ class Sockets:
             except zmq.Again:
                 return
             identity, user = first.bytes, _user_of(first)
+            if user and identity not in self._users:
+                self._descriptors[int(first.get(zmq.SRCFD))] = identity
             parts = socket.recv_multipart() if first.more else []
             if self._users.setdefault(identity, user) != user:
                 self.refuse(f"a message with {user or 'nobody'}'s key from a connection of another")

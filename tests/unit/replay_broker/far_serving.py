@@ -15,7 +15,7 @@ from machine.keys import OPERATOR, ClientKeys, KeyRing
 from replay_broker import server as server_module
 from replay_broker.roster import Roster
 from replay_broker.server import Server
-from replay_broker.session.record import RecordSession
+from replay_broker.session.lasting import LastingSession
 from replay_broker.sockets import Sockets
 from tests.harness.ports import free_port
 from tests.unit.replay_broker.serving import NAMES, PATIENCE_S, status_from
@@ -39,7 +39,7 @@ class Far:
         self.bus, self.control = f"tcp://127.0.0.1:{port}", f"tcp://127.0.0.1:{port + 1}"
         sockets = Sockets(f"ipc://{directory}/b", f"ipc://{directory}/c", (self.bus, self.control), self.ring)
         self.server = Server(
-            sockets, Roster.of(NAMES), m.RunMode.RECORD, lambda send: RecordSession(BOARD, send, TalliedLedger())
+            sockets, Roster.of(NAMES), m.RunMode.RECORD, lambda send: LastingSession(BOARD, send, TalliedLedger())
         )
         self._ports: list[Port] = []
         self._thread = threading.Thread(target=self.server.run, daemon=True)
@@ -57,6 +57,11 @@ class Far:
         port = self.port(key)
         port.send(m.Hello(m.WIRE_VERSION, name or key, 1, "memory"), BROKER, 0)
         return port
+
+    def sever(self, port: DistantPort) -> None:
+        """A node's connection is over."""
+        self._ports.remove(port)
+        port.close(0)
 
     def status(self) -> m.Status:
         """Ask how it is."""

@@ -18,7 +18,7 @@ from machine.icount import BROKER
 from machine.keys import OPERATOR, ClientKeys, KeyRing
 from tests.harness.stranger import NO_KEY
 from tests.unit.replay_broker.far_serving import Far, far_broker
-from tests.unit.replay_broker.serving import NAMES, PATIENCE_S, hear
+from tests.unit.replay_broker.serving import NAMES, PATIENCE_S, be_welcomed, begin, fail_on_purpose, hear
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,6 +46,20 @@ def test_a_key_is_good_for_its_own_name_only(far: Far) -> None:
 def test_a_second_process_with_the_right_key_is_refused_while_the_first_is_there(far: Far) -> None:
     assert isinstance(hear(far.node("cpu")), m.Welcome)
     assert hear(far.node("cpu")) == m.Refused("node cpu is already here, process 1")
+
+
+def test_whoever_comes_behind_a_connection_that_is_over_is_the_same_node_s_successor(far: Far) -> None:
+    first = far.node("cpu")
+    assert isinstance(hear(first), m.Welcome)
+    far.sever(first)
+    ports = {name: far.node(name) for name in NAMES}
+    for port in ports.values():
+        be_welcomed(port)
+    begin(ports)
+    far.sever(ports["serial0"])
+    assert be_welcomed(far.node("serial0")).rebuild
+    assert far.status().refused == 0
+    fail_on_purpose(ports["cpu"])
 
 
 def test_a_key_that_nobody_knows_opens_nothing(far: Far, tmp_path: Path) -> None:

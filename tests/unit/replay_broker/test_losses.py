@@ -21,6 +21,24 @@ def test_nobody_is_waited_for_when_whoever_starts_processes_has_told_the_machine
     found.close()
 
 
+def test_who_has_no_process_is_what_the_machine_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock_s = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: clock_s)
+    found = Losses(lambda *_: None)
+    assert found.waiting_for() == ""
+    found.lose(Member("cpu", 1, pid=77), None, 0, 5)
+    clock_s += 0.5
+    found.lose(Member("serial0", 2, pid=78), None, 0, 5)
+    assert found.waiting_for() == ""
+    clock_s += 12.0
+    assert found.waiting_for() == "cpu (12 s)"
+    found.find(1, 0, 5)
+    assert found.waiting_for() == "serial0 (12 s)"
+    found.find(2, 0, 5)
+    assert found.waiting_for() == ""
+    found.close()
+
+
 def test_a_node_whose_processes_die_one_after_the_other_while_nothing_goes_on_is_given_up() -> None:
     found, member = Losses(lambda *_: None), Member("cpu", 1, pid=77)
     for _ in range(BARREN - 1):
