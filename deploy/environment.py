@@ -48,7 +48,8 @@ def cache_directory() -> Path:
 def runtime_directory() -> Path:
     """Where the directory of a running machine is made: short, and the user's own if the host has such."""
     given = os.environ.get("XDG_RUNTIME_DIR", "")
-    if given and _names_sockets(given) and os.access(given, os.W_OK | os.X_OK):
+    # A relative one is not valid (XDG Base Directory Specification 0.8).
+    if os.path.isabs(given) and _names_sockets(given) and os.access(given, os.W_OK | os.X_OK):
         return Path(given)
     # Imported here: most commands make no such directory, and it takes as long to import as all of this package.
     import tempfile  # noqa: PLC0415

@@ -46,7 +46,7 @@ def judge(mode: RunMode, status: Status, exit_codes: Mapping[str, int], seconds:
         case RunState.ENDED if mode in REPLAYS:
             pass
         case RunState.ENDED:
-            code, lines = _judge_power_off(status)
+            code, lines = judge_power_off(status.power_off_reason)
         case RunState.STOPPED:
             lines = [status.detail] if status.detail else []
         case RunState.DIVERGED:
@@ -65,8 +65,9 @@ def judge_death(death: Death, status: Status, seconds: float) -> Outcome:
     return Outcome(status, death.exit_code if known else EXIT_FAILED, (text,), seconds)
 
 
-def _judge_power_off(status: Status) -> tuple[int, list[str]]:
-    match status.power_off_reason:
+def judge_power_off(reason: PowerOffReason) -> tuple[int, list[str]]:
+    """The exit code of a run that the guest has ended, and what is told of it."""
+    match reason:
         case PowerOffReason.FAILURE:
             return EXIT_FAILED, ["the guest switched off and said that it had failed"]
         case PowerOffReason.REBOOT:

@@ -9,7 +9,6 @@ from deploy.parser import seconds
 from deploy.reporting import complain, put
 from deploy.supervision.ending import end_machine
 from deploy.supervision.place import find
-from machine.errors import EXIT_DONE, EXIT_FAILED
 
 if TYPE_CHECKING:
     import argparse
@@ -34,4 +33,4 @@ def run(options: argparse.Namespace) -> int:
     put(f"{places.name} is down: {how}")
     if ended.detail:
         complain(f"{places.name}: {ended.detail}")
-    return EXIT_FAILED if ended.state in ("FAILED", "DIVERGED") else EXIT_DONE
+    return ended.exit_code

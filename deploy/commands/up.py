@@ -88,7 +88,8 @@ def _launch(options: argparse.Namespace, board: Board, own: tuple[str, ...]) -> 
         gdb=gdb_place(options),
         # Who holds a CPU by gdb holds none that stands in for it.
         rebuild=options.on_death == "rebuild" and options.gdb is None,
-        go_on=record and options.on_broker_death == "continue",
+        # Whether it is recorded is said where the broker is.
+        go_on=(record or "broker" not in own) and options.on_broker_death == "continue",
     )  # fmt: skip
 
 

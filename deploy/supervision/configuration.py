@@ -131,7 +131,7 @@ def _program(process: ProcessPlan, directory: str) -> str:
     return _PROGRAM.format(
         name=process.name,
         command=_command(process.argv),
-        directory=_checked(directory).replace("%", "%%"),
+        directory=_checked_directory(directory).replace("%", "%%"),
         priority=BROKER_PRIORITY if broker else NODE_PRIORITY,
         # The listener starts another, when the machine has been taken back.
         restart="false" if broker else "unexpected",
@@ -142,6 +142,13 @@ def _program(process: ProcessPlan, directory: str) -> str:
 def _command(argv: Sequence[str]) -> str:
     """A command line as supervisor reads it: shell quoting, % doubled but in %(here)s."""
     return shlex.join([_checked(word) for word in argv]).replace("%", "%%").replace(f"%{HERE}", HERE)
+
+
+def _checked_directory(directory: str) -> str:
+    """UsageError for one that supervisor would take for another."""
+    if HERE in directory or directory != directory.strip():
+        raise UsageError(f"{directory!r}: supervisor's configuration cannot hold this directory; stand in another")
+    return _checked(directory)
 
 
 def _checked(word: str) -> str:

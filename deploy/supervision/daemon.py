@@ -62,7 +62,7 @@ def start(places: ServicePlaces) -> None:
         cwd=places.directory,
         env=service_environment(places.directory),
     )
-    if done.returncode and not places.directory.exists():
+    if done.returncode < 0 or (done.returncode and not places.directory.exists()):
         raise MachineError(ENDED_EARLY)
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()

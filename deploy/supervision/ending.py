@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from deploy.outcome import TERMINAL_STATES
 from deploy.supervision import daemon
 from deploy.supervision.place import give_back
-from deploy.supervision.report import reach, read_end
+from deploy.supervision.report import reach, read_end, verdict_on
 from machine.errors import ConnectionLost, MachineError
 from machine.message import RunState, Status
 
@@ -50,6 +50,7 @@ class Ended:
     state: str
     """The machine's last word; CUT_SHORT if it had none, "" if it had gone before."""
     detail: str
+    exit_code: int
     powered_off: bool
 
 
@@ -65,9 +66,9 @@ def end_machine(places: ServicePlaces, patience_s: float, say: Callable[[str], N
     last = read_end(places) or {}
     daemon.end(places, HANGING_S if manner is Manner.HANGS else daemon.LEAVE_S)
     give_back(places)
-    return Ended(
-        str(last.get("state", CUT_SHORT if was_up else "")), str(last.get("detail", "")), manner is Manner.POWERED_OFF
-    )
+    state = str(last.get("state", CUT_SHORT if was_up else ""))
+    code, detail = verdict_on(last)
+    return Ended(state, detail, code, manner is Manner.POWERED_OFF)
 
 
 def _reach_and_end(places: ServicePlaces, patience_s: float, say: Callable[[str], None]) -> Manner:

@@ -29,12 +29,17 @@ class Horizon:
     """What is known of one machine's broker from here."""
 
     def __init__(self, places: ServicePlaces, *, awaits: bool, clock: Callable[[], float] = time.monotonic) -> None:
-        """`awaits`: the broker's host starts another one when it is killed."""
+        """`awaits`: the broker's host starts another one when it is killed, if it records."""
         self._places = places
-        self._awaits = awaits
+        self._may_return = awaits
+        self._recorded = False
         self._clock = clock
         self._lost_s: float | None = None
         self._why = ""
+
+    @property
+    def _awaits(self) -> bool:
+        return self._may_return and self._recorded
 
     def lost(self, why: str) -> None:
         """The connection is broken."""
@@ -45,8 +50,9 @@ class Horizon:
         if self._awaits:
             self._places.say_returning(f"{why}; another broker is waited for")
 
-    def seen(self) -> bool:
-        """A broker has spoken; whether it was out of sight before."""
+    def seen(self, *, recorded: bool) -> bool:
+        """A broker has spoken, and said whether the run is recorded; whether it was out of sight before."""
+        self._recorded = recorded
         if self._lost_s is None:
             return False
         log.warning("a broker is there again after %.1f s", self._clock() - self._lost_s)

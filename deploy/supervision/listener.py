@@ -30,7 +30,7 @@ from deploy.supervision.returning import Returning
 from machine.errors import MachineError, RemoteWireError
 from machine.fdstore import FdStore
 from machine.leaving import leave
-from machine.message import ProcessEnded, Status
+from machine.message import ProcessEnded, RunMode, Status
 from machine.node import Diagnostics, die_with_parent, start_diagnostics
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ class Listener:
         except RemoteWireError as error:
             self._lose_sight(str(error))
             return
-        if status is not None and self._horizon.seen():
+        if status is not None and self._horizon.seen(recorded=status.mode is RunMode.RECORD):
             self._exits.clear()
         if self._end is None and (detail := self._horizon.given_up()):
             self._end = self._failed(detail)

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from deploy.control import Control, Remote
-from deploy.outcome import TERMINAL_STATES
+from deploy.outcome import TERMINAL_STATES, judge_power_off
+from deploy.plan import MODE_NAMES
 from deploy.supervision.configuration import LISTENER
 from deploy.supervision.daemon import Supervisor
 from deploy.supervision.place import DESERTED
-from machine.message import NodeState, NodeStatus, RunState, Status
+from machine.errors import EXIT_FAILED
+from machine.message import NodeState, NodeStatus, PowerOffReason, RunState, Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,6 +82,11 @@ class Report:
         return "returning" if self.returning else "silent"
 
     @property
+    def mode(self) -> str:
+        """What is done with the log: the broker knows, another host was not asked for it."""
+        return self.facts.mode if self.status is None else MODE_NAMES[self.status.mode]
+
+    @property
     def detail(self) -> str:
         """Why it is so, where there is more to say."""
         if self.left and (self.status is None or self.status.state not in TERMINAL_STATES):
@@ -88,7 +95,16 @@ class Report:
             return f"just starting, or ending; if that lasts, clear it away with: dejavm down {self.name}"
         if self.status is not None:
             return self.status.detail
-        return str((self.end or {}).get("detail", self.returning))
+        return self.returning if self.end is None else verdict_on(self.end)[1]
+
+
+def verdict_on(end: Mapping[str, Any]) -> tuple[int, str]:
+    """The exit code that a machine's last word comes to, and what there is to say."""
+    detail = str(end.get("detail", ""))
+    if end.get("state") in (RunState.FAILED.name, RunState.DIVERGED.name):
+        return EXIT_FAILED, detail
+    code, lines = judge_power_off(PowerOffReason(end.get("power_off_reason", PowerOffReason.OUTSIDE)))
+    return code, detail or " ".join(lines)
 
 
 def write_facts(places: ServicePlaces, facts: Facts) -> None:
@@ -172,6 +188,7 @@ def plain(found: Report) -> dict[str, Any]:
     return {
         "name": found.name,
         **{key: value for key, value in asdict(found.facts).items() if key not in ("nodes", "control", "keys")},
+        "mode": found.mode,
         "state": found.state,
         "icount": status.icount if status else end.get("icount", 0),
         "mips": status.icount_per_s / 1e6 if status else 0.0,
@@ -207,13 +224,11 @@ def _headline(found: Report) -> str:
     if waiting_for:
         words.append(f"waiting for {waiting_for},")
     if status is not None and status.state not in TERMINAL_STATES:
-        words.append(f"board {found.facts.board}, {found.facts.mode}, {status.messages:,} messages")
+        words.append(f"board {found.facts.board}, {found.mode}, {status.messages:,} messages")
         if status.refused:
             words.append(f"({status.refused:,} refused)")
     elif found.end is not None:
-        words.append(
-            f"board {found.facts.board}, {found.facts.mode}, after {found.end.get('icount', 0):,} instructions"
-        )
+        words.append(f"board {found.facts.board}, {found.mode}, after {found.end.get('icount', 0):,} instructions")
     if found.detail:
         words.append(f"({found.detail})")
     if found.facts.recording:

@@ -18,7 +18,7 @@ from deploy.supervision.last_word import keep_room
 from deploy.supervision.place import claim, give_back
 from deploy.supervision.processes import ServiceOptions, plan_service
 from deploy.supervision.remains import remains
-from deploy.supervision.report import Facts, reach, read_end, write_facts
+from deploy.supervision.report import Facts, reach, read_end, verdict_on, write_facts
 from machine.board import render_board
 from machine.errors import EXIT_DONE, EXIT_FAILED, EXIT_UNREADABLE, EXIT_USAGE, Interrupted, MachineError
 from machine.message import RunState
@@ -168,9 +168,9 @@ def _await_run(places: ServicePlaces, timeout_s: float, look: Callable[[], None]
 
 
 def _judge(end: dict[str, Any]) -> tuple[int, str]:
-    """A guest that is done already is no failure."""
+    """A guest that is done already is no failure, unless it says so."""
     if end["state"] == RunState.ENDED.name:
-        return EXIT_DONE, ""
+        return verdict_on(end)
     manners = list(end["exits"].values())
     for code in (EXIT_USAGE, EXIT_UNREADABLE):
         if f"ended with exit code {code}" in manners:

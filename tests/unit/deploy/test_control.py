@@ -92,7 +92,7 @@ def test_a_machine_whose_broker_leaves_while_its_end_is_waited_for_has_ended(
     monkeypatch.setattr(ServicePlaces, "supervisor_pid", lambda _: os.getpid())
     monkeypatch.setattr(daemon, "end", lambda *_: None)
     ended = ending.end_machine(places, 20.0, said.append)
-    assert (ended, said) == (ending.Ended("STOPPED", "ended before it began", powered_off=False), [])
+    assert (ended, said) == (ending.Ended("STOPPED", "ended before it began", 0, powered_off=False), [])
 
 
 def test_ps_tells_the_end_of_a_machine_whose_broker_leaves_while_it_is_asked(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +16,9 @@ from deploy.environment import cache_directory, runtime_directory
 from deploy.guest.__main__ import default_cache
 from deploy.guest.errors import GuestError
 from machine.errors import EXIT_DONE, EXIT_USAGE, BackendError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NOBODY_KNOWN = 54321
 
@@ -32,22 +37,34 @@ def test_who_has_no_home_needs_none_until_a_guest_is_to_be_built(no_home: None) 
         default_cache()
 
 
+@pytest.fixture
+def base() -> Iterator[Path]:
+    """A directory whose name leaves room for another."""
+    with tempfile.TemporaryDirectory(prefix="dj-", dir="/tmp") as directory:
+        yield Path(directory)
+
+
 @pytest.mark.parametrize("name", ["a b", "\u00fc", "semi;colon", "a#b"])
-def test_a_runtime_directory_may_have_many_names(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path(name).mkdir()
-    monkeypatch.setenv("XDG_RUNTIME_DIR", name)
-    assert runtime_directory() == Path(name)
+def test_a_runtime_directory_may_have_many_names(name: str, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (base / name).mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(base / name))
+    assert runtime_directory() == base / name
 
 
 @pytest.mark.parametrize("name", ["b\udcff", "\u00fc" * 31, "a,b", "a:b", "a%b", "a'b", 'a"b', "a\nb"])
 def test_one_that_no_socket_in_it_can_be_spoken_of_is_left_alone(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path(name).mkdir()
-    monkeypatch.setenv("XDG_RUNTIME_DIR", name)
-    assert runtime_directory() != Path(name)
+    (base / name).mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(base / name))
+    assert runtime_directory() != base / name
+
+
+def test_one_that_depends_on_where_one_stands_is_none(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(base)
+    Path("rel").mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "rel")
+    assert runtime_directory() != Path("rel")
 
 
 @pytest.mark.parametrize("level", ["", "debug", "INFO", "Warning"])

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from supervisor.loggers import LevelsByName, LogRecord, RotatingFileHandler
 
 from deploy.plan import Launch, Places, plan_processes
-from deploy.supervision import daemon, ending
+from deploy.supervision import daemon, ending, starting
 from deploy.supervision.configuration import Service, render
 from deploy.supervision.diagnostics import Stream
 from deploy.supervision.example import BOARD, FOLDER, example_configuration
@@ -32,7 +32,7 @@ from deploy.supervision.report import Facts, Report, lines, plain, write_facts
 from machine.board import parse_board
 from machine.errors import UsageError
 from machine.keys import KeyRing
-from machine.message import NodeState, NodeStatus, RunMode, RunState, Status
+from machine.message import NodeState, NodeStatus, PowerOffReason, RunMode, RunState, Status
 
 LAUNCH = Launch(BOARD, RunMode.RECORD, Path("/rec/50% of a.dejavm"))
 
@@ -75,12 +75,47 @@ def test_down_says_where_it_cannot_end_the_run(
         monkeypatch.setattr(ending, "ANSWER_S", 0.2)
         monkeypatch.setattr(daemon, "end", lambda *_: None)
         said: list[str] = []
-        assert ending.end_machine(places, 20.0, said.append) == ending.Ended(ending.CUT_SHORT, "", powered_off=False)
+        assert ending.end_machine(places, 20.0, said.append) == ending.Ended(ending.CUT_SHORT, "", 0, powered_off=False)
     (line,) = said
     assert line.startswith("m: the broker ")
     assert why in line
     assert "only what is on this host is ended" in line
     assert not places.directory.exists()
+
+
+@pytest.mark.parametrize(
+    ("reason", "code", "told"),
+    [
+        (PowerOffReason.SHUTDOWN, 0, ""),
+        (PowerOffReason.FAILURE, 1, "the guest switched off and said that it had failed"),
+    ],
+)
+def test_what_the_guest_says_of_its_end_is_what_up_ps_and_down_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: PowerOffReason, code: int, told: str
+) -> None:
+    places = ServicePlaces(tmp_path / "runs" / "m")
+    places.directory.mkdir(parents=True)
+    end = {"state": "ENDED", "detail": "", "power_off_reason": int(reason), "exits": {}, "complete": True, "icount": 5}
+    places.end.write_text(json.dumps(end))
+    assert starting._judge(end) == (code, told)
+    shown = Report("m", Facts("bare", "record", "", "", 0, ()), None, end, ())
+    assert shown.detail == told
+    assert lines(shown) == ["m: ended board bare, record, after 5 instructions" + (f" ({told})" if told else "")]
+    monkeypatch.setattr(daemon, "end", lambda *_: None)
+    assert ending.end_machine(places, 20.0, print) == ending.Ended("ENDED", told, code, powered_off=False)
+
+
+def test_a_host_that_was_not_asked_to_record_says_what_the_broker_does() -> None:
+    facts = Facts("far", "none", "", "b", 0, ("cpu",))
+    shown = Report("far", facts, Status(RunState.RUNNING, mode=RunMode.RECORD), None, ())
+    assert plain(shown)["mode"] == "record"
+    assert "board far, record, 0 messages" in lines(shown)[0]
+
+
+@pytest.mark.parametrize("directory", ["/srv/q%(here)s", "/srv/uu ", " /srv"])
+def test_a_directory_that_supervisor_would_take_for_another_is_refused(directory: str) -> None:
+    with pytest.raises(UsageError, match="supervisor's configuration cannot hold this directory"):
+        render(Service("m", plan_service(LAUNCH, ServiceOptions()), directory))
 
 
 def test_a_process_number_that_is_another_s_by_now_is_left_alone(tmp_path: Path) -> None:
