@@ -73,7 +73,13 @@ def test_code_that_is_written_over_without_fence_i_does_not_hold_the_process(tmp
     words = [lui(A1, HIGH >> 13), shift(1, A1, A1, 1), lui(T1, 1), 0x33 | A0 << 7 | A1 << 15 | T1 << 20]
     words += [*write(0, rdcycle), *write(4, ret), CALL_A1, *write(0, forever), CALL_A1]
     # The engine does not notice what is stored through an address that has no right to be executed.
-    rows = {(0, 2): leaf(0x8000_0000), (0, 3): table(1), (1, 0): table(2), (2, 0): leaf(FAR), (2, 1): leaf(FAR) & ~EXECUTE}
+    rows = {
+        (0, 2): leaf(0x8000_0000),
+        (0, 3): table(1),
+        (1, 0): table(2),
+        (2, 0): leaf(FAR),
+        (2, 1): leaf(FAR) & ~EXECUTE,
+    }
     kernel = tmp_path / "rewritten.bin"
     kernel.write_bytes(paged(words, rows))
     lonely = LonelyCpu(kernel, Digested())
@@ -82,7 +88,9 @@ def test_code_that_is_written_over_without_fence_i_does_not_hold_the_process(tmp
 
 
 @pytest.mark.parametrize(("bit", "rings"), [(55, True), (56, False), (57, False), (63, False)])
-def test_a_timer_that_is_further_away_than_virtual_time_goes_never_rings(tmp_path: Path, bit: int, *, rings: bool) -> None:
+def test_a_timer_that_is_further_away_than_virtual_time_goes_never_rings(
+    tmp_path: Path, bit: int, *, rings: bool
+) -> None:
     set_timer = [lui(A7, 0x54495), add(A7, -0x2BB), li(A6, 0), li(A0, 1), shift(1, A0, A0, bit), 0x73]
     kernel, link = tmp_path / "asleep.bin", Asleep()
     kernel.write_bytes(struct.pack("<7I", *set_timer, WFI))

@@ -14,7 +14,24 @@ from machine.clock import VirtualClock
 from tests.harness.guests import guest
 from tests.harness.lonely_cpu import LonelyCpu
 from tests.unit.cpu_node.assembled import (
-    A0, A1, A7, OFF, T1, T2, T3, T4, T6, add, atomic, bnez, leaf, li, lui, paged, sd, shift, table,
+    A0,
+    A1,
+    OFF,
+    T1,
+    T2,
+    T3,
+    T4,
+    T6,
+    add,
+    atomic,
+    bnez,
+    leaf,
+    li,
+    lui,
+    paged,
+    sd,
+    shift,
+    table,
 )  # fmt: skip
 
 if TYPE_CHECKING:
