@@ -16,6 +16,7 @@ from replay_broker.sockets import Sockets
 from tests.unit.replay_broker.stage import BOARD, TalliedLedger
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from replay_broker.monitor.monitor import Monitor
@@ -122,7 +123,7 @@ def be_welcomed(port: Port) -> m.Welcome:
     return welcome
 
 
-def begin(ports: dict[str, Port]) -> None:
+def begin(ports: Mapping[str, Port]) -> None:
     """Every node is ready, and the devices are reset."""
     for port in ports.values():
         port.send(m.Ready(), BROKER, 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NoReturn, cast
 
 import pytest
 
@@ -69,7 +69,7 @@ class Replay:
         return [message for target, message in self.stage.take() if target == CPU]
 
 
-def _nowhere(number: int) -> tuple[Session, object]:
+def _nowhere(number: int) -> NoReturn:
     raise AssertionError(f"nobody goes to snapshot {number}")
 
 
