@@ -36,7 +36,7 @@ class NoSockets:
         """Count it."""
         self.told[identity] = self.told.get(identity, 0) + 1
 
-    def user(self, identity: bytes) -> str:
+    def user_of_new(self, identity: bytes) -> str:
         """Everybody is of this host."""
         return ""
 
