@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from deploy.outcome import TERMINAL_STATES
 from deploy.supervision import daemon
@@ -56,14 +56,15 @@ class Ended:
 
 def end_machine(places: ServicePlaces, patience_s: float, say: Callable[[str], None]) -> Ended:
     """Power the guest off or end the run; afterwards no process, socket or file of the machine is left."""
-    manner = Manner.ENDED
+    manner, told = Manner.ENDED, None
     was_up = places.supervisor_pid() is not None
     if was_up:
         try:
-            manner = _reach_and_end(places, patience_s, say)
+            manner, told = _reach_and_end(places, patience_s, say)
         except MachineError as error:
             say(f"{places.name}: the broker cannot be asked, only what is on this host is ended: {error}")
-    last = read_end(places) or {}
+    # Where the listener has not written down what the broker told, it was told here, too.
+    last = read_end(places) or ({} if told is None else _as_written(told))
     daemon.end(places, HANGING_S if manner is Manner.HANGS else daemon.LEAVE_S)
     give_back(places)
     state = str(last.get("state", CUT_SHORT if was_up else ""))
@@ -71,8 +72,15 @@ def end_machine(places: ServicePlaces, patience_s: float, say: Callable[[str], N
     return Ended(state, detail, code, manner is Manner.POWERED_OFF)
 
 
-def _reach_and_end(places: ServicePlaces, patience_s: float, say: Callable[[str], None]) -> Manner:
-    """MachineError if a key cannot be read, or is not known there."""
+def _as_written(status: Status) -> dict[str, Any]:
+    """What the listener would have written down of a run's end."""
+    return {"state": status.state.name, "detail": status.detail, "power_off_reason": int(status.power_off_reason)}
+
+
+def _reach_and_end(
+    places: ServicePlaces, patience_s: float, say: Callable[[str], None]
+) -> tuple[Manner, Status | None]:
+    """The last is what the broker says of the end.  MachineError if a key cannot be read, or is not known there."""
     control = reach(places)
     try:
         return _end_run(places, control, patience_s, say)
@@ -80,27 +88,28 @@ def _reach_and_end(places: ServicePlaces, patience_s: float, say: Callable[[str]
         control.close(0)
 
 
-def _end_run(places: ServicePlaces, control: Control, patience_s: float, say: Callable[[str], None]) -> Manner:
+def _end_run(
+    places: ServicePlaces, control: Control, patience_s: float, say: Callable[[str], None]
+) -> tuple[Manner, Status | None]:
     status = _await(places, control, ANSWER_S, lambda _: True)
     if read_end(places) is not None:
-        return Manner.ENDED
-    if status is not None and status.state in TERMINAL_STATES:
-        _await(places, control, END_FILE_S, lambda _: False)
-        return Manner.ENDED
+        return Manner.ENDED, None
     if status is None:
         say(f"{places.name}: the broker does not answer: only what is on this host is ended")
-        return Manner.HANGS
+        return Manner.HANGS, None
     manner = Manner.ENDED
-    if status.state is RunState.RUNNING and patience_s > 0 and _power_off(places, control, patience_s, say):
-        manner = Manner.POWERED_OFF
-    else:
-        control.quit()
+    over: Status | None = status
+    if status.state not in TERMINAL_STATES:
+        if status.state is RunState.RUNNING and patience_s > 0 and _power_off(places, control, patience_s, say):
+            manner = Manner.POWERED_OFF
+        else:
+            control.quit()
         over = _await(places, control, QUIT_S, lambda s: s.state in TERMINAL_STATES)
         if over is None and read_end(places) is None:
             say(f"{places.name}: the run has not ended within {QUIT_S:.0f} s; its processes are ended as they are")
-            return Manner.HANGS
+            return Manner.HANGS, None
     _await(places, control, END_FILE_S, lambda _: False)
-    return manner
+    return manner, over
 
 
 def _power_off(places: ServicePlaces, control: Control, patience_s: float, say: Callable[[str], None]) -> bool:

@@ -95,6 +95,17 @@ def test_a_machine_whose_broker_leaves_while_its_end_is_waited_for_has_ended(
     assert (ended, said) == (ending.Ended("STOPPED", "ended before it began", 0, powered_off=False), [])
 
 
+def test_a_run_whose_end_nobody_has_written_down_has_ended_as_its_broker_says(
+    far: Far, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places, said = places_of(far, tmp_path), list[str]()
+    monkeypatch.setattr(ending, "END_FILE_S", 0.2)
+    monkeypatch.setattr(ServicePlaces, "supervisor_pid", lambda _: os.getpid())
+    monkeypatch.setattr(daemon, "end", lambda *_: None)
+    ended = ending.end_machine(places, 0.0, said.append)
+    assert (ended.state, ended.exit_code, said) == ("STOPPED", 0, [])
+
+
 def test_ps_tells_the_end_of_a_machine_whose_broker_leaves_while_it_is_asked(
     far: Far, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
