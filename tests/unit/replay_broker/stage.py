@@ -11,7 +11,7 @@ from machine.board import Board, DeviceSlot
 from machine.codec import decode, encode, type_of
 from machine.frame import Frame
 from machine.icount import BROKER, CPU, FIRST_DEVICE
-from machine.message import Done, Grant, Kick, Pause, Sync
+from machine.message import Done, End, Grant, Kick, Pause, PowerOff, PowerOffReason, Reset, Sync, SyncPoint
 from machine.recording.chain import Chain
 from machine.recording.place import Place, Point
 from machine.recording.reader import Recording
@@ -38,6 +38,14 @@ BOARD: Final = Board(
 
 Said = tuple[int, int, int, "Message"]
 """icount, source, target, message."""
+RUN: Final[Sequence[Said]] = (
+    (0, BROKER, CPU, SyncPoint()),
+    (0, BROKER, SERIAL, Reset()),
+    (0, SERIAL, BROKER, Done()),
+    (300, CPU, BROKER, PowerOff(PowerOffReason.SHUTDOWN)),
+    (300, BROKER, BROKER, End(PowerOffReason.SHUTDOWN)),
+)
+"""A machine that is switched on and off."""
 
 
 class TalliedLedger:

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from machine import message as m
-from machine.icount import BROKER, CPU
+from machine.icount import CPU
 from replay_broker.session.base import Hold
 from replay_broker.session.live import LiveReplaySession
 from replay_broker.session.log import LogReplaySession
-from tests.unit.replay_broker.stage import SERIAL, Recorded, Said, Stage, recording_of, say
+from tests.unit.replay_broker.stage import RUN, SERIAL, Recorded, Said, Stage, recording_of, say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -239,15 +239,6 @@ def _go_on(held: Held) -> None:
     """A CPU that stands still says nothing: it is let go before it speaks."""
     held.session.stands_still()
     held.session.resume()
-
-
-RUN: list[Said] = [
-    (0, BROKER, CPU, m.SyncPoint()),
-    (0, BROKER, SERIAL, m.Reset()),
-    (0, SERIAL, BROKER, m.Done()),
-    (300, CPU, BROKER, m.PowerOff(m.PowerOffReason.SHUTDOWN)),
-    (300, BROKER, BROKER, m.End(m.PowerOffReason.SHUTDOWN)),
-]
 
 
 @pytest.mark.parametrize("kind", [LogReplaySession, LiveReplaySession])

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, NoReturn, cast
 import pytest
 
 from machine import message as m
-from machine.icount import BROKER, CPU
+from machine.icount import CPU
 from machine.recording.snapshots.store import SnapshotStore
 from replay_broker.session.base import Hold
 from replay_broker.session.log import LogReplaySession
 from replay_broker.travel import Travel
-from tests.unit.replay_broker.stage import SERIAL, Said, Stage, recording_of, say
+from tests.unit.replay_broker.stage import RUN, Stage, recording_of, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,14 +22,7 @@ if TYPE_CHECKING:
     from replay_broker.session.base import Session
     from replay_broker.travel import Host
 
-RUN: list[Said] = [
-    (0, BROKER, CPU, m.SyncPoint()),
-    (0, BROKER, SERIAL, m.Reset()),
-    (0, SERIAL, BROKER, m.Done()),
-    (300, CPU, BROKER, m.PowerOff(m.PowerOffReason.SHUTDOWN)),
-    (300, BROKER, BROKER, m.End(m.PowerOffReason.SHUTDOWN)),
-]
-ON, OFF, TO_200 = m.Pause(on=True), m.Pause(on=False), m.Pause(on=True, at_icount=200)
+ON, TO_200 = m.Pause(on=True), m.Pause(on=True, at_icount=200)
 
 
 @dataclass
