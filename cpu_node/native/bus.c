@@ -12,12 +12,11 @@ static bool on_window_access(uc_engine *uc, uc_mem_type type, uint64_t address, 
                              void *user)
 {
     struct window *w = user;
-    uint32_t bytes = (uint32_t)size;
+    unsigned bytes = (unsigned)size;
     (void)uc, (void)value;
     w->engine->pc_at_access = engine_pc(w->engine);
     /* A misaligned one is two that are aligned. */
-    w->engine->reading = type != UC_MEM_READ_PROT ? 0 : address % bytes ? 2 * bytes : bytes;
-    w->engine->mark.reached = true;
+    w->engine->mark.reading = (uint8_t)(type != UC_MEM_READ_PROT ? 0 : address % bytes ? 2 * bytes : bytes);
     return true;
 }
 
@@ -98,9 +97,9 @@ static uint64_t on_read(uc_engine *uc, uint64_t offset, unsigned size, void *use
     (void)uc;
     /* A page table that lies here: the walk is not an access of the guest's, and when it happens depends
      * on the TLB.  It finds no valid entry. */
-    if (!w->engine->mark.reached || w->engine->reading < size)
+    if (w->engine->mark.reading < size)
         return 0;
-    w->engine->reading -= size;
+    w->engine->mark.reading = (uint8_t)(w->engine->mark.reading - size);
     if (reg && reg->read == READ_SHADOW) {
         w->engine->n_shadow++;
         return reg->value | (w->fifo_used ? reg->fifo_mask : 0);

@@ -83,7 +83,7 @@ struct block {
 struct mark {
     bool fresh; /* it starts at a sync point by itself: trap entry, power-on */
     bool left;  /* this block was left in the middle: it says nothing */
-    bool reached; /* an instruction of this block has reached a register window */
+    uint8_t reading; /* bytes of a register window that the access being done still reads */
 };
 
 struct engine;
@@ -253,7 +253,6 @@ struct engine {
     unsigned shift;
 
     uint64_t pc_at_access;
-    uint32_t reading; /* bytes of a register window that the access being done still reads */
     uint64_t part_from, part_to;
     struct mark mark;
     struct block block; /* the current one */

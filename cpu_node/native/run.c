@@ -179,6 +179,16 @@ static void step_over_access(struct engine *e)
     e->last = false;
 }
 
+/* Translated code runs, up to an address at the most. */
+static uc_err execute(struct engine *e, uint64_t from, uint64_t until)
+{
+    uc_err err = uc_emu_start(e->uc, from, until, 0, 0);
+    watches_close(e);
+    if (e->last)
+        step_over_access(e);
+    return err;
+}
+
 /* Run from a block's start up to an instruction inside it, or to the target if that comes first.  False: something
  * came first: the target, a trap, an error or a wait. */
 static bool run_part(struct engine *e, uint64_t from, uint64_t to)
@@ -193,11 +203,8 @@ static bool run_part(struct engine *e, uint64_t from, uint64_t to)
     e->block = (struct block){from, {{(uint32_t)(to - from), 0, 0}}};
     e->mark.left = false;
     update_check(e);
-    uc_err err = uc_emu_start(e->uc, from, to, 0, 0);
-    watches_close(e);
+    uc_err err = execute(e, from, to);
     e->partial = false;
-    if (e->last)
-        step_over_access(e);
     drop_translations(e, from, to - from + 4);
     if (e->stop != STOP_NONE)
         return false;
@@ -372,11 +379,8 @@ enum stop_reason engine_run(struct engine *e)
             return e->stop = STOP_STEP;
         if (translations_are_many(e))
             drop_all_translations(e);
-        uc_err err = uc_emu_start(e->uc, engine_pc(e), NO_UNTIL, 0, 0);
-        watches_close(e);
+        uc_err err = execute(e, engine_pc(e), NO_UNTIL);
         e->n_stops++;
-        if (e->last)
-            step_over_access(e);
         if (!go_on(e, err))
             return e->stop;
     }

@@ -54,7 +54,7 @@ static void on_instruction(uc_engine *uc, uint64_t pc, uint32_t size, void *user
     e->arch->leave(e);
 }
 
-static bool minds(const struct watch *w, unsigned kind, uint64_t address, uint32_t size)
+static bool minds(const struct watch *w, unsigned kind, uint64_t address, uint64_t size)
 {
     return (w->kinds & kind) && address <= w->last && address + size > w->first;
 }
@@ -150,7 +150,7 @@ bool watches_device_wrote(struct engine *e, uint64_t address, uint64_t size, boo
 {
     for (int i = 0; i < e->points.watch_count; i++) {
         const struct watch *w = &e->points.watches[i];
-        if (!(w->kinds & HIT_WRITE) || address > w->last || address + size <= w->first)
+        if (!minds(w, HIT_WRITE, address, size))
             continue;
         if (size > UINT32_MAX) { /* all of memory: what is watched of it */
             address = w->first;
