@@ -6,12 +6,13 @@ Lives here: the steps and their deadlines.  Never here: what the processes do.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from deploy.outcome import TERMINAL_STATES
 from deploy.supervision import daemon
+from deploy.supervision.machine_end import end_of
 from deploy.supervision.place import give_back
 from deploy.supervision.report import reach, read_end, verdict_on
 from machine.errors import ConnectionLost, MachineError
@@ -64,17 +65,12 @@ def end_machine(places: ServicePlaces, patience_s: float, say: Callable[[str], N
         except MachineError as error:
             say(f"{places.name}: the broker cannot be asked, only what is on this host is ended: {error}")
     # Where the listener has not written down what the broker told, it was told here, too.
-    last = read_end(places) or ({} if told is None else _as_written(told))
+    last = read_end(places) or ({} if told is None else asdict(end_of(told)))
     daemon.end(places, HANGING_S if manner is Manner.HANGS else daemon.LEAVE_S)
     give_back(places)
     state = str(last.get("state", CUT_SHORT if was_up else ""))
     code, detail = verdict_on(last)
     return Ended(state, detail, code, manner is Manner.POWERED_OFF)
-
-
-def _as_written(status: Status) -> dict[str, Any]:
-    """What the listener would have written down of a run's end."""
-    return {"state": status.state.name, "detail": status.detail, "power_off_reason": int(status.power_off_reason)}
 
 
 def _reach_and_end(

@@ -15,7 +15,7 @@ import select
 import sys
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -24,13 +24,14 @@ from deploy.plan import BROKER
 from deploy.supervision.daemon import Supervisor
 from deploy.supervision.horizon import Horizon
 from deploy.supervision.last_word import LastWord
+from deploy.supervision.machine_end import End, end_of
 from deploy.supervision.place import ServicePlaces
 from deploy.supervision.report import reach, read_end
 from deploy.supervision.returning import Returning
 from machine.errors import MachineError, RemoteWireError
 from machine.fdstore import FdStore
 from machine.leaving import leave
-from machine.message import ProcessEnded, RunMode, Status
+from machine.message import ProcessEnded, RunMode
 from machine.node import Diagnostics, die_with_parent, start_diagnostics
 
 if TYPE_CHECKING:
@@ -49,25 +50,6 @@ ENDED_STATES: Final = frozenset({"EXITED", "FATAL"})
 """What supervisor says of a process that has been there."""
 TOLD_S: Final = 3.0
 """How long the broker may take to tell how the run ended, when its process has ended in order."""
-
-
-@dataclass(slots=True)
-class End:
-    """How a machine ended, as end.json keeps it."""
-
-    state: str
-    icount: int = 0
-    messages: int = 0
-    inputs: int = 0
-    digest: str = ""
-    detail: str = ""
-    power_off_reason: int = 0
-    complete: bool = False
-    """The broker has gone: nothing more will be known."""
-    exits: dict[str, str] = field(default_factory=dict)
-    """By process that did not end in order: what became of it."""
-    started_ns: int = 0
-    """Of which start of supervisor it is the end (ServicePlaces)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +204,7 @@ class Listener:
             self._broker_gone_s = time.monotonic()
         self.icount = status.icount if status is not None else self.icount
         if status is not None and status.state in TERMINAL_STATES and self._end is None:
-            self._write(_end_of(status))
+            self._write(end_of(status))
             # Nobody else would let it go before its time is over.
             self._control.quit()
             self._control.latest()
@@ -299,13 +281,6 @@ class Listener:
             self._said = end.detail
             log.warning("the run has ended: %s", end.detail)
         self._last_word.write(json.dumps(asdict(end)))
-
-
-def _end_of(status: Status) -> End:
-    return End(
-        status.state.name, status.icount, status.messages, status.inputs, status.digest.hex(), status.detail,
-        int(status.power_off_reason),
-    )  # fmt: skip
 
 
 def forget_earlier(places: ServicePlaces) -> None:
