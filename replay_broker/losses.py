@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from machine.errors import MachineError
+from replay_broker.barrier import SHOWN_S
 from replay_broker.past import describe
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ SUCCESSOR_S: Final = 60.0
 """How long another process of the name may take to come and to be as far as the one that died."""
 LAST_WORD_S: Final = 5.0
 """How long who started a process may take to say how it ended, where it is not rebuilt."""
-SHOWN_S: Final = 1.0
-"""A shorter wait is nobody's business."""
 TRIES: Final = 3
 """Deaths at one message, or before a successor was as far as its predecessor."""
 BARREN: Final = 10

@@ -15,6 +15,8 @@ from tests.harness.guests import guest
 from tests.harness.machine import final_digest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.harness.machine import Home
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
@@ -39,6 +41,11 @@ def entries(gdb: Gdb) -> Stops:
     return found
 
 
+def resets_of(recording: Path) -> list[int]:
+    """Where the CPU was reset, from power-on."""
+    return [f.icount for f in Recording.open(recording).frames() if (f.type, f.target) == (type_of(Reset), CPU)]
+
+
 def test_breakpoints_hold_over_a_restart_in_record_and_replay(home: Home) -> None:
     recording = home.work / "restarted.dejavm"
     words = ("bare", "--kernel", guest("restart"), "--serial", home.script(HANDS), "--sleep", "off", "-o", recording)
@@ -47,7 +54,7 @@ def test_breakpoints_hold_over_a_restart_in_record_and_replay(home: Home) -> Non
         live = entries(gdb)
         gdb.tell("detach")
     assert session.finished.exit_code == 0, session.finished.stderr
-    resets = [f.icount for f in Recording.open(recording).frames() if (f.type, f.target) == (type_of(Reset), CPU)]
+    resets = resets_of(recording)
     assert live == [(ENTRY, icount) for icount in resets]
     with served(home, recording) as place, Gdb(home) as gdb:
         gdb.attach(place)
@@ -68,7 +75,7 @@ def test_breakpoints_hold_over_a_restart_in_record_and_replay(home: Home) -> Non
 def test_the_store_that_restarts_the_machine_is_an_instruction_like_any_other(home: Home, how: str) -> None:
     words = ("bare", "--kernel", guest("restart"), "--serial", home.script(HANDS), "--sleep", "off")
     plain = home.record(*words)
-    resets = [f.icount for f in Recording.open(plain).frames() if (f.type, f.target) == (type_of(Reset), CPU)]
+    resets = resets_of(plain)
     with served(home, plain) as place, Gdb(home) as gdb:
         gdb.attach(place)
         # The second of the three letters restarts by a store, the others by a call of the firmware.
@@ -96,7 +103,7 @@ def test_the_store_that_restarts_the_machine_is_an_instruction_like_any_other(ho
 def test_a_branch_may_begin_at_the_store_that_restarts_the_machine(home: Home) -> None:
     words = ("bare", "--kernel", guest("restart"), "--serial", home.script(HANDS), "--sleep", "off")
     plain = home.record(*words)
-    resets = [f.icount for f in Recording.open(plain).frames() if (f.type, f.target) == (type_of(Reset), CPU)]
+    resets = resets_of(plain)
     hands = home.script('expect UP\nsend "q"\nexpect PASS\n')
     branch = home.work / "branch.dejavm"
     done = home.run("branch", f"{plain}@{resets[2]}", "--serial", hands, "-o", branch)
