@@ -143,5 +143,8 @@ def status_from(control: Port, *, nodes: bool = False) -> m.Status:
 
 
 def fail_on_purpose(cpu: Port) -> None:
-    """The CPU gives up, so that the server can be dismissed."""
+    """The CPU gives up, and the run is over: from now on the server can be dismissed."""
     cpu.send(m.Fault(m.FaultCode.INTERNAL, "enough"), BROKER, 0)
+    # Another connection's Quit may overtake this one's Fault.
+    while hear(cpu) != m.Shutdown():
+        pass
