@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import statistics
 from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -26,6 +27,8 @@ ENDING_NS: Final = 2_500
 ANEW_NS: Final = 95_000_000
 """What is given to each part but the first beside that where a recording's clock tells the work: most of it is the hash
 at the end, which is not in the log."""
+STEADY: Final = 1.05
+"""How much longer than foretold a stretch may have taken that nothing else on the host has held up."""
 LEAST_PART: Final = 5_000_000_000
 """The work of a part that is worth its beginning, which is 0.2 s of a Debian guest."""
 
@@ -87,13 +90,7 @@ class Measured:
     def __init__(self, measured: Iterable[tuple[int, int]], other: Callable[[int], int]) -> None:
         """`measured`: an instruction count and the work up to there, in any order, none of them 0."""
         self._other = other
-        self._icounts, self._others, self._done = [0], [0], [0]
-        # What has been measured by two replays need not grow.
-        for icount, work in sorted(measured):
-            if work > self._done[-1] and other(icount) > self._others[-1]:
-                self._icounts.append(icount)
-                self._others.append(other(icount))
-                self._done.append(work)
+        self._icounts, self._others, self._done = _growing(measured, other)
 
     def until(self, icount: int) -> int:
         """The work up to an instruction count; in no unit."""
@@ -104,6 +101,41 @@ class Measured:
         else:
             done, other = self._done[at], max(1, self._others[at])
         return self._done[at] + done * further // other
+
+
+def steadied(measured: Iterable[tuple[int, int]], other: Callable[[int], int]) -> list[tuple[int, int]]:
+    """What was measured once, without what else the host had to do meanwhile.
+
+    Where a neighbour on the same core comes for half a second the replay takes up to 1.6 times as long, in its own CPU
+    time, too; nothing tells of it but that another measure has foretold less.  That one is wrong elsewhere, by tenths,
+    but not in a few stretches only: of each no more is believed than is usual for it, by the median of all.
+    """
+    icounts, others, done = _growing(measured, other)
+    taken = [
+        (later - sooner, b - a)
+        for (sooner, later), (a, b) in zip(itertools.pairwise(done), itertools.pairwise(others), strict=True)
+    ]
+    if not taken:
+        return []
+    most = STEADY * statistics.median(took / foretold for took, foretold in taken)
+    believed = itertools.accumulate(min(took, int(most * foretold)) for took, foretold in taken)
+    return list(zip(icounts[1:], believed, strict=True))
+
+
+def _growing(
+    measured: Iterable[tuple[int, int]], other: Callable[[int], int]
+) -> tuple[list[int], list[int], list[int]]:
+    """Instruction counts, the other measure and the work there, from nothing on.
+
+    What has been measured by two replays need not grow; what does not is left out.
+    """
+    icounts, others, done = [0], [0], [0]
+    for icount, work in sorted(measured):
+        if work > done[-1] and other(icount) > others[-1]:
+            icounts.append(icount)
+            others.append(other(icount))
+            done.append(work)
+    return icounts, others, done
 
 
 def counted(beginning: tuple[int, int], behind: Iterable[tuple[int, int]]) -> Measured:

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from deploy.analysis.segments import ANEW_NS, ENDING_NS, PAGE_NS, Measured, Work, counted, plan_segments, weights_of
+from deploy.analysis.segments import (
+    ANEW_NS,
+    ENDING_NS,
+    PAGE_NS,
+    Measured,
+    Work,
+    counted,
+    plan_segments,
+    steadied,
+    weights_of,
+)
 from deploy.analysis.spread import on_cluster, own_jobs, workers_of
 from deploy.analysis.work import Task
 from deploy.replayable import replayable
@@ -79,7 +89,7 @@ def _work_of(recording: Recording, heads: Sequence[Head]) -> tuple[Callable[[int
     measured = [(head.icount, head.work_ns) for head in heads if head.work_ns and head.icount > begin]
     if not measured:
         return until, ANEW_NS + PAGE_NS * pages
-    work = Measured(measured, until).until
+    work = Measured(steadied(measured, until), until).until
     return (lambda icount: work(icount) + ENDING_NS * pages * (icount >= end)), PAGE_NS * pages
 
 

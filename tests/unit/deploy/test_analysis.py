@@ -21,6 +21,7 @@ from deploy.analysis.segments import (
     Work,
     counted,
     plan_segments,
+    steadied,
     weights_of,
 )
 from deploy.commands import analyse
@@ -237,6 +238,37 @@ def test_measured_work_never_becomes_less_whatever_two_replays_have_measured(
     done = [work.until(icount) for icount in range(1100)]
     assert done == sorted(done)
     assert done[0] == 0
+
+
+def test_what_a_neighbour_held_up_while_it_was_measured_is_not_taken_for_work() -> None:
+    icounts = range(100, 900, 100)
+    snapshots = [(icount, icount // 100) for icount in icounts]
+    quiet = list(zip(icounts, itertools.accumulate([100, 300, 200, 200, 100, 100, 100, 100]), strict=True))
+    held_up = list(zip(icounts, itertools.accumulate([150, 480, 320, 200, 100, 100, 100, 100]), strict=True))
+    foretold = Measured(quiet, int).until
+
+    def cut(measured: list[tuple[int, int]]) -> int:
+        return plan_segments(snapshots, 800, (1, 1), Measured(measured, foretold).until)[0].end_icount
+
+    assert steadied(quiet, foretold) == quiet
+    assert cut(quiet) == cut(steadied(held_up, foretold)) == 300
+    assert cut(held_up) == 200
+
+
+@given(
+    took=st.lists(st.tuples(st.integers(1, 50), st.integers(1, 10**6)), max_size=10),
+    grain=st.integers(1, 400),
+)
+def test_of_what_was_measured_nothing_is_added_to_any_stretch(took: list[tuple[int, int]], grain: int) -> None:
+    measured = [
+        (sum(icount for icount, _ in took[:to]), sum(work for _, work in took[:to])) for to in range(1, len(took) + 1)
+    ]
+    believed = steadied(measured, lambda icount: icount // grain * 7)
+    assert [icount for icount, _ in believed] == sorted({icount for icount, _ in believed})
+    before = before_measured = 0
+    for icount, work in believed:
+        assert 0 <= work - before <= dict(measured)[icount] - before_measured
+        before, before_measured = work, dict(measured)[icount]
 
 
 def test_parts_are_about_as_much_work_as_each_other() -> None:
