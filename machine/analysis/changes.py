@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from machine.analysis.base import Analysis
+from machine.analysis.rows import Rows
 from machine.analysis.words import range_of
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class Changes(Analysis):
 
     def __init__(self, *words: str) -> None:
         self.about = self._address, self._size = range_of("changes", words)
-        self._rows: list[list[Any]] = []
+        self._rows = Rows("changes")
         self._first = self._last = b""
         self._looked = 0
 
@@ -35,13 +36,13 @@ class Changes(Analysis):
         """What is there now."""
         now = machine.read(self._address, self._size)
         if now != self._last:
-            self._rows.append([self._looked, machine.icount, self._last.hex(), now.hex()])
+            self._rows.add(machine.icount, [self._looked, machine.icount, self._last.hex(), now.hex()], 2 * self._size)
         self._last, self._looked = now, machine.icount
 
     def end(self, machine: Replayed) -> Any:  # noqa: ANN401  # JSON
         """This part's rows."""
         self.look(machine)
-        return self._rows
+        return self._rows.all
 
     def combine(self, parts: Sequence[Any]) -> Any:  # noqa: ANN401  # JSON
         """All rows: where one part ends the next begins, with the same memory."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from machine.analysis.base import Analysis, Write
+from machine.analysis.rows import Rows
 from machine.analysis.words import range_of
 
 if TYPE_CHECKING:
@@ -20,15 +21,16 @@ class Writes(Analysis):
 
     def __init__(self, *words: str) -> None:
         self.watched = self._address, self._size = range_of("writes", words)
-        self._rows: list[list[Any]] = []
+        self._rows = Rows("writes")
 
     def written(self, machine: Replayed, write: Write) -> None:
         """One more."""
-        self._rows.append([write.icount, write.pc, write.device, machine.read(self._address, self._size).hex()])
+        row = [write.icount, write.pc, write.device, machine.read(self._address, self._size).hex()]
+        self._rows.add(write.icount, row, self._size)
 
     def end(self, machine: Replayed) -> Any:  # noqa: ANN401  # JSON
         """This part's rows."""
-        return self._rows
+        return self._rows.all
 
     def combine(self, parts: Sequence[Any]) -> Any:  # noqa: ANN401  # JSON
         """All rows."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from cpu_node._engine import HIT_DEVICE, HIT_READ, HIT_WRITE
 from machine.board import RAM_BASE
+from machine.errors import EXIT_USAGE
 from machine.recording.reader import Recording
 from tests.harness.guests import BARE, DMACOPY, guest
 
@@ -28,6 +30,8 @@ NEVER = 1 << 60
 BOTH = HIT_READ | HIT_WRITE
 FILLED = 0x8020_4040
 """What the guest `dma` fills and its device copies to."""
+BUSY = 0x8020_2000
+"""Where the guest `compute` writes millions of times."""
 FAR = 0x8100_0000
 """What the guest `restart` finds zero and sets, each time anew."""
 STACK = 0x8020_8000
@@ -132,6 +136,14 @@ def test_an_analysis_hears_of_each_write_that_a_debugger_stops_at(home: Home) ->
         assert len(stops) == len(there) - 1
         done = home.run("analyse", recording, "--ask", "writes", *map(str, watched), "--jobs", "1")
         assert [row[:3] for row in json.loads(done.stdout)] == stops
+
+
+def test_an_answer_that_would_fill_memory_is_refused_and_says_how_far_it_came(home: Home) -> None:
+    recording = home.record("bare", "--serial", "null", "--kernel", guest("compute"))
+    done = home.run("analyse", recording, "--ask", "writes", hex(BUSY), "4096")
+    assert done.exit_code == EXIT_USAGE
+    rows, icount = (int(word.replace(",", "")) for word in re.findall(r"([0-9,]+) (?:rows|are)", done.complaint))
+    assert 10_000 < rows < icount < Recording.open(recording).end_icount
 
 
 def test_guards_that_do_not_tell_would_be_found_out(home: Home) -> None:
