@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING, Final
 
 from deploy.environment import node_environment, runtime_directory
-from deploy.progress import Progress, Screen
+from deploy.progress import shown_progress
 from deploy.replayable import replayable
 from deploy.scratch import put_file, scratch
 from machine.board import render_board
@@ -41,9 +40,8 @@ def make_snapshots(recording: Recording, every: int) -> None:
             f"{recording.path}: snapshots need format {RESUMABLE_FORMAT}, this is {recording.facts.format}"
         )
     board = replayable(recording)
-    progress, started_s = Progress(recording.end_icount), time.monotonic()
-    screen, why = Screen(sys.stderr, owned=False), ""
-    with scratch(runtime_directory()) as (directory, _):
+    why = ""
+    with scratch(runtime_directory()) as (directory, _), shown_progress(recording.end_icount) as tell:
         path = put_file(directory / "machine.toml", render_board(board))
         argv = [sys.executable, "-P", "-m", "cpu_node.timeline.laying", str(recording.path.absolute())]
         argv += ["--board", str(path), "--every", str(every)]
@@ -55,10 +53,8 @@ def make_snapshots(recording: Recording, every: int) -> None:
                 if word == FAILED:
                     why = why or rest.strip()
                     continue
-                now_s = time.monotonic() - started_s
-                screen.progress(now_s, progress.text(now_s, int(word)))
+                tell(int(word))
         code = process.wait()
-    screen.clear()
     if code:
         why = why or f"its process has ended with code {code}"
         raise told_as(code, f"{recording.path}: not all snapshots could be made: {why}")

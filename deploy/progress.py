@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections import deque
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from machine.shown import shown_line
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from typing import TextIO
 
 QUIET_S: Final = 2.0
@@ -96,3 +100,18 @@ class Screen:
         except OSError:
             # Whoever read our standard error has gone; the run itself matters more than telling of it.
             self._owned = True
+
+
+@contextmanager
+def shown_progress(end_icount: int) -> Iterator[Callable[[int], None]]:
+    """Standard error shows the instruction counts that are told, of a replay that begins now and has no terminal."""
+    progress, screen, started_s = Progress(end_icount), Screen(sys.stderr, owned=False), time.monotonic()
+
+    def tell(icount: int) -> None:
+        now_s = time.monotonic() - started_s
+        screen.progress(now_s, progress.text(now_s, icount))
+
+    try:
+        yield tell
+    finally:
+        screen.clear()

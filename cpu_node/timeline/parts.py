@@ -2,7 +2,8 @@
 
 Theory of operation.  Python, our modules and the engine's library take as long to come up as 60 million instructions to
 run.  Here that is done once, and while whoever wants the parts is still planning them.  Standard input is a socket of
-whole messages; each is a part in JSON and the write end of a pipe, into which the fork puts its answer in JSON.  All
+whole messages; each is a part in JSON and the write end of a pipe, into which the fork puts its answer in JSON, and
+before, a line each, how many instructions it is at.  All
 forks are there at once, and wait for their turns: a pipe holds a byte for each that may replay.
 
 Lives here: asking and answering.  Never here: what a part is (segment.py), how many run at a time (deploy/analysis/).
@@ -31,7 +32,8 @@ from machine.node import die_with_parent, start_diagnostics
 from machine.recording.reader import Recording
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from io import FileIO
 
 LARGEST: Final = 1 << 17
 STDIN: Final = 0
@@ -55,13 +57,13 @@ class Turns:
             os.write(self._over, b"\0")
 
 
-def answer_to(task: dict[str, Any]) -> dict[str, object]:
-    """Replay a part; `failed` says why it could not be, with that error's `exit_code`."""
+def answer_to(task: dict[str, Any], tell: Callable[[int], None]) -> dict[str, object]:
+    """Replay a part; `failed` says why it could not be, with that error's `exit_code`.  `tell` hears how far it is."""
     try:
         recording = Recording.open(Path(task["recording"]))
         board = parse_board(task["board"], task["recording"])
         player = Player(recording, board, Perturbation(), task["first"])
-        return replay_part(recording, player, task["last"], task["analysis"])
+        return replay_part(recording, player, task["last"], task["analysis"], tell)
     except MachineError as error:
         return {"failed": str(error), "exit_code": error.exit_code}
 
@@ -71,11 +73,11 @@ def _answer(task: dict[str, Any], end: int, turns: Turns) -> None:
     code = 1
     try:
         die_with_parent()
-        with turns.mine():
-            answer = json.dumps(answer_to(task))
-        # Who is asked may have to wait until he is heard, and others need not.
-        with open(end, "w", encoding="utf-8") as pipe:
-            pipe.write(answer)
+        with open(end, "wb", buffering=0) as pipe:
+            with turns.mine():
+                answer = json.dumps(answer_to(task, lambda icount: _write(pipe, b"%d\n" % icount)))
+            # Who is asked may have to wait until he is heard, and others need not.
+            _write(pipe, answer.encode())
         code = 0
     except BrokenPipeError:
         pass  # who has asked is not there any more: interrupted, for one
@@ -83,6 +85,13 @@ def _answer(task: dict[str, Any], end: int, turns: Turns) -> None:
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(code)
+
+
+def _write(pipe: FileIO, data: bytes) -> None:
+    """All of it: a pipe takes what it has room for."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[pipe.write(rest) :]
 
 
 def main() -> int:

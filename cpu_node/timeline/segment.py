@@ -17,6 +17,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from cpu_node.loop import DIGEST_EVERY
 from cpu_node.state import UNKNOWN_FLAGS, NodeState
 from cpu_node.timeline.perturb import Perturbation
 from cpu_node.timeline.player import CPU_NAME, Player
@@ -31,12 +32,14 @@ from machine.recording.snapshots.store import SnapshotStore
 from machine.shown import shown_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from machine.analysis.base import Analysis
     from machine.message import Saved
 
 FOREVER: Final = 1 << 63
+TELL_EVERY: Final = DIGEST_EVERY
+"""Instructions between two words on how far a part is; the engine stops there anyhow."""
 
 
 class _Arrived(Exception):
@@ -46,12 +49,21 @@ class _Arrived(Exception):
 class Segment:
     """One part of a recording: from snapshot `first` (0: power-on) to snapshot `last` (0: the end)."""
 
-    def __init__(self, recording: Recording, player: Player, last: int, analysis: Analysis | None = None) -> None:
+    def __init__(
+        self,
+        recording: Recording,
+        player: Player,
+        last: int,
+        analysis: Analysis | None = None,
+        tell: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """`tell` hears how far it is, in instructions."""
         self._recording = recording
         self._player = player
         self._store = SnapshotStore(recording.path, recording.facts.id)
         self._last = last
         self._analysis = analysis
+        self._tell = tell
 
     def answer(self) -> dict[str, object]:
         """Replay it; what is told of it: nothing, where it is damaged, or the first difference; and where it ended."""
@@ -71,7 +83,7 @@ class Segment:
 
     def run(self) -> str:
         """Replay it, or what can be trusted of it, and then why no more can; Divergence at the first difference."""
-        self._look_along_the_way()
+        self._stop_along_the_way()
         if not self._last:
             self._player.run_on(FOREVER)
             return self._check_end()
@@ -84,17 +96,20 @@ class Segment:
             return self._ended_early(goal.icount, "the snapshot's place", f"the replay's end at {self._player.icount}")
         return ""
 
-    def _look_along_the_way(self) -> None:
-        """Stop where the analysis wants to look; not where the part ends."""
-        every = self._analysis.every if self._analysis is not None else 0
-        if not every:
-            return
-        assert self._analysis is not None
+    def _stop_along_the_way(self) -> None:
+        """Where the analysis wants to look, or to tell how far it is; not where the part ends."""
+        looks = self._analysis.every if self._analysis is not None else 0
+        every = looks or TELL_EVERY
         end = self._store.read(self._last).icount if self._last else self._recording.end_icount
         goal = (self._player.icount // every + 1) * every
+        told = self._player.icount // TELL_EVERY
         # A stop may overshoot to the next sync point, which must not be that of the next part's snapshot.
         while goal + every < end and self._player.run_on(goal):
-            self._analysis.look(self._player)
+            if self._analysis is not None and looks:
+                self._analysis.look(self._player)
+            if told < self._player.icount // TELL_EVERY:
+                told = self._player.icount // TELL_EVERY
+                self._tell(self._player.icount)
             goal = (self._player.icount // every + 1) * every
 
     def _arrived(self, saved: Saved, icount: int) -> NoReturn:
@@ -137,13 +152,20 @@ def _of_the_guest(state: bytes) -> NodeState:
     return replace(found, loop=replace(found.loop, ran_from=0))
 
 
-def replay_part(recording: Recording, player: Player, last: int, words: Sequence[str] | None) -> dict[str, object]:
+def replay_part(
+    recording: Recording,
+    player: Player,
+    last: int,
+    words: Sequence[str] | None,
+    tell: Callable[[int], None] = lambda _: None,
+) -> dict[str, object]:
     """Replay a part to snapshot `last`; what its analysis has found, or the first difference.  UsageError.
 
+    `tell` hears on the way how far it is, in instructions.
     `damaged` says why it could be replayed only up to where the log is damaged.
     """
     analysis = make_analysis(words[0], words[1:]) if words else None
-    segment = Segment(recording, player, last, analysis)
+    segment = Segment(recording, player, last, analysis, tell)
     if analysis is None:
         return segment.answer()
     analysis.begin(player)

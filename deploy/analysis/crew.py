@@ -59,17 +59,25 @@ class Crew:
         self._process.wait()
 
     @contextmanager
-    def at_work(self, tasks: Sequence[Task], at_a_time: int) -> Iterator[Answers]:
-        """Parts that are replayed side by side from now on, so many at a time.  MachineError if one cannot be."""
+    def at_work(
+        self, tasks: Sequence[Task], at_a_time: int, tell: Callable[[int], None] = lambda _: None
+    ) -> Iterator[Answers]:
+        """Parts that are replayed side by side from now on, so many at a time.  MachineError if one cannot be.
+
+        `tell` hears, while their answers are waited for, how many instructions all of them have run.
+        """
         self._idle = False
         with ExitStack() as stack:
             pipes = [stack.enter_context(self._order(task, at_a_time)) for task in tasks]
-            yield lambda: self._answers(tasks, pipes)
+            yield lambda: self._answers(tasks, pipes, tell)
 
-    def _answers(self, tasks: Sequence[Task], pipes: Sequence[FileIO]) -> list[dict[str, Any]]:
+    def _answers(
+        self, tasks: Sequence[Task], pipes: Sequence[FileIO], tell: Callable[[int], None]
+    ) -> list[dict[str, Any]]:
         """All of them are read as they come: a part that is not read keeps the guest's memory."""
         answers: dict[int, dict[str, Any]] = {}
         said = [bytearray() for _ in pipes]
+        run = [0] * len(pipes)
         with selectors.DefaultSelector() as selector:
             for number, pipe in enumerate(pipes):
                 selector.register(pipe, selectors.EVENT_READ, number)
@@ -77,6 +85,10 @@ class Crew:
                 for key, _ in selector.select():
                     if data := os.read(key.fd, READ_BYTES):
                         said[key.data] += data
+                        icount = _take_word(said[key.data])
+                        if icount:
+                            run[key.data] = icount - tasks[key.data].segment.start_icount
+                            tell(sum(run))
                         continue
                     selector.unregister(key.fd)
                     answers[key.data] = _answer(tasks[key.data], said[key.data])
@@ -120,6 +132,13 @@ def settled(answers: Mapping[int, dict[str, Any]]) -> list[dict[str, Any]] | Non
         if not SETTLING.isdisjoint(answer):
             return found
     return None
+
+
+def _take_word(said: bytearray) -> int:
+    """Take the lines in front of an answer out of what a part has said; the last instruction count, or 0."""
+    words, newline, _ = said.rpartition(b"\n")
+    del said[: len(words) + len(newline)]
+    return int(words.split()[-1]) if words else 0
 
 
 def _answer(task: Task, said: bytes | bytearray) -> dict[str, Any]:
