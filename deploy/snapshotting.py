@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 from deploy.reporting import complain
 from machine.board import parse_size
-from machine.errors import BoardError, UsageError
+from machine.errors import BoardError, SnapshotError, UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
     from machine.recording.reader import Recording
 
@@ -64,4 +64,20 @@ def nearest_snapshot(recording: Recording, icount: int, nodes: Collection[str]) 
     head = store.nearest(icount, nodes)
     for damage in store.damage:
         complain(f"a snapshot is left out: {damage}")
+    while head is not None and unusable(recording, (head.number,)):
+        head = store.nearest(head.icount - 1, nodes)
     return 0 if head is None else head.number
+
+
+def unusable(recording: Recording, numbers: Iterable[int]) -> set[int]:
+    """Those of some snapshots that cannot be loaded; why is said."""
+    from machine.recording.snapshots.store import SnapshotStore  # noqa: PLC0415
+
+    store, found = SnapshotStore(recording.path, recording.facts.id), set()
+    for number in numbers:
+        try:
+            store.check(number)
+        except SnapshotError as error:
+            complain(f"snapshot {number} is left out: {error}")
+            found.add(number)
+    return found

@@ -9,13 +9,14 @@ Lives here: goals, breakpoints, bookmarks.  Never here: sockets; what a state is
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from machine.errors import MachineError, UsageError
+from machine.errors import MachineError, SnapshotError, UsageError
 from machine.message import Load
 from replay_broker.session.base import Hold
 from replay_broker.snapshots.process import Written
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from replay_broker.session.base import Session
     from replay_broker.snapshots.incoming import Incoming
     from replay_broker.snapshots.taker import Taker
+
+log = logging.getLogger("dejavm")
 
 CLOSE: Final = 1_000_000
 """Instructions from a snapshot to the instruction that a bookmark in a replay leads to."""
@@ -97,6 +100,8 @@ class Travel:
         """Somebody has said `cont` while a state was kept, or before the CPU stood still."""
         self._exact = False
         """The CPU stands where it was told to, with nothing done that happens there."""
+        self._whole: set[int] = set()
+        """Snapshots whose pages have been looked at."""
         self.breaks: list[int] = []
         self.hear: Callable[[str, Mapping[str, object]], None] = _nobody
         """Hears that a place has been reached: the event's name and data."""
@@ -302,16 +307,35 @@ class Travel:
         if self._exact and here == goal.icount:
             self._arrive(goal)
             return
-        near: Head | None = self.store.nearest(goal.icount, self._nodes)
-        start = 0 if near is None else near.icount
         try:
-            if here >= goal.icount or start > here:
+            near = self._way_in(goal.icount, here)
+            if here >= goal.icount or near is not None:
                 self._load(0 if near is None else near.number)
         except MachineError as error:
             self._goal = None
             goal.done(str(error))
             return
         self._session.run_to(goal.icount)
+
+    def _way_in(self, icount: int, here: int) -> Head | None:
+        """The last snapshot in front of a place that can be loaded; None if going on from here is no longer."""
+        near: Head | None = self.store.nearest(icount, self._nodes)
+        while near is not None and (here >= icount or near.icount > here):
+            if self._is_whole(near.number):
+                return near
+            near = self.store.nearest(near.icount - 1, self._nodes)
+        return None
+
+    def _is_whole(self, number: int) -> bool:
+        """Whether a snapshot can be loaded, as far as was seen when it was first to be; else why not is said."""
+        if number not in self._whole:
+            try:
+                self.store.check(number)
+            except SnapshotError as error:
+                log.warning("snapshot %d is left out: %s", number, error)
+                return False
+            self._whole.add(number)
+        return True
 
     def _load(self, number: int) -> None:
         session, incoming = self._begin(number)

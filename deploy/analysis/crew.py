@@ -85,8 +85,8 @@ class Crew:
                 for key, _ in selector.select():
                     if data := os.read(key.fd, READ_BYTES):
                         said[key.data] += data
-                        icount = _take_word(said[key.data])
-                        if icount:
+                        if b"\n" in data:
+                            icount = _take_word(said[key.data])
                             run[key.data] = icount - tasks[key.data].segment.start_icount
                             tell(sum(run))
                         continue
@@ -135,10 +135,11 @@ def settled(answers: Mapping[int, dict[str, Any]]) -> list[dict[str, Any]] | Non
 
 
 def _take_word(said: bytearray) -> int:
-    """Take the lines in front of an answer out of what a part has said; the last instruction count, or 0."""
-    words, newline, _ = said.rpartition(b"\n")
-    del said[: len(words) + len(newline)]
-    return int(words.split()[-1]) if words else 0
+    """Take the lines in front of an answer, which is one, out of what a part has said; the last instruction count."""
+    end = said.rindex(b"\n")
+    words = said[:end].split()
+    del said[: end + 1]
+    return int(words[-1])
 
 
 def _answer(task: Task, said: bytes | bytearray) -> dict[str, Any]:

@@ -29,6 +29,8 @@ ANEW_NS: Final = 95_000_000
 at the end, which is not in the log."""
 STEADY: Final = 1.05
 """How much longer than foretold a stretch may have taken that nothing else on the host has held up."""
+HELD_UP: Final = 2
+"""How many times as long nothing else on the host can have made it: there the guest was harder than foretold."""
 LEAST_PART: Final = 5_000_000_000
 """The work of a part that is worth its beginning, which is 0.2 s of a Debian guest."""
 
@@ -108,7 +110,8 @@ def steadied(measured: Iterable[tuple[int, int]], other: Callable[[int], int]) -
 
     Where a neighbour on the same core comes for half a second the replay takes up to 1.6 times as long, in its own CPU
     time, too; nothing tells of it but that another measure has foretold less.  That one is wrong elsewhere, by tenths,
-    but not in a few stretches only: of each no more is believed than is usual for it, by the median of all.
+    but not in a few stretches only: of each no more is believed than is usual for it, by the median of all.  Only much
+    more than that is its own.
     """
     icounts, others, done = _growing(measured, other)
     taken = [
@@ -118,8 +121,10 @@ def steadied(measured: Iterable[tuple[int, int]], other: Callable[[int], int]) -
     if not taken:
         return []
     most = STEADY * statistics.median(took / foretold for took, foretold in taken)
-    believed = itertools.accumulate(min(took, int(most * foretold)) for took, foretold in taken)
-    return list(zip(icounts[1:], believed, strict=True))
+    believed = (
+        int(most * foretold) if most * foretold < took < HELD_UP * most * foretold else took for took, foretold in taken
+    )
+    return list(zip(icounts[1:], itertools.accumulate(believed), strict=True))
 
 
 def _growing(

@@ -14,29 +14,21 @@ from deploy.analysis.work import work
 from machine.errors import MachineError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator, Sequence
 
     from deploy.analysis.crew import Answers
     from deploy.analysis.work import Task
 
-    Spread = Callable[[Sequence[Task]], AbstractContextManager[Answers]]
-    """Has tasks begun, so that there is time for something else before one waits for them."""
-
 CONNECT_S: Final = 10
 
 
-def on_cluster(address: str) -> Spread:
+@contextmanager
+def on_cluster(address: str, tasks: Sequence[Task]) -> Iterator[Answers]:
     """On the workers of a Dask scheduler, `tcp://HOST:PORT`; UsageError if it is not there or has none."""
-
-    @contextmanager
-    def spread(tasks: Sequence[Task]) -> Iterator[Answers]:
-        # Each of the cluster's threads works on one, and takes the next.
-        with _connect(address) as client:
-            futures = client.map(work, tasks, pure=False)
-            yield lambda: _gathered(client, futures, address)
-
-    return spread
+    # Each of the cluster's threads works on one, and takes the next.
+    with _connect(address) as client:
+        futures = client.map(work, tasks, pure=False)
+        yield lambda: _gathered(client, futures, address)
 
 
 def _gathered(client: Any, futures: Any, address: str) -> list[dict[str, Any]]:  # noqa: ANN401  # Dask has no types

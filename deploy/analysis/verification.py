@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from deploy.analysis.segments import (
@@ -20,19 +20,20 @@ from deploy.analysis.segments import (
 )
 from deploy.analysis.spread import on_cluster, own_jobs, workers_of
 from deploy.analysis.work import Task
+from deploy.progress import shown_progress
 from deploy.replayable import replayable
+from deploy.snapshotting import unusable
 from machine.board import render_board
-from machine.errors import UsageError
+from machine.errors import MachineError, UsageError
 from machine.recording.format import RESUMABLE_FORMAT
 from machine.recording.layout import LOG_NAME
 from machine.recording.snapshots.store import SnapshotStore
 from machine.recording.times import moments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from deploy.analysis.crew import Crew
-    from deploy.analysis.spread import Spread
     from machine.recording.reader import Recording
     from machine.recording.snapshots.store import Head
     from machine.recording.summary import Summary
@@ -52,11 +53,17 @@ class Verification:
 
 
 def tasks_of(
-    recording: Recording, at_a_time: int, analysis: tuple[str, ...] = (), *, alike: bool = False
+    recording: Recording,
+    at_a_time: int,
+    analysis: tuple[str, ...] = (),
+    *,
+    alike: bool = False,
+    without: Collection[int] = (),
 ) -> tuple[Task, ...]:
     """The parts of a recording as tasks, to be worked on so many at a time; one, if it has no snapshots.
 
-    `alike`: one each, whatever there is to do.  ChangedGuest, LogError if it cannot be.
+    `alike`: one each, whatever there is to do.  `without`: snapshots at which none begins.
+    ChangedGuest, LogError if it cannot be.
     """
     board = replayable(recording)
     heads: tuple[Head, ...] = ()
@@ -64,7 +71,8 @@ def tasks_of(
         heads = SnapshotStore(recording.path, recording.facts.id).list()
     # Those of version 1, which do not say when they were made, do not say either where in the guest's sleep.
     told = (head for head in heads if head.front or head.made_ns)
-    snapshots = [(head.icount, head.number) for head in told if head.icount > recording.begin_icount]
+    usable = (head for head in told if head.icount > recording.begin_icount and head.number not in without)
+    snapshots = [(head.icount, head.number) for head in usable]
     work, beginning = _work_of(recording, heads)
     end = recording.end_icount
     at_a_time = min(at_a_time, 1 + len(snapshots))
@@ -100,24 +108,44 @@ def run_in_parts(
 
     Of a damaged log those up to the damage.  UsageError, MachineError.
     """
-    spread, tasks = _plan(recording, jobs, workers, analysis)
-    with spread(tasks) as answers:
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"--jobs {jobs}: at least one must work")
+    at_a_time = jobs or (workers_of(workers) if isinstance(workers, str) else own_jobs())
+    # A cluster works on all that it is given: no more at a time than asked for are no more tasks.
+    alike = isinstance(workers, str) and jobs is not None
+    tasks = tasks_of(recording, at_a_time, analysis, alike=alike)
+    try:
+        return _answered(recording, tasks, at_a_time, workers)
+    except MachineError:
+        # Pages are looked at when they are loaded.
+        damaged = _damaged(recording, tasks)
+        if not damaged:
+            raise
+    without: set[int] = set()
+    while damaged:
+        without |= damaged
+        tasks = tasks_of(recording, at_a_time, analysis, alike=alike, without=without)
+        damaged = _damaged(recording, tasks)
+    return _answered(recording, tasks, at_a_time, workers)
+
+
+def _damaged(recording: Recording, tasks: Sequence[Task]) -> set[int]:
+    """The snapshots at which parts begin that cannot."""
+    return unusable(recording, (task.segment.first for task in tasks if task.segment.first))
+
+
+def _answered(
+    recording: Recording, tasks: Sequence[Task], at_a_time: int, workers: Crew | str
+) -> tuple[list[dict[str, Any]], Summary]:
+    with ExitStack() as stack:
+        if isinstance(workers, str):
+            answers = stack.enter_context(on_cluster(workers, tasks))
+        else:
+            tell = stack.enter_context(shown_progress(recording.end_icount))
+            answers = stack.enter_context(workers.at_work(tasks, at_a_time, tell))
         # Meanwhile: in a long log it takes a while.
         summary = recording.summary()
         return answers(), summary
-
-
-def _plan(
-    recording: Recording, jobs: int | None, workers: Crew | str, analysis: tuple[str, ...]
-) -> tuple[Spread, tuple[Task, ...]]:
-    if jobs is not None and jobs < 1:
-        raise UsageError(f"--jobs {jobs}: at least one must work")
-    if isinstance(workers, str):
-        at_a_time = jobs or workers_of(workers)
-        # A cluster works on all that it is given: no more at a time than asked for are no more tasks.
-        return on_cluster(workers), tasks_of(recording, at_a_time, analysis, alike=jobs is not None)
-    at_a_time = jobs or own_jobs()
-    return partial(workers.at_work, at_a_time=at_a_time), tasks_of(recording, at_a_time, analysis)
 
 
 def verify_in_parts(recording: Recording, jobs: int | None, workers: Crew | str) -> Verification:

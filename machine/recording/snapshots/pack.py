@@ -149,6 +149,13 @@ class Pack:
                 source = frame[inside * PAGE_BYTES : (inside + count) * PAGE_BYTES]
                 into[page * PAGE_BYTES : (page + count) * PAGE_BYTES] = source
 
+    def check(self, pieces: Sequence[tuple[int, int, int]]) -> None:
+        """DamagedSnapshot where load() would raise it."""
+        unpacker = zstandard.ZstdDecompressor()
+        scratch = memoryview(bytearray(FRAME_PAGES * PAGE_BYTES))
+        for number in sorted(self._by_frame(pieces)):
+            self._unpack(unpacker, number, scratch[: self._directory.frames[number][1] * PAGE_BYTES])
+
     def differing(self, pieces: Sequence[tuple[int, int, int]], memory: memoryview) -> Iterator[int]:
         """The pages of `memory` that are not those which load() would put there."""
         return self._unlike(pieces, memory) if self._directory.quick else self._unlike_unpacked(pieces, memory)

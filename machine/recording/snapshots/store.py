@@ -168,6 +168,12 @@ class SnapshotStore:
                 opened.load(pieces, into.cast("B"))
         return page_map.pages
 
+    def check(self, number: int) -> None:
+        """SnapshotError where load_memory() would raise it: as much work, but none for memory."""
+        with self._pages_of(number, self.read(number).memory) as (_, parts):
+            for opened, pieces in parts:
+                opened.check(pieces)
+
     def differing(self, number: int, memory: memoryview, touched: Iterable[tuple[int, int]]) -> int | None:
         """The first page of a memory that is not as in a snapshot; None if there is none.
 

@@ -253,6 +253,9 @@ def test_what_a_neighbour_held_up_while_it_was_measured_is_not_taken_for_work() 
     assert steadied(quiet, foretold) == quiet
     assert cut(quiet) == cut(steadied(held_up, foretold)) == 300
     assert cut(held_up) == 200
+    # Nine times as much is no neighbour's.
+    hard = [(icount, work + 800 * (icount >= 100)) for icount, work in quiet]
+    assert steadied(hard, foretold) == hard
 
 
 @given(
