@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import socket
+import stat
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -34,6 +36,10 @@ HIGHEST_ID: Final = 9999
 KEPT_MESSAGES: Final = 32
 """What is kept for a card that is slow; the kernel keeps some more (net.unix.max_dgram_qlen)."""
 MODE: Final = 0o700
+
+
+_NAME: Final = re.compile(r".+\.[1-9][0-9]*", re.DOTALL)
+"""A card's file: its name and its process."""
 
 
 class Member:
@@ -80,8 +86,8 @@ class HubWire(Wire):
         self._directory = -1
         self._receiver: socket.socket | None = None
         self._members: dict[str, Member] = {}
-        self._seen_ns = 0
-        """When the directory had last changed as we read it."""
+        self._others: set[str] = set()
+        """What is in the directory and no card's."""
 
     @property
     def member_name(self) -> str:
@@ -144,17 +150,29 @@ class HubWire(Wire):
         message = pack(frames)
         for name, member in list(self._members.items()):
             member.send(message)
-            if member.sender.descriptor < 0:
+            if member.sender.refused:
                 self._bury(name)
         return len(frames)
 
     def _look_round(self) -> None:
         """Notice who has come and who has gone."""
         names = set(os.listdir(self._directory)) - {self.member_name}
+        self._others &= names
         for name in self._members.keys() - names:
             self._members.pop(name).sender.close()
-        for name in sorted(names - self._members.keys()):
-            self._members[name] = Member(self._path(name), self._name)
+        for name in sorted(names - self._members.keys() - self._others):
+            if self._is_card(name):
+                self._members[name] = Member(self._path(name), self._name)
+            else:
+                self._others.add(name)
+
+    def _is_card(self, name: str) -> bool:
+        """Whether it is a card's file, of our kind at least: whatever else is in the directory is not ours."""
+        try:
+            mode = os.stat(name, dir_fd=self._directory, follow_symlinks=False).st_mode
+        except OSError:
+            return False
+        return stat.S_ISSOCK(mode) and _NAME.fullmatch(name) is not None
 
     def _bury(self, name: str) -> None:
         """Remove a member that does not listen: its process has gone without a word."""

@@ -63,6 +63,8 @@ class UnixSender:
     def __init__(self, path: str) -> None:
         self.path = path
         self._socket: socket.socket | None = None
+        self.refused = False
+        """When last called nobody had a socket there any more."""
 
     @property
     def descriptor(self) -> int:
@@ -75,10 +77,11 @@ class UnixSender:
         try:
             sender.setblocking(False)
             sender.connect(self.path)
-        except OSError:
+        except OSError as error:
             sender.close()
+            self.refused = isinstance(error, ConnectionRefusedError)
             return False
-        self._socket = sender
+        self._socket, self.refused = sender, False
         return True
 
     def send(self, data: bytes) -> bool:

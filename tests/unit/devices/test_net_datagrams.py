@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 from typing import TYPE_CHECKING
 
@@ -189,6 +190,26 @@ def test_a_card_that_has_died_is_cleared_away(opened: Opened, run_directory: Pat
     for _ in range(2):
         assert loop.backend.write(pack([b"x"])).accepted == 3
     assert not left.exists()
+
+
+def test_what_is_no_card_s_in_the_directory_of_a_hub_stays_there(opened: Opened, tmp_path: Path) -> None:
+    place = tmp_path / "hub"
+    (place / "folder.7").mkdir(parents=True)
+    for name in ("thesis.txt", "nic1.12"):
+        (place / name).write_text(name)
+    (place / "link.3").symlink_to("thesis.txt")
+    for name in ("socket", "nic2.9"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as dead:
+            dead.bind(str(place / name))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+        server.bind(str(place / "server.5"))
+        server.listen()
+        loop = opened(f"hub,path={place}", "nic0")
+        for _ in range(3):
+            assert loop.backend.write(pack([b"x"])).accepted == 3
+        left = {path.name for path in place.iterdir()} - {f"nic0.{os.getpid()}"}
+    # A card's that has died, nic2.9, is gone.
+    assert left == {"folder.7", "thesis.txt", "nic1.12", "link.3", "server.5", "socket"}
 
 
 def test_a_card_that_sleeps_holds_up_no_other(
