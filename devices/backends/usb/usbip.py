@@ -54,6 +54,9 @@ KEEPALIVE: Final = (
 AGAIN_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Before each try to have a device back: a server may take a while to notice that its user has died, and refuses it."""
 
+ANSWER_S: Final = 15.0
+"""How long a server may take from the call to its device's descriptors; that nothing came is said then."""
+
 Address = tuple[int, Any]
 """Address family and socket address."""
 
@@ -93,6 +96,7 @@ class UsbipPort(Port):
         self._connecting = False
         self._client = UsbipClient(place.busid)
         self._retry: Retry[list[Address]] | None = None
+        self._deadline: Retry[bool] | None = None
         self._tries_left = 0
         self._trouble = ""
         self._behind = False
@@ -105,6 +109,7 @@ class UsbipPort(Port):
     def open(self, link: PortLink) -> None:
         """Set out for the server; whether it is there shows later."""
         self._link = link
+        self._expect_answer()
         host, port = self._place.host, self._place.port
         try:
             ipaddress.ip_address(host)
@@ -126,6 +131,7 @@ class UsbipPort(Port):
         """Let the server have its device back."""
         self._trouble = self._trouble or "closed"
         self._addresses.clear()
+        self._expect_no_answer()
         if self._retry is not None:
             self._retry.close()
             self._retry = None
@@ -140,15 +146,21 @@ class UsbipPort(Port):
         """The socket: what comes was asked for, so it needs no room."""
         if self._retry is not None and self._retry.running:
             return [(self._retry.descriptor, True, False)]
-        if self._socket is None:
-            return ()
-        return [(self._socket.fileno(), not self._connecting, self._connecting or bool(self._client.outgoing))]
+        wanted = [(self._deadline.descriptor, True, False)] if self._deadline is not None else []
+        if self._socket is not None:
+            sends = self._connecting or bool(self._client.outgoing)
+            wanted.append((self._socket.fileno(), not self._connecting, sends))
+        return wanted
 
     def ready(self, descriptor: int, readable: bool, writable: bool, room: int) -> None:
         """Go on with whatever the socket allows."""
         if self._retry is not None and self._retry.running:
             if descriptor == self._retry.descriptor and (addresses := self._retry.take()) is not None:
+                self._expect_answer()
                 self._found(addresses, 0)
+            return
+        if self._deadline is not None and descriptor == self._deadline.descriptor:
+            self._lose(f"it has not answered for {ANSWER_S:.0f} s")
             return
         if self._socket is None or descriptor != self._socket.fileno():
             return
@@ -221,6 +233,15 @@ class UsbipPort(Port):
         elif _has_peer(connection):
             self._connecting = False
 
+    def _expect_answer(self) -> None:
+        self._deadline = Retry(lambda: True, _nothing, (ANSWER_S,))
+        self._deadline.begin()
+
+    def _expect_no_answer(self) -> None:
+        if self._deadline is not None:
+            self._deadline.close()
+            self._deadline = None
+
     def _drop_socket(self) -> None:
         self._connecting = False
         if self._socket is not None:
@@ -247,6 +268,7 @@ class UsbipPort(Port):
             raise ProtocolError("the server has closed the connection")
         for event in self._client.receive(data):
             if isinstance(event, HostDescription):
+                self._expect_no_answer()
                 self._link.plug(Kind.HOST, event)
             else:
                 self._behind = False
@@ -269,6 +291,7 @@ class UsbipPort(Port):
     def _try_again(self) -> None:
         """With another connection, a while from now."""
         self._tries_left -= 1
+        self._expect_no_answer()
         self._drop_socket()
         self._client = UsbipClient(self._place.busid)
         if self._retry is None:

@@ -92,3 +92,29 @@ def test_a_server_that_has_gone_holds_up_nobody(caplog: pytest.LogCaptureFixture
         assert again.plugged == []
         again.backend.close()
         host.backend.close()
+
+
+def test_a_server_that_never_says_anything_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(usbip, "ANSWER_S", 0.01)
+    with listening() as (listener, word):
+        host = Successor(word)
+        silent = []
+        for _ in range(TRIES + 1):
+            host.loop.until(lambda: bool(select.select([listener], [], [], 0)[0]))
+            silent.append(listener.accept()[0])
+        host.loop.until(lambda: "not plugged in" in caplog.text)
+        assert "USB/IP device 1-1.4 at" in caplog.text
+        assert "it has not answered for" in caplog.text
+        assert host.backend.descriptors(99) == []
+        # Where it is asked for while the machine runs, too.
+        caplog.clear()
+        assert host.backend.take_word("kbd")
+        assert host.backend.take_word(word)
+        silent.append(listener.accept()[0])
+        host.loop.until(lambda: "it has not answered for" in caplog.text)
+        assert host.backend.descriptors(99) == []
+        for each in silent:
+            each.close()
+        host.backend.close()
