@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from devices.backends.base import BackendBase, NoBackend
+from devices.backends.words import check_word
 from devices.model import Backend
 from machine.errors import BackendError
 
@@ -40,6 +41,7 @@ def create_backend(kind: str, word: str, name: str) -> Backend:
         return NoBackend(name)
     if not word:
         return BackendBase(name)
+    check_word(word, name)
     if word.startswith(OUTSIDE):
         return _from_outside(word, name)
     table = importlib.import_module(KINDS[kind])
@@ -61,9 +63,14 @@ def _from_outside(word: str, name: str) -> Backend:
         raise BackendError(f"{name}: backend {word!r} is not module:PACKAGE.MODULE:NAME[,ARGUMENT]")
     try:
         factory: Factory = getattr(importlib.import_module(module), factory_name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # whatever a stranger's module does where it is imported
         raise BackendError(f"{name}: backend {word!r}: cannot import {where}: {error}") from error
-    return factory(argument, name)
+    try:
+        return factory(argument, name)
+    except BackendError:
+        raise
+    except Exception as error:  # nor is it known what he does with his words
+        raise BackendError(f"{name}: backend {word!r}: {where}: {type(error).__name__}: {error}") from error
 
 
 _FIRST: Final = re.compile(r"([^:,]*)([:,]?)(.*)", re.DOTALL)

@@ -9,6 +9,7 @@ from machine.errors import BackendError
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+MOST_DIGITS: Final = 20
 _SWITCH: Final = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
 
 
@@ -47,6 +48,25 @@ def switch(value: str, where: str) -> bool:
 
 def number(value: str, lowest: int, highest: int, where: str) -> int:
     """A decimal number within bounds; BackendError if it is none."""
-    if not value.isascii() or not value.isdigit() or not lowest <= int(value) <= highest:
+    if not is_number(value) or not lowest <= int(value) <= highest:
         raise BackendError(f"{where}: {value!r} is not a number from {lowest} to {highest}")
     return int(value)
+
+
+def is_number(value: str) -> bool:
+    """Whether it is one that int() takes: it refuses thousands of digits."""
+    return value.isascii() and value.isdigit() and len(value) <= MOST_DIGITS
+
+
+def check_host(host: str, where: str) -> None:
+    """BackendError for what cannot be the name of a host: who looks it up has no other error for it."""
+    try:
+        host.encode("idna")
+    except UnicodeError as error:
+        raise BackendError(f"{where}: {host!r} cannot be a host's name: {error}") from error
+
+
+def check_word(word: str, name: str) -> None:
+    """BackendError for what no backend's word has in it: no name of a file or a host may."""
+    if "\0" in word:
+        raise BackendError(f"{name}: backend {word!r}: there is a NUL in it")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from devices.backends.words import split_commas
+from devices.backends.words import check_host, is_number, split_commas
 from machine.errors import BackendError
 
 HIGHEST_PORT: Final = 65535
@@ -101,9 +101,11 @@ def parse_udp(argument: str, name: str) -> DatagramAddress:
 def parse_place(place: str, where: str) -> tuple[str, int]:
     """`HOST:PORT`, the host without brackets and perhaps empty; BackendError, with `where` in front."""
     host, colon, port = place.rpartition(":")
-    if not colon or not port.isascii() or not port.isdecimal() or int(port) > HIGHEST_PORT:
+    if not colon or not is_number(port) or int(port) > HIGHEST_PORT:
         raise BackendError(f"{where} with a port of 0 to {HIGHEST_PORT}")
-    return host.removeprefix("[").removesuffix("]"), int(port)
+    host = host.removeprefix("[").removesuffix("]")
+    check_host(host, where)
+    return host, int(port)
 
 
 def _read_options(values: dict[str, bool], options: list[str], where: str) -> None:

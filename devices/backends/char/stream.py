@@ -202,8 +202,13 @@ class StreamBackend(CharBackend):
         if not self.address.path:
             return socket.create_connection((self.address.host, self.address.port), CONNECT_TIMEOUT_S)
         peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        # Its server has a place for us or it has none (unix(7)); the machine would wait for it.
+        peer.setblocking(False)
         try:
             peer.connect(self.address.path)
+        except BlockingIOError:
+            peer.close()
+            raise OSError("its server is busy and takes nobody now") from None
         except OSError:
             peer.close()
             raise

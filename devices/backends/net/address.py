@@ -8,7 +8,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from devices.backends.words import number
+from devices.backends.words import check_host, number
 from machine.errors import BackendError
 from machine.listening import HIGHEST_PORT, LOOPBACK
 
@@ -69,7 +69,9 @@ def parse_address(options: Mapping[str, str], prefix: str, where: str) -> Addres
         if "port" not in given:
             raise BackendError(f"{where}: {prefix}.port is missing")
         port = number(given["port"], 0, HIGHEST_PORT, f"{where}: {prefix}.port")
-        return Address(given.get("host", "").strip("[]") or LOOPBACK, port)
+        host = given.get("host", "").strip("[]") or LOOPBACK
+        check_host(host, f"{where}: {prefix}.host")
+        return Address(host, port)
     path = given.get("path", "")
     if not path or len(path.encode()) > LONGEST_PATH:
         raise BackendError(f"{where}: {prefix}.path: a unix socket needs a path of 1 to {LONGEST_PATH} bytes")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from devices.backends.base import BackendBase
 from devices.backends.usb.port import Port, PortLink
+from devices.backends.words import check_word
 from devices.backends.work import WorkPool
 from devices.usb.messages import PORTS, encode_unplugged
 from machine.errors import BackendError
@@ -130,6 +131,7 @@ class UsbBackend(BackendBase):
 
     def take_word(self, word: str) -> bool:
         """Plug and unplug what differs; what is already there stays.  BackendError leaves everything as it is."""
+        check_word(word, self._name)
         wanted = dict(self._numbered(self._parse(word, self._name)))
         changed = {n: w for n, w in wanted.items() if n not in self._plugs or not self._plugs[n].stands(w)}
         gone = [number for number in self._plugs if number not in wanted]

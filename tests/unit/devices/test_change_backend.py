@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -67,6 +68,50 @@ def test_a_backend_that_cannot_be_had_leaves_the_old_one_and_says_why(device: De
     assert "unknown backend 'toaster'" in said.error
     broker.ask(text(b"still"), 5, CPU)
     assert (tmp_path / "old").read_bytes() == b"still"
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("tcp:a..b:5000", "cannot be a host's name"),
+        (f"tcp:{'a' * 70}:5000", "cannot be a host's name"),
+        (f"telnet:{'a' * 70}.x:1", "cannot be a host's name"),
+        (f"udp:{'a' * 70}:5000", "cannot be a host's name"),
+        (f"udp:localhost:5000@{'a' * 70}:0", "cannot be a host's name"),
+        ("tcp:localhost:" + "9" * 5000, "with a port of 0 to 65535"),
+        ("ringbuf:size=" + "9" * 5000, "is not"),
+        ("pipe:/tmp/x\0y", "there is a NUL in it"),
+        ("unix:/tmp/x\0y", "there is a NUL in it"),
+        ("module:os:path", "module:os:path"),
+        ("module:..:y", "cannot import"),
+        ("module:os:getpid", "TypeError"),
+    ],
+)
+def test_a_word_that_nobody_can_make_sense_of_leaves_the_old_one(
+    device: Devices, tmp_path: Path, word: str, reason: str
+) -> None:
+    broker = device(f"file:{tmp_path}/old")
+    broker.start()
+    broker.ask(Reset())
+    (said,) = broker.ask(ChangeBackend("dev0", word))
+    assert isinstance(said, BackendChanged)
+    assert reason in said.error
+    broker.ask(text(b"still"), 5, CPU)
+    assert (tmp_path / "old").read_bytes() == b"still"
+
+
+def test_a_server_that_takes_nobody_now_holds_up_nobody(device: Devices, tmp_path: Path) -> None:
+    broker = device("null")
+    broker.start()
+    broker.ask(Reset())
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+        server.bind(str(tmp_path / "busy"))
+        server.listen(0)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as first:
+            first.connect(str(tmp_path / "busy"))
+            (said,) = broker.ask(ChangeBackend("dev0", f"unix:{tmp_path}/busy"))
+    assert isinstance(said, BackendChanged)
+    assert "its server is busy and takes nobody now" in said.error
 
 
 def test_at_replay_a_change_says_nothing_into_the_run(device: Devices, tmp_path: Path) -> None:
