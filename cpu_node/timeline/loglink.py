@@ -47,7 +47,10 @@ class LogLink(Link):
         """Why the log cannot be trusted to its end, once it has been read up to there, which is ahead of the CPU."""
         self._frames = _of_the_cpu(recording, start, self.damage)
         self._ahead: Frame | None = next(self._frames, None)
-        self._stops = Stops(_of_the_cpu(recording, start, self.damage))
+        self._told_until = 0
+        """How far the run has come by the messages that were read ahead; one who says one executes it."""
+        self._all_read = False
+        self._stops = Stops(self._read_ahead(recording.frames(start)))
         self.grant = self._stops.take()
         """How far the CPU runs."""
         self.waits_at: int | None = None
@@ -108,18 +111,32 @@ class LogLink(Link):
         return self._ahead is None or self._ahead.seq > seq
 
     @cached_property
-    def bound(self) -> int | None:
-        """Where no run of the recording has come; None where nobody knows, since it was cut short.
+    def _end(self) -> int | None:
+        """The instruction of the log's End; None if it has none.  Looks at the log's end."""
+        return self._recording.end_icount if self._recording.clean_end else None
 
-        Looks at the log's end: to be asked behind the last stop, where nothing else says how far the CPU runs.
+    @property
+    def bound(self) -> int | None:
+        """Where no run of the recording has come, or nobody knows what it did there; None in front of the last stop.
+
+        To be asked where nothing else says how far the CPU runs.
         """
-        return self._recording.end_icount + 1 if self._recording.clean_end else None
+        if self._end is not None and not self.damage:
+            return self._end + 1
+        return self._told_until if self._all_read else None
 
     def check_bound(self, icount: int) -> None:
-        """Divergence where the CPU has come further than the machine did: it may have nothing to say for long."""
-        ahead = self._ahead
-        if self.bound is not None and icount >= self.bound and ahead is not None:
+        """Divergence where the CPU has come further than the machine did: it may have nothing to say for long.
+
+        EndOfLog where a log that has lost its end tells no more: a message may have been next.
+        """
+        ahead, bound = self._ahead, self.bound
+        if bound is None or icount < bound:
+            return
+        if ahead is not None:
             raise silence(ahead, f"the CPU runs on at {icount}", self._name)
+        if self._end is None or self.damage:
+            raise EndOfLog
 
     def saved(self, saved: Saved, icount: int) -> None:
         """The state that was wanted."""
@@ -132,6 +149,13 @@ class LogLink(Link):
             raise EndOfLog
         if ahead.type not in STOPS or ahead.icount != said.icount:
             raise divergence(ahead, said, self._name)
+
+    def _read_ahead(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        for frame in trusted(frames, self.damage):
+            self._told_until = max(self._told_until, frame.icount + (1 if frame.source == CPU else 0))
+            if CPU in (frame.source, frame.target):
+                yield frame
+        self._all_read = True
 
     def _pass(self) -> None:
         assert self._ahead is not None
