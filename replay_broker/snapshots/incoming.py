@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from machine.message import Load
@@ -13,7 +17,6 @@ from machine.recording.snapshots.store import SnapshotStore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,5 +37,18 @@ def read_incoming(path: Path, number: int) -> Incoming:
     """The snapshot of that number of the recording in a directory; LogError, StateError if it cannot be had."""
     recording = Recording.open(path)
     snapshot = SnapshotStore(path, recording.facts.id).read(number)
-    loads = {node.name: Load(node.state, str(path.absolute()), number) for node in snapshot.nodes}
+    place = _in_text(path.absolute())
+    loads = {node.name: Load(node.state, place, number) for node in snapshot.nodes}
     return Incoming(number, point_of(snapshot), snapshot.icount, loads)
+
+
+def _in_text(path: Path) -> str:
+    """A recording's directory as a message can tell it: one whose name is no text by a link beside the sockets."""
+    name = os.fsencode(path)
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        link = Path(os.environ["DEJAVM_RUN_DIRECTORY"]) / f"recording-{hashlib.sha256(name).hexdigest()[:16]}"
+        with suppress(FileExistsError):
+            link.symlink_to(path)
+        return str(link)

@@ -67,6 +67,10 @@ def test_no_module_of_the_users_is_imported(home: Home) -> None:
 def test_a_recording_whose_name_is_no_text_is_replayed_and_not_branched_from(home: Home) -> None:
     path = home.record(*_echo(home), name="b\udcff")
     home.verify_both_ways(path)
+    assert home.run("snapshots", path, "--make", "20000").exit_code == 0
+    there = [home.run("replay", path, word, "50000", "--json") for word in ("--until", "--seek")]
+    assert [done.exit_code for done in there] == [0, 0], there[1].stderr
+    assert there[0].json == there[1].json
     done = home.run("branch", f"{path}@50000", "--serial", "null", "-o", "child.dejavm")
     assert (done.exit_code, "is not UTF-8; give the recording another name" in done.complaint) == (EXIT_USAGE, True)
     assert not (home.work / "child.dejavm").exists()
