@@ -126,8 +126,8 @@ class Recording:
 
     @property
     def end_icount(self) -> int:
-        """The icount of the last good message; reads the whole log only if it is unclosed or damaged."""
-        return self._extent[0]
+        """The icount of the last good message, or where it begins; reads the log only if it is unclosed or damaged."""
+        return max(self._extent[0], self.begin_icount)
 
     @property
     def messages(self) -> int:

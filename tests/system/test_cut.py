@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import pytest
 from machine.errors import UsageError
 from machine.recording.chain import Chain
 from machine.recording.reader import Recording
+from machine.recording.snapshots.store import SnapshotStore
 from machine.recording.snapshots.writer import SnapshotWriter
 from machine.recording.trusted import trusted
 from tests.harness.guests import guest
@@ -170,3 +172,17 @@ def test_what_cannot_be_cut_leaves_nothing(home: Home, whole: Path) -> None:
     done = home.run("cut", part, "-o", "b.dejavm")
     assert done.exit_code == EXIT_UNREADABLE
     assert not (home.work / "b.dejavm").exists()
+
+
+def test_a_part_in_which_nothing_happens_replays_like_any_other(home: Home, whole: Path) -> None:
+    heads = SnapshotStore(whole, Recording.open(whole).facts.id).list()
+    messages = {frame.icount for frame in Recording.open(whole).frames()}
+    place = next(head.icount for head in heads if head.icount not in messages)
+    empty = _cut(home, whole, "--from", str(place), "--to", str(place))
+    opened = Recording.open(empty)
+    assert (opened.begin_icount, opened.end_icount, list(opened.frames())) == (place, place, [])
+    for words in (("replay", empty, "--until", str(place)), ("replay", empty, "--seek", str(place)), ("verify", empty)):
+        done = home.run(*words, "--json")
+        assert done.exit_code == 0, done.stderr
+    assert json.loads(home.run("analyse", empty).stdout) == []
+    assert home.run("cut", empty, "-o", "again.dejavm").exit_code == 0
