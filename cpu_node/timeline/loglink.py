@@ -6,7 +6,6 @@ Never here: sockets; a process that has none can be forked.
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from cpu_node.link import Link
@@ -45,12 +44,12 @@ class LogLink(Link):
         self._names = node_names(recording.board)
         self.damage: list[LogError] = []
         """Why the log cannot be trusted to its end, once it has been read up to there, which is ahead of the CPU."""
-        self._frames = _of_the_cpu(recording, start, self.damage)
+        self._frames = _of_the_cpu(trusted(recording.frames(start), self.damage))
         self._ahead: Frame | None = next(self._frames, None)
         self._told_until = 0
         """How far the run has come by the messages that were read ahead; one who says one executes it."""
         self._all_read = False
-        self._stops = Stops(self._read_ahead(recording.frames(start)))
+        self._stops = Stops(_of_the_cpu(self._noted(trusted(recording.frames(start), self.damage))))
         self.grant = self._stops.take()
         """How far the CPU runs."""
         self.waits_at: int | None = None
@@ -110,10 +109,10 @@ class LogLink(Link):
         """Whether every message up to that one has happened, as far as the CPU has to do with it."""
         return self._ahead is None or self._ahead.seq > seq
 
-    @cached_property
-    def _end(self) -> int | None:
-        """The instruction of the log's End; None if it has none.  Looks at the log's end."""
-        return self._recording.end_icount if self._recording.clean_end else None
+    @property
+    def _whole(self) -> bool:
+        """Whether the log has its end, and nothing damaged in front of it was seen.  Looks at the log's end, once."""
+        return self._recording.clean_end and not self.damage
 
     @property
     def bound(self) -> int | None:
@@ -121,8 +120,8 @@ class LogLink(Link):
 
         To be asked where nothing else says how far the CPU runs.
         """
-        if self._end is not None and not self.damage:
-            return self._end + 1
+        if self._whole:
+            return self._recording.end_icount + 1
         return self._told_until if self._all_read else None
 
     def check_bound(self, icount: int) -> None:
@@ -135,7 +134,7 @@ class LogLink(Link):
             return
         if ahead is not None:
             raise silence(ahead, f"the CPU runs on at {icount}", self._name)
-        if self._end is None or self.damage:
+        if not self._whole:
             raise EndOfLog
 
     def saved(self, saved: Saved, icount: int) -> None:
@@ -150,11 +149,10 @@ class LogLink(Link):
         if ahead.type not in STOPS or ahead.icount != said.icount:
             raise divergence(ahead, said, self._name)
 
-    def _read_ahead(self, frames: Iterator[Frame]) -> Iterator[Frame]:
-        for frame in trusted(frames, self.damage):
+    def _noted(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        for frame in frames:
             self._told_until = max(self._told_until, frame.icount + (1 if frame.source == CPU else 0))
-            if CPU in (frame.source, frame.target):
-                yield frame
+            yield frame
         self._all_read = True
 
     def _pass(self) -> None:
@@ -171,6 +169,6 @@ def _nobody(_saved: Saved, _icount: int) -> None:
     pass
 
 
-def _of_the_cpu(recording: Recording, start: Point, damage: list[LogError]) -> Iterator[Frame]:
-    """What the CPU said and was told, up to where a damaged log can be trusted; why not further goes into `damage`."""
-    return (frame for frame in trusted(recording.frames(start), damage) if CPU in (frame.source, frame.target))
+def _of_the_cpu(frames: Iterator[Frame]) -> Iterator[Frame]:
+    """What the CPU said and was told."""
+    return (frame for frame in frames if CPU in (frame.source, frame.target))
