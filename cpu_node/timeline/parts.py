@@ -33,7 +33,6 @@ from machine.recording.reader import Recording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from io import FileIO
 
 LARGEST: Final = 1 << 17
 STDIN: Final = 0
@@ -73,11 +72,16 @@ def _answer(task: dict[str, Any], end: int, turns: Turns) -> None:
     code = 1
     try:
         die_with_parent()
-        with open(end, "wb", buffering=0) as pipe:
+        # Each line goes out at once.
+        with open(end, "w", encoding="utf-8", buffering=1) as pipe:
+
+            def tell(icount: int) -> None:
+                pipe.write(f"{icount}\n")
+
             with turns.mine():
-                answer = json.dumps(answer_to(task, lambda icount: _write(pipe, b"%d\n" % icount)))
+                answer = json.dumps(answer_to(task, tell))
             # Who is asked may have to wait until he is heard, and others need not.
-            _write(pipe, answer.encode())
+            pipe.write(answer)
         code = 0
     except BrokenPipeError:
         pass  # who has asked is not there any more: interrupted, for one
@@ -85,13 +89,6 @@ def _answer(task: dict[str, Any], end: int, turns: Turns) -> None:
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(code)
-
-
-def _write(pipe: FileIO, data: bytes) -> None:
-    """All of it: a pipe takes what it has room for."""
-    rest = memoryview(data)
-    while rest:
-        rest = rest[pipe.write(rest) :]
 
 
 def main() -> int:
