@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from deploy.analysis.segments import (
@@ -113,7 +114,8 @@ def run_in_parts(
     at_a_time = jobs or (workers_of(workers) if isinstance(workers, str) else own_jobs())
     # A cluster works on all that it is given: no more at a time than asked for are no more tasks.
     alike = isinstance(workers, str) and jobs is not None
-    tasks = tasks_of(recording, at_a_time, analysis, alike=alike)
+    plan = partial(tasks_of, recording, at_a_time, analysis, alike=alike)
+    tasks = plan()
     try:
         return _answered(recording, tasks, at_a_time, workers)
     except MachineError:
@@ -124,7 +126,7 @@ def run_in_parts(
     without: set[int] = set()
     while damaged:
         without |= damaged
-        tasks = tasks_of(recording, at_a_time, analysis, alike=alike, without=without)
+        tasks = plan(without=without)
         damaged = _damaged(recording, tasks)
     return _answered(recording, tasks, at_a_time, workers)
 
