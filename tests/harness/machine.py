@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
+IN_FRAME = 100
+"""A byte of a file of pages that is in its first frame."""
 TIMEOUT_S: Final = 180.0
 """What has not happened by then on a busy host never will."""
 MARK: Final = "DEJAVM_TEST_HOME"
@@ -250,9 +252,18 @@ class Home:
 def spoil(recording: Path, at: int | None = None) -> None:
     """Turn a bit of a recording's log, by default in the middle."""
     log = recording / LOG_NAME
-    data = bytearray(log.read_bytes())
-    data[len(data) // 2 if at is None else at] ^= 1
-    log.write_bytes(data)
+    _flip(log, log.stat().st_size // 2 if at is None else at)
+
+
+def spoil_pages(recording: Path, number: int = 1) -> None:
+    """Turn a bit of the first pages that were new in a snapshot: its file's index stays whole."""
+    _flip(recording / "snapshots" / f"{number:08}.pages", IN_FRAME)
+
+
+def _flip(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
 
 
 def final_digest(recording: Path) -> str:

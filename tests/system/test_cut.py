@@ -16,7 +16,7 @@ from machine.recording.snapshots.store import SnapshotStore
 from machine.recording.snapshots.writer import SnapshotWriter
 from machine.recording.trusted import trusted
 from tests.harness.guests import guest
-from tests.harness.machine import final_digest, spoil
+from tests.harness.machine import final_digest, spoil, spoil_pages
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -157,10 +157,7 @@ def test_what_cannot_be_cut_leaves_nothing(home: Home, whole: Path) -> None:
         assert done.exit_code == EXIT_USAGE
         assert f"goes from 0 to {end}" in done.complaint
     part = _cut(home, whole, "--from", str(end // 2))
-    (pages,) = (part / "snapshots").glob("*.pages")
-    damaged = bytearray(pages.read_bytes())
-    damaged[100] ^= 1
-    pages.write_bytes(damaged)
+    spoil_pages(part)
     done = home.run("cut", part, "-o", "b.dejavm")
     assert done.exit_code == EXIT_UNREADABLE
     assert "frame 0 is" in done.stderr

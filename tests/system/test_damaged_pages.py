@@ -10,7 +10,7 @@ import pytest
 from machine.recording.reader import Recording
 from machine.recording.snapshots.store import SnapshotStore
 from tests.harness.guests import guest
-from tests.harness.machine import final_digest
+from tests.harness.machine import final_digest, spoil_pages
 from tests.harness.monitor import Qmp
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.system
 
 EVERY = 5_000_000
-IN_FRAME = 100
-"""A byte of a file of pages that is in its first frame."""
 
 
 @pytest.fixture
@@ -36,10 +34,7 @@ def recording(home: Home) -> Path:
 
 def damage(recording: Path, number: int) -> int:
     """Turn one bit in the pages that were new in a snapshot; its place."""
-    pages = recording / "snapshots" / f"{number:08}.pages"
-    data = bytearray(pages.read_bytes())
-    data[IN_FRAME] ^= 1
-    pages.write_bytes(data)
+    spoil_pages(recording, number)
     heads = SnapshotStore(recording, Recording.open(recording).facts.id).list()
     (icount,) = (head.icount for head in heads if head.number == number)
     return icount

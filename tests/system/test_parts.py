@@ -32,7 +32,7 @@ from machine.recording.snapshots.store import SnapshotStore
 from machine.recording.snapshots.writer import SnapshotWriter
 from tests.devices.ticker import ADDRESS
 from tests.harness.guests import BARE, DMACOPY, guest
-from tests.harness.machine import TIMEOUT_S
+from tests.harness.machine import TIMEOUT_S, spoil_pages
 from tests.harness.monitor import Qmp
 
 if TYPE_CHECKING:
@@ -243,10 +243,7 @@ def test_a_part_that_cannot_be_replayed_says_why(home: Home, recording: Path) ->
     part = home.work / "part.dejavm"
     assert home.run("cut", recording, "--from", str(3 * EVERY), "-o", part).exit_code == 0
     # The file of what it begins with is whole, a page is not: nobody sees that before the pages are unpacked.
-    (pack,) = (part / "snapshots").glob("*.pages")
-    data = bytearray(pack.read_bytes())
-    data[20] ^= 1
-    pack.write_bytes(data)
+    spoil_pages(part)
     done = home.run("verify", part, "--jobs", "9")
     assert done.exit_code == EXIT_UNREADABLE, done.stderr
     assert re.search(r"instructions [\d,]+ to [\d,]+: \S+/00000001\.pages: frame 0 is", done.stderr)
